@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+
+// One target per room; a room may import only rooms that stand below it.
+let package = Package(
+    name: "daruma",
+    products: [
+        .executable(name: "daruma", targets: ["daruma"]),
+        .executable(name: "daruma-lab", targets: ["daruma-lab"]),
+        .library(name: "PostgresPool", targets: ["PostgresPool", "PostgresConnection", "DispatchLoop"]),
+        .library(name: "DispatchHTTP", targets: ["DispatchHTTP", "HTTP1", "DispatchLoop"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // C, as it is.
+        .systemLibrary(name: "CSystem"),
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+
+        // The loop.
+        .target(name: "DispatchLoop", dependencies: ["CSystem"], swiftSettings: settings),
+
+        // PostgreSQL.
+        .target(name: "PostgresConnection", dependencies: ["CLibPQ", "CSystem", "DispatchLoop"], swiftSettings: settings),
+        .target(
+            name: "PostgresPool", dependencies: ["PostgresConnection", "DispatchLoop", collections],
+            swiftSettings: settings),
+
+        // HTTP.
+        .target(name: "HTTP1", dependencies: [httpTypes], swiftSettings: settings),
+        .target(
+            name: "DispatchHTTP", dependencies: ["HTTP1", "DispatchLoop", "CSystem", httpTypes],
+            swiftSettings: settings),
+
+        // The service.
+        .target(
+            name: "DarumaService",
+            dependencies: ["DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop", httpTypes, logging],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "daruma",
+            dependencies: ["DarumaService", "CSystem", argumentParser, lifecycle, logging], swiftSettings: settings),
+
+        // The lab: never in the production image.
+        .target(name: "PostgresSandbox", dependencies: ["CSystem", subprocess], swiftSettings: settings),
+        .executableTarget(
+            name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
+
+        // Tests, one target per room.
+        .testTarget(name: "DispatchLoopTests", dependencies: ["DispatchLoop", "CSystem"], swiftSettings: settings),
+        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: settings),
+        .testTarget(
+            name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "DispatchLoop", "CSystem"], swiftSettings: settings),
+        .testTarget(
+            name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PostgresPoolTests", dependencies: ["PostgresPool", "PostgresSandbox"], swiftSettings: settings),
+        .testTarget(
+            name: "DarumaServiceTests", dependencies: ["DarumaService", "PostgresSandbox"], swiftSettings: settings),
+        .testTarget(name: "PostgresSandboxTests", dependencies: ["PostgresSandbox"], swiftSettings: settings),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["PostgresSandbox", "daruma", "daruma-lab"], swiftSettings: settings),
+    ]
+)
