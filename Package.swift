@@ -36,14 +36,15 @@ let package = Package(
     ],
     targets: [
         // C, as it is.
-        .systemLibrary(name: "CSystem"),
+        .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
         // The loop.
-        .target(name: "DispatchLoop", dependencies: ["CSystem"], swiftSettings: settings),
+        .target(name: "DispatchLoop", dependencies: ["CLinux"], swiftSettings: settings),
 
         // PostgreSQL.
-        .target(name: "PostgresConnection", dependencies: ["CLibPQ", "CSystem", "DispatchLoop"], swiftSettings: settings),
+        .target(
+            name: "PostgresConnection", dependencies: ["CLibPQ", "CLinux", "DispatchLoop"], swiftSettings: settings),
         .target(
             name: "PostgresPool", dependencies: ["PostgresConnection", "DispatchLoop", collections],
             swiftSettings: settings),
@@ -51,28 +52,31 @@ let package = Package(
         // HTTP.
         .target(name: "HTTP1", dependencies: [httpTypes], swiftSettings: settings),
         .target(
-            name: "DispatchHTTP", dependencies: ["HTTP1", "DispatchLoop", "CSystem", httpTypes],
+            name: "DispatchHTTP", dependencies: ["HTTP1", "DispatchLoop", "CLinux", httpTypes],
             swiftSettings: settings),
 
         // The service.
         .target(
             name: "DarumaService",
-            dependencies: ["DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop", httpTypes, logging],
+            dependencies: [
+                "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop", httpTypes, logging,
+            ],
             swiftSettings: settings),
         .executableTarget(
             name: "daruma",
-            dependencies: ["DarumaService", "CSystem", argumentParser, lifecycle, logging], swiftSettings: settings),
+            dependencies: ["DarumaService", "CLinux", argumentParser, lifecycle, logging], swiftSettings: settings),
 
         // The lab: never in the production image.
-        .target(name: "PostgresSandbox", dependencies: ["CSystem", subprocess], swiftSettings: settings),
+        .target(name: "PostgresSandbox", dependencies: ["CLinux", subprocess], swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
 
         // Tests, one target per room.
-        .testTarget(name: "DispatchLoopTests", dependencies: ["DispatchLoop", "CSystem"], swiftSettings: settings),
+        .testTarget(name: "DispatchLoopTests", dependencies: ["DispatchLoop", "CLinux"], swiftSettings: settings),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: settings),
         .testTarget(
-            name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "DispatchLoop", "CSystem"], swiftSettings: settings),
+            name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "DispatchLoop", "CLinux"], swiftSettings: settings
+        ),
         .testTarget(
             name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox"],
             swiftSettings: settings),

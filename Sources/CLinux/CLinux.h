@@ -1,10 +1,6 @@
 // The few C declarations that Swift's Glibc module does not show.
-#ifndef CSYSTEM_H
-#define CSYSTEM_H
-
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+#ifndef CLINUX_H
+#define CLINUX_H
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +13,7 @@
 extern int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict length, int flags);
 
 // The event's datum is a union, which Swift can only reach through its members.
-static inline struct epoll_event csystem_epoll_event(uint32_t events, uint64_t datum) {
+static inline struct epoll_event clinux_epoll_event(uint32_t events, uint64_t datum) {
     struct epoll_event event;
     event.events = events;
     event.data.u64 = datum;
@@ -25,6 +21,6 @@ static inline struct epoll_event csystem_epoll_event(uint32_t events, uint64_t d
 }
 
 // epoll_event is packed on x86_64: reading the datum here keeps the unaligned access out of Swift.
-static inline uint64_t csystem_epoll_datum(const struct epoll_event *event) { return event->data.u64; }
+static inline uint64_t clinux_epoll_datum(const struct epoll_event *event) { return event->data.u64; }
 
 #endif

@@ -1,0 +1,240 @@
+internal import CLinux
+internal import Dispatch
+internal import Glibc
+internal import Synchronization
+
+/// One serial Dispatch queue that turns: socket readiness, timers, and the jobs of ``LoopActor``.
+///
+/// All sockets are in one `epoll` set, and Dispatch watches that set with a single read source. A source for each
+/// socket is the obvious way and costs two `epoll_ctl`, an `ioctl` and a wake across threads per event; and since
+/// libdispatch keys its sources by descriptor *number*, a number that libpq closes and the kernel hands out again while
+/// the old source lives never fires.
+///
+/// A turn handles, in this order: sockets, jobs, timers that are due, jobs. Sockets go before timers, so that an answer
+/// that has arrived in time is not taken for late because the process was stopped or busy for a while.
+public final class EventLoop: SerialExecutor {
+    /// The loop of this process.
+    public static let shared = EventLoop()
+
+    /// What the queue is called in stack traces, and the most events taken from the kernel in one call.
+    private static let label = "daruma.loop"
+    private static let batch = 256
+    /// A turn hands the queue back after this many rounds, so that other work submitted to it gets its turn.
+    private static let roundsPerTurn = 8
+
+    private let queue: DispatchQueue
+    private let epoll: Int32
+    private let timer: Int32
+    /// Held for its life only; set up in `init` and never touched again, hence safe in spite of its type.
+    private nonisolated(unsafe) let source: any DispatchSourceRead
+
+    /// The thread that is in a turn, as a number; 0 between turns. Jobs enqueued from it need no lock and no wake-up.
+    private let turningThread = Atomic<UInt>(0)
+    /// Work from other threads, waiting for the next turn.
+    private let inbox = Locked<[Work]>([])
+
+    // Confined to the queue: touched only inside a turn (`turn`, or what a turn calls), which is what
+    // `nonisolated(unsafe)` asserts here. An executor cannot be isolated to itself.
+    private nonisolated(unsafe) var jobs: [Work] = []
+    private nonisolated(unsafe) var runningJobs: [Work] = []
+    private nonisolated(unsafe) var registrations = RegistrationTable<@LoopActor (Readiness) -> Void>()
+    private nonisolated(unsafe) var timers = TimerHeap<@LoopActor () -> Void>()
+    private nonisolated(unsafe) var armed: MonotonicTime?
+    private nonisolated(unsafe) var turnStart = MonotonicTime.now()
+    private nonisolated(unsafe) let events: UnsafeMutablePointer<epoll_event>
+
+    private enum Work {
+        case job(UnownedJob)
+        case closure(@Sendable @LoopActor () -> Void)
+    }
+
+    private init() {
+        queue = DispatchQueue(label: Self.label, qos: .userInitiated)
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_NONBLOCK) | Int32(TFD_CLOEXEC))
+        // Without these two there is no loop, and without a loop no service: nothing better than to say so and end.
+        precondition(epoll >= 0 && timer >= 0, "daruma: no event loop: \(SystemCallError(call: "epoll_create1"))")
+        events = .allocate(capacity: Self.batch)
+        // Edge-triggered, a timer descriptor need not be read: each expiry is a new edge.
+        var event = clinux_epoll_event(UInt32(EPOLLIN.rawValue) | Trigger.edgeBit, 0)
+        epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event)
+        source = DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue)
+        source.setEventHandler { [unowned self] in self.turn() }
+        source.resume()
+    }
+
+    // MARK: Time
+
+    /// The time at which the running turn began its latest round. Cheaper than asking the clock, and equal for all who
+    /// ask within a round.
+    @LoopActor public var now: MonotonicTime { turnStart }
+
+    /// Performs `action` on the loop when `deadline` has passed, unless it is cancelled before.
+    @LoopActor
+    public func schedule(at deadline: MonotonicTime, _ action: @escaping @LoopActor () -> Void) -> TimerID {
+        timers.insert(action, at: deadline)
+    }
+
+    /// Takes a timer back. Does nothing when it has fired or has been cancelled.
+    @LoopActor
+    public func cancel(_ id: TimerID) {
+        timers.remove(id)
+    }
+
+    // MARK: Descriptors
+
+    /// Calls `handler` on the loop whenever `descriptor` is ready.
+    ///
+    /// An event is reported at once for what is ready already. The handler is held until ``deregister(_:)``, which must
+    /// come before the descriptor is closed by the caller.
+    /// - Throws: ``SystemCallError`` when the kernel refuses (too many watches, not a pollable descriptor).
+    @LoopActor
+    public func register(
+        _ descriptor: Int32, for interest: Interest, trigger: Trigger,
+        _ handler: @escaping @LoopActor (Readiness) -> Void
+    ) throws(SystemCallError) -> Registration {
+        let registration = registrations.insert(handler, descriptor: descriptor, trigger: trigger)
+        var event = clinux_epoll_event(interest.epollEvents(trigger), registration.datum)
+        guard epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0 else {
+            let error = SystemCallError(call: "epoll_ctl")
+            _ = registrations.remove(registration)
+            throw error
+        }
+        return registration
+    }
+
+    /// Changes what a registration wants to hear. Does nothing when it has ended.
+    @LoopActor
+    public func modify(_ registration: Registration, for interest: Interest) {
+        guard let trigger = registrations.trigger(of: registration) else { return }
+        var event = clinux_epoll_event(interest.epollEvents(trigger), registration.datum)
+        epoll_ctl(epoll, EPOLL_CTL_MOD, registration.descriptor, &event)
+    }
+
+    /// Ends a registration; none of its events is delivered after this, not even one fetched already.
+    @LoopActor
+    public func deregister(_ registration: Registration) {
+        guard registrations.remove(registration) else { return }
+        // A library may have closed the descriptor (EBADF), and another thread may hold the number by now (ENOENT):
+        // either way it is out of the set, which is what is wanted.
+        epoll_ctl(epoll, EPOLL_CTL_DEL, registration.descriptor, nil)
+    }
+
+    // MARK: Work
+
+    /// Performs `work` on the loop, soon. From any thread.
+    public func submit(_ work: @escaping @Sendable @LoopActor () -> Void) {
+        add(.closure(work))
+    }
+
+    /// The requirement of `SerialExecutor`.
+    public func enqueue(_ job: consuming ExecutorJob) {
+        add(.job(UnownedJob(job)))
+    }
+
+    /// The requirement of `SerialExecutor`; without it, `assumeIsolated` traps in Dispatch's callbacks.
+    public func checkIsolated() {
+        precondition(isOnLoop, "daruma: this must run on the event loop (@LoopActor)")
+    }
+
+    /// The requirement of `SerialExecutor`.
+    public func isIsolatingCurrentContext() -> Bool? { isOnLoop }
+
+    private var isOnLoop: Bool { turningThread.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+    private func add(_ work: Work) {
+        if isOnLoop {
+            jobs.append(work)
+            return
+        }
+        let wasEmpty = inbox.withLock { inbox in
+            inbox.append(work)
+            return inbox.count == 1
+        }
+        if wasEmpty { queue.async { self.turn() } }
+    }
+
+    // MARK: The turn
+
+    private func turn() {
+        turningThread.store(UInt(pthread_self()), ordering: .relaxed)
+        // The isolation of LoopActor is this queue; from here on the code may say so.
+        LoopActor.assumeIsolated { self.rounds() }
+        turningThread.store(0, ordering: .relaxed)
+    }
+
+    @LoopActor
+    private func rounds() {
+        for _ in 0..<Self.roundsPerTurn {
+            let count = Int(epoll_wait(epoll, events, Int32(Self.batch), 0))
+            turnStart = .now()
+            if count > 0 { deliver(count) }
+            takeInbox()
+            runJobs()
+            fireTimers()
+            runJobs()
+            // A batch that was not full held all there was. What became ready meanwhile wakes the source again.
+            if count < Self.batch, jobs.isEmpty {
+                armTimer()
+                return
+            }
+        }
+        armTimer()
+        queue.async { self.turn() }
+    }
+
+    @LoopActor
+    private func deliver(_ count: Int) {
+        for index in 0..<count {
+            let datum = clinux_epoll_datum(events + index)
+            // Serials begin at 1: datum 0 is the timer descriptor, which only has to wake the loop.
+            guard datum != 0, let handler = registrations.handler(for: datum) else { continue }
+            handler(Readiness(epollEvents: events[index].events))
+            if !jobs.isEmpty { runJobs() }
+        }
+    }
+
+    @LoopActor
+    private func takeInbox() {
+        inbox.withLock { inbox in
+            guard !inbox.isEmpty else { return }
+            jobs.append(contentsOf: inbox)
+            inbox.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Runs what is enqueued now. What these jobs enqueue in turn runs too, but only so often: a job that always
+    /// enqueues another must not keep sockets and timers waiting.
+    @LoopActor
+    private func runJobs() {
+        for _ in 0..<Self.roundsPerTurn where !jobs.isEmpty {
+            swap(&jobs, &runningJobs)
+            for work in runningJobs {
+                switch work {
+                case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
+                case .closure(let closure): closure()
+                }
+            }
+            runningJobs.removeAll(keepingCapacity: true)
+        }
+    }
+
+    @LoopActor
+    private func fireTimers() {
+        while let action = timers.popDue(at: turnStart) { action() }
+    }
+
+    /// Sets the kernel's timer if the earliest deadline came to lie before what it is set to. It is not moved later:
+    /// a wake-up in vain now and then is cheaper than a call for each deadline that was met.
+    @LoopActor
+    private func armTimer() {
+        if let armed, armed <= turnStart { self.armed = nil }
+        guard let earliest = timers.earliest, earliest != .distantFuture else { return }
+        if let armed, armed <= earliest { return }
+        var setting = itimerspec()
+        let nanoseconds = max(earliest.nanoseconds, 1)
+        setting.it_value = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+        timerfd_settime(timer, Int32(TFD_TIMER_ABSTIME), &setting, nil)
+        armed = earliest
+    }
+}

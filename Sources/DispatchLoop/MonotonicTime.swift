@@ -1,0 +1,62 @@
+internal import CLinux
+internal import Glibc
+
+/// A point on `CLOCK_MONOTONIC`, in nanoseconds since an unspecified start (in practice, boot).
+///
+/// Back-offs, deadlines and lifetimes are measured on this clock, because the wall clock jumps.
+public struct MonotonicTime: Hashable, Sendable, Comparable {
+    /// Nanoseconds since the clock's unspecified start.
+    public var nanoseconds: Int64
+
+    /// The point that lies the given number of nanoseconds after the clock's start.
+    @inlinable
+    public init(nanoseconds: Int64) {
+        self.nanoseconds = nanoseconds
+    }
+
+    /// What the clock says at this moment. Pure code takes the time as an argument instead of asking here.
+    public static func now() -> MonotonicTime {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return MonotonicTime(nanoseconds: Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec))
+    }
+
+    /// A point that no clock reaches: "no deadline".
+    public static let distantFuture = MonotonicTime(nanoseconds: .max)
+
+    @inlinable
+    public static func < (left: MonotonicTime, right: MonotonicTime) -> Bool {
+        left.nanoseconds < right.nanoseconds
+    }
+
+    /// The point `duration` later; saturates at ``distantFuture``.
+    @inlinable
+    public static func + (time: MonotonicTime, duration: Duration) -> MonotonicTime {
+        let (sum, overflow) = time.nanoseconds.addingReportingOverflow(duration.nanoseconds)
+        return overflow ? .distantFuture : MonotonicTime(nanoseconds: sum)
+    }
+
+    /// The point `duration` earlier.
+    @inlinable
+    public static func - (time: MonotonicTime, duration: Duration) -> MonotonicTime {
+        MonotonicTime(nanoseconds: time.nanoseconds &- duration.nanoseconds)
+    }
+
+    /// How much later `left` is than `right`; negative when it is earlier.
+    @inlinable
+    public static func - (left: MonotonicTime, right: MonotonicTime) -> Duration {
+        .nanoseconds(left.nanoseconds &- right.nanoseconds)
+    }
+}
+
+extension Duration {
+    /// The duration in whole nanoseconds; saturates beyond ±292 years.
+    @inlinable
+    public var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return seconds < 0 ? .min : .max }
+        let (sum, carried) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return carried ? (seconds < 0 ? .min : .max) : sum
+    }
+}

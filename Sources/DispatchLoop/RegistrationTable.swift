@@ -1,0 +1,63 @@
+/// A descriptor's place in the loop. Never equal to that of any earlier registration of the same number.
+public struct Registration: Hashable, Sendable {
+    let index: UInt32
+    let serial: UInt32
+    /// The descriptor as it was registered. Deregistering goes by this one, not by what a library says it uses now.
+    public let descriptor: Int32
+
+    var datum: UInt64 { UInt64(serial) << 32 | UInt64(index) }
+}
+
+/// Who hears of which descriptor.
+///
+/// The kernel hands back a datum with each event. An event fetched before its registration ended may be handled after
+/// it, when the same slot (and the same descriptor number) belongs to somebody else: the serial in the datum tells.
+package struct RegistrationTable<Handler> {
+    private struct Slot {
+        var serial: UInt32
+        var handler: Handler?
+        var trigger: Trigger
+    }
+
+    private var slots: [Slot] = []
+    private var free: [UInt32] = []
+
+    package init() {}
+
+    package var count: Int { slots.count - free.count }
+
+    package mutating func insert(_ handler: Handler, descriptor: Int32, trigger: Trigger) -> Registration {
+        if let index = free.popLast() {
+            slots[Int(index)].handler = handler
+            slots[Int(index)].trigger = trigger
+            return Registration(index: index, serial: slots[Int(index)].serial, descriptor: descriptor)
+        }
+        slots.append(Slot(serial: 1, handler: handler, trigger: trigger))
+        return Registration(index: UInt32(slots.count - 1), serial: 1, descriptor: descriptor)
+    }
+
+    /// Ends the registration; `false` when it has ended before.
+    package mutating func remove(_ registration: Registration) -> Bool {
+        guard trigger(of: registration) != nil else { return false }
+        slots[Int(registration.index)].handler = nil
+        slots[Int(registration.index)].serial &+= 1
+        free.append(registration.index)
+        return true
+    }
+
+    /// How the registration is triggered; `nil` when it has ended.
+    package func trigger(of registration: Registration) -> Trigger? {
+        let index = Int(registration.index)
+        guard index < slots.count, slots[index].serial == registration.serial, slots[index].handler != nil else {
+            return nil
+        }
+        return slots[index].trigger
+    }
+
+    /// Who is to hear of an event with this datum; `nil` when its registration has ended.
+    package func handler(for datum: UInt64) -> Handler? {
+        let index = Int(datum & 0xFFFF_FFFF)
+        guard index < slots.count, slots[index].serial == UInt32(datum >> 32) else { return nil }
+        return slots[index].handler
+    }
+}
