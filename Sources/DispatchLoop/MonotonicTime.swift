@@ -24,6 +24,7 @@ public struct MonotonicTime: Hashable, Sendable, Comparable {
     /// A point that no clock reaches: "no deadline".
     public static let distantFuture = MonotonicTime(nanoseconds: .max)
 
+    /// Whether `left` comes before `right`.
     @inlinable
     public static func < (left: MonotonicTime, right: MonotonicTime) -> Bool {
         left.nanoseconds < right.nanoseconds

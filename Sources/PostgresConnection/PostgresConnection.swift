@@ -1,1 +1,368 @@
-// Room: PostgresConnection
+internal import CLibPQ
+public import DispatchLoop
+
+/// One session with the server: a libpq connection that never blocks.
+///
+/// It belongs to the event loop and runs one statement at a time. Between statements its socket stays watched, so that
+/// the session's end is known when it comes and not when it is needed.
+///
+/// ```
+///            start             result, error
+///   idle ─────────────▶ busy ─────────────────▶ idle
+///     │                   │
+///     │ end, ``close()``  │ end, deadline, ``close()``
+///     ▼                   ▼
+///   closed             closed                  (PQfinish has returned, the socket is gone)
+/// ```
+@LoopActor
+public final class PostgresConnection {
+    package typealias Completion = @LoopActor (Result<QueryResult, PostgresError>) -> Void
+
+    /// The statement in the making, and who waits for it.
+    private struct Running {
+        var deadline: MonotonicTime
+        var silence: MonotonicTime
+        var onSilence: (@LoopActor () -> Void)?
+        var completion: Completion
+        var result: Result<QueryResult, PostgresError>?
+    }
+
+    /// The server as `host:port`, for the log.
+    public nonisolated let endpoint: String
+    /// The process id of the server's end, as in `pg_stat_activity`.
+    public nonisolated let backendProcessID: Int32
+
+    /// Called once when the session ends by itself while no statement runs.
+    package var onEnd: (@LoopActor (PostgresError) -> Void)?
+    /// Called for each notification that arrives (`LISTEN`), with channel and payload.
+    package var onNotification: (@LoopActor (_ channel: String, _ payload: String) -> Void)?
+    /// When the server was last heard answering.
+    package private(set) var lastHeard: MonotonicTime
+
+    /// `nil` once closed.
+    private var connection: OpaquePointer?
+    private let notices: SessionNotices
+    private var registration: Registration?
+    private let loop = EventLoop.shared
+    private var running: Running?
+    /// One timer serves all statements: it is not cancelled with each but finds, when it fires, what is running then.
+    private var timer: (id: TimerID, deadline: MonotonicTime)?
+    private var waitsForWrite = false
+
+    /// Takes over a connection that libpq has finished making.
+    static func adopt(
+        _ connection: OpaquePointer, notices: SessionNotices, endpoint: String
+    ) -> Result<PostgresConnection, PostgresError> {
+        PQsetnonblocking(connection, 1)
+        let adopted = PostgresConnection(connection, notices: notices, endpoint: endpoint)
+        do throws(SystemCallError) {
+            // Level-triggered: libpq may leave bytes in the socket when its buffer is full.
+            adopted.registration = try adopted.loop.register(PQsocket(connection), for: .read, trigger: .level) {
+                [unowned adopted] readiness in adopted.ready(readiness)
+            }
+            return .success(adopted)
+        } catch {
+            adopted.close()
+            return .failure(
+                PostgresError(code: PostgresError.Code.connection, message: "\(error)", disposition: .outage))
+        }
+    }
+
+    private init(_ connection: OpaquePointer, notices: SessionNotices, endpoint: String) {
+        self.connection = connection
+        self.notices = notices
+        self.endpoint = endpoint
+        backendProcessID = PQbackendPID(connection)
+        lastHeard = loop.now
+    }
+
+    isolated deinit {
+        close()
+    }
+
+    // MARK: State
+
+    /// Whether the session can take a statement now.
+    public var isIdle: Bool { connection != nil && running == nil }
+    /// Whether the session has ended.
+    public var isClosed: Bool { connection == nil }
+
+    /// Whether a transaction is open, healthy or failed.
+    package var isInTransaction: Bool {
+        guard let connection else { return false }
+        let status = PQtransactionStatus(connection)
+        return status == PQTRANS_INTRANS || status == PQTRANS_INERROR
+    }
+
+    /// Whether the server said that it does not take writes; it keeps the session posted of changes.
+    public var isReadOnly: Bool {
+        parameterStatus("in_hot_standby") == "on" || parameterStatus("default_transaction_read_only") == "on"
+    }
+
+    /// A parameter that the server reports, such as `server_version` (PostgreSQL manual, 34.2, PQparameterStatus).
+    public func parameterStatus(_ name: String) -> String? {
+        guard let connection, let value = PQparameterStatus(connection, name) else { return nil }
+        return String(cString: value)
+    }
+
+    // MARK: Statements
+
+    /// Starts a statement; `completion` is called exactly once, never from within this call.
+    ///
+    /// - Parameters:
+    ///   - deadline: when to give up. The session is closed then: its answer would come to somebody else.
+    ///   - silence: when to call `onSilence`, if there is no answer by then. The statement goes on.
+    package func start(
+        _ statement: Statement, deadline: MonotonicTime, silence: MonotonicTime = .distantFuture,
+        onSilence: (@LoopActor () -> Void)? = nil, completion: @escaping Completion
+    ) {
+        guard let connection, running == nil else {
+            let error = isClosed ? Self.closedError : Self.busyError
+            loop.submit { completion(.failure(error)) }
+            return
+        }
+        running = Running(deadline: deadline, silence: silence, onSilence: onSilence, completion: completion)
+        guard statement.send(on: connection) else {
+            var error = lossError()
+            error.isProvablyUnsent = true
+            loop.submit { self.end(error) }
+            return
+        }
+        flush()
+        armTimer()
+    }
+
+    /// Runs a statement and returns its result.
+    ///
+    /// - Parameters:
+    ///   - sql: one statement; several, separated by semicolons, when there are no parameters (the last one's result is
+    ///     returned).
+    ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
+    ///   - deadline: when to give up.
+    /// - Throws: the server's error; or that of the connection, which is closed then. When the task is cancelled, the
+    ///   session is closed as well, because the statement may be running.
+    public func query(
+        _ sql: String, parameters: [String?] = [], deadline: MonotonicTime
+    ) async throws(PostgresError) -> QueryResult {
+        let statement = Statement(sql, parameters: parameters)
+        let result: Result<QueryResult, PostgresError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                start(statement, deadline: deadline) { continuation.resume(returning: $0) }
+                if Task.isCancelled { end(Self.cancelledError) }
+            }
+        } onCancel: {
+            EventLoop.shared.submit {
+                if self.running != nil { self.end(Self.cancelledError) }
+            }
+        }
+        return try result.get()
+    }
+
+    /// The free check: reads what the kernel has and parses it, without a round trip.
+    ///
+    /// - Returns: why the session has ended, if it has; it is closed then.
+    package func checkForEnd() -> PostgresError? {
+        guard let connection else { return Self.closedError }
+        guard running == nil else { return nil }
+        if PQconsumeInput(connection) == 1 {
+            _ = PQisBusy(connection)  // Parses; notices are delivered by it.
+            deliverNotifications()
+            if notices.ending == nil, PQstatus(connection) == CONNECTION_OK { return nil }
+        }
+        var error = lossError()
+        error.isProvablyUnsent = true
+        release()
+        return error
+    }
+
+    /// Ends the session. A running statement fails with `CLOSED`. The socket is closed when this returns.
+    public func close() {
+        end(Self.closedError)
+    }
+
+    // MARK: Events
+
+    private func ready(_ readiness: Readiness) {
+        guard let connection else { return }
+        guard PQconsumeInput(connection) == 1 else {
+            // What came before the end may hold the answer, or the reason.
+            collect()
+            if self.connection != nil { end(lossError()) }
+            return
+        }
+        if waitsForWrite { flush() }
+        deliverNotifications()
+        collect()
+        if self.connection != nil, notices.ending != nil, running == nil { end(lossError()) }
+    }
+
+    /// Takes the results that are complete. The statement ends with the NULL after its last result, not before.
+    private func collect() {
+        while let connection, running != nil, PQisBusy(connection) == 0 {
+            guard let result = PQgetResult(connection) else {
+                finishStatement()
+                return
+            }
+            defer { PQclear(result) }
+            lastHeard = loop.now
+            let outcome = StatementOutcome(of: result)
+            switch outcome {
+            case .result(let decoded):
+                // Of several statements in one text the last result counts, unless one failed.
+                if case .failure = running?.result { break }
+                running?.result = .success(decoded)
+            case .failure(var error):
+                error.endpoint = endpoint
+                if error.endsSession {
+                    // The server's last words; there is no point in waiting for the end to be read as well.
+                    end(error)
+                    return
+                }
+                if case .failure = running?.result { break }
+                running?.result = .failure(error)
+            case .unsupported:
+                end(
+                    PostgresError(
+                        code: "0A000", message: "COPY is not supported here", disposition: .statement,
+                        endpoint: endpoint))
+                return
+            }
+        }
+    }
+
+    private func finishStatement() {
+        guard let finished = running else { return }
+        guard let result = finished.result else {
+            end(lossError())
+            return
+        }
+        running = nil
+        finished.completion(result)
+    }
+
+    private func deliverNotifications() {
+        while let connection, let notification = PQnotifies(connection) {
+            defer { PQfreemem(notification) }
+            guard let onNotification, let channel = notification.pointee.relname else { continue }
+            onNotification(String(cString: channel), notification.pointee.extra.map { String(cString: $0) } ?? "")
+        }
+    }
+
+    /// Sends what libpq holds. While it cannot send all, reading has to go on as well, or both sides wait for room.
+    private func flush() {
+        guard let connection, let registration else { return }
+        let unsent = PQflush(connection)
+        guard unsent >= 0, PQsocket(connection) >= 0 else {
+            // libpq has closed the socket, so no event will ever say so.
+            loop.submit { self.end(self.lossError()) }
+            return
+        }
+        let isPending = unsent == 1
+        if isPending != waitsForWrite {
+            waitsForWrite = isPending
+            loop.modify(registration, for: isPending ? [.read, .write] : .read)
+        }
+    }
+
+    // MARK: Time
+
+    private func armTimer() {
+        guard let running else { return }
+        let due = min(running.deadline, running.silence)
+        guard due != .distantFuture else { return }
+        if let timer {
+            if timer.deadline <= due { return }
+            loop.cancel(timer.id)
+        }
+        let id = loop.schedule(at: due) { [unowned self] in timerFired() }
+        timer = (id, due)
+    }
+
+    private func timerFired() {
+        timer = nil
+        guard let statement = running else { return }
+        let now = loop.now
+        if statement.deadline <= now {
+            end(
+                PostgresError(
+                    code: PostgresError.Code.queryTimeout, message: "the database did not answer the query in time",
+                    disposition: .discard, endpoint: endpoint))
+            return
+        }
+        if statement.silence <= now {
+            running?.silence = .distantFuture
+            running?.onSilence = nil
+            armTimer()
+            statement.onSilence?()
+            return
+        }
+        armTimer()
+    }
+
+    // MARK: The end
+
+    /// Closes the session and tells whoever is waiting.
+    private func end(_ error: PostgresError) {
+        guard connection != nil || running != nil else { return }
+        let wasClosed = connection == nil
+        release()
+        if let finished = running {
+            running = nil
+            finished.completion(.failure(error))
+        } else if !wasClosed, error.code != PostgresError.Code.closed {
+            let onEnd = onEnd
+            self.onEnd = nil
+            onEnd?(error)
+        }
+    }
+
+    /// Deregisters first, by what was registered: libpq may have closed the socket itself by now.
+    private func release() {
+        guard let connection else { return }
+        if let registration { loop.deregister(registration) }
+        registration = nil
+        if let timer { loop.cancel(timer.id) }
+        timer = nil
+        PQfinish(connection)
+        self.connection = nil
+    }
+
+    /// Why the session has ended: what the server announced, otherwise what libpq found.
+    private func lossError() -> PostgresError {
+        if let ending = notices.ending { return withEndpoint(ending) }
+        guard let connection else { return Self.closedError }
+        let text = String(cString: PQerrorMessage(connection))
+        return FailureText.error(in: text, phase: .session, endpoint: endpoint)
+    }
+
+    private func withEndpoint(_ error: PostgresError) -> PostgresError {
+        var error = error
+        error.endpoint = endpoint
+        return error
+    }
+
+    private static let closedError = PostgresError(
+        code: PostgresError.Code.closed, message: "the connection is closed", disposition: .discard,
+        isProvablyUnsent: true)
+    private static let busyError = PostgresError(
+        code: PostgresError.Code.busy, message: "the connection is running another statement",
+        hint: "A connection runs one statement at a time; check out another one.", disposition: .statement,
+        isProvablyUnsent: true)
+    private static let cancelledError = PostgresError(
+        code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
+}
+
+extension PostgresConnection {
+    /// Connects to the first server of the configuration that takes the session.
+    ///
+    /// Looking up names happens off the loop and counts against the deadline.
+    /// - Throws: the failure that says most, when no server takes it before the deadline.
+    public static func connect(
+        _ configuration: ConnectionConfiguration, deadline: MonotonicTime
+    ) async throws(PostgresError) -> PostgresConnection {
+        let result: Result<PostgresConnection, PostgresError> = await withCheckedContinuation { continuation in
+            ConnectAttempt(configuration, deadline: deadline) { continuation.resume(returning: $0) }.start()
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,167 @@
+internal import CLibPQ
+
+/// Where the database is and how to log in: libpq's connection parameters (PostgreSQL manual, 34.1.2).
+///
+/// What the connection string leaves out is taken from libpq's environment variables (`PGHOST`, `PGPASSWORD` …) when
+/// the value is made. A string that cannot be parsed makes a configuration with a ``problem``, with which every
+/// connect fails: a service is to start and say so, not to die.
+public struct ConnectionConfiguration: Sendable {
+    /// The parameters that are set, by keyword. May hold the password.
+    package private(set) var parameters: [String: String]
+    /// Why no connection can be made with this configuration; `nil` when one can be tried.
+    public private(set) var problem: PostgresError?
+
+    /// One server of the list, as given.
+    package struct Server: Hashable, Sendable {
+        /// A name, a numeric address, the folder of a Unix socket, or empty for libpq's default.
+        package var host: String
+        /// A numeric address that needs no look-up; empty when there is none.
+        package var address: String
+        package var port: String
+
+        package var isUnixSocket: Bool {
+            address.isEmpty && (host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@"))
+        }
+
+        /// For the log.
+        package var name: String {
+            host.isEmpty && address.isEmpty ? "local socket" : "\(host.isEmpty ? address : host):\(port)"
+        }
+    }
+
+    /// The servers to try, in order; never empty unless there is a ``problem``.
+    package private(set) var servers: [Server] = []
+
+    /// A configuration from a URI (`postgres://user:password@host:port/database`) or from `keyword=value` pairs. An empty
+    /// string leaves everything to the environment.
+    public init(_ connectionString: String) {
+        parameters = Self.environment()
+        do throws(PostgresError) {
+            let given = try Self.parse(connectionString)
+            if given["host"] != nil, given["hostaddr"] == nil { parameters["hostaddr"] = nil }
+            parameters.merge(given) { _, given in given }
+            servers = try Self.servers(in: parameters)
+        } catch {
+            problem = error
+        }
+    }
+
+    /// The value of a parameter, such as `dbname`. The password is not given out.
+    public subscript(keyword: String) -> String? {
+        keyword == "password" ? nil : parameters[keyword]
+    }
+
+    /// Sets a parameter unless the connection string or the environment has.
+    package mutating func setDefault(_ value: String, for keyword: String) {
+        if parameters[keyword] == nil { parameters[keyword] = value }
+    }
+
+    /// Whether a session must be able to write: `target_session_attrs` is `read-write` or `primary`.
+    package var requiresReadWrite: Bool {
+        ["read-write", "primary"].contains(parameters["target_session_attrs"] ?? "any")
+    }
+
+    /// The parameters for one connect to one address of one server.
+    package func parameters(for server: Server, address: String?) -> [(String, String)] {
+        var all = parameters
+        all["host"] = server.host.isEmpty ? nil : server.host
+        all["hostaddr"] = address
+        all["port"] = server.port
+        for (keyword, value) in Self.transportDefaults where all[keyword] == nil { all[keyword] = value }
+        all["client_encoding"] = "UTF8"
+        return all.map { ($0.key, $0.value) }
+    }
+
+    /// Keep-alives find half-open peers that nobody is talking to; they do not replace deadlines. GSS encryption costs a
+    /// round trip that next to no server answers with yes.
+    private static let transportDefaults = [
+        "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "5000",
+        "gssencmode": "disable", "fallback_application_name": "daruma",
+    ]
+
+    private static func environment() -> [String: String] {
+        guard let options = PQconndefaults() else { return [:] }
+        defer { PQconninfoFree(options) }
+        return values(of: options)
+    }
+
+    private static func parse(_ text: String) throws(PostgresError) -> [String: String] {
+        if text.isEmpty { return [:] }
+        var message: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(text, &message) else {
+            let reason = message.map { String(cString: $0) } ?? "out of memory"
+            PQfreemem(message)
+            throw invalid(
+                "the connection string cannot be parsed: \(trimmed(FailureText.withoutFileNames(reason)))",
+                hint: "Expected postgres://user:password@host:port/database, or keyword=value pairs; special characters"
+                    + " in a URI's password are percent-encoded.")
+        }
+        defer { PQconninfoFree(options) }
+        let values = values(of: options)
+        if values["service"] != nil {
+            throw invalid(
+                "service= in the connection string is not supported",
+                hint: "Set PGSERVICE in the environment instead, or give host, port and dbname.")
+        }
+        return values
+    }
+
+    private static func values(of options: UnsafeMutablePointer<PQconninfoOption>) -> [String: String] {
+        var values: [String: String] = [:]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val { values[String(cString: keyword)] = String(cString: value) }
+            option += 1
+        }
+        return values
+    }
+
+    /// `host`, `hostaddr` and `port` are lists of the same length; a single port stands for all.
+    private static func servers(in parameters: [String: String]) throws(PostgresError) -> [Server] {
+        func list(_ keyword: String) -> [String] {
+            (parameters[keyword] ?? "").split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        }
+        let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"))
+        let hasHosts = parameters["host"] != nil
+        let hasAddresses = parameters["hostaddr"].map { !$0.isEmpty } ?? false
+        let count = hasHosts ? hosts.count : addresses.count
+        if hasHosts, hasAddresses, hosts.count != addresses.count {
+            throw invalid("host names \(hosts.count) servers and hostaddr \(addresses.count)")
+        }
+        if ports.count != 1, ports.count != count {
+            throw invalid("port has \(ports.count) values for \(count) servers")
+        }
+        var servers: [Server] = []
+        for index in 0..<count {
+            let port = ports.count == 1 ? ports[0] : ports[index]
+            guard port.isEmpty || UInt16(port).map({ $0 > 0 }) ?? false else {
+                throw invalid("the port is not a number from 1 to 65535")
+            }
+            servers.append(
+                Server(
+                    host: hasHosts ? hosts[index] : "", address: hasAddresses ? addresses[index] : "",
+                    port: port.isEmpty ? "5432" : port))
+        }
+        return servers
+    }
+
+    private static func invalid(_ message: String, hint: String? = nil) -> PostgresError {
+        PostgresError(
+            code: PostgresError.Code.conninfo, message: message, hint: hint, disposition: .configuration,
+            isProvablyUnsent: true)
+    }
+
+    private static func trimmed(_ text: String) -> String {
+        String(text.split(separator: "\n").first ?? "")
+    }
+}
+
+extension ConnectionConfiguration: CustomStringConvertible {
+    /// For the log: servers, database and user; never the password.
+    public var description: String {
+        if problem != nil { return "an invalid connection string" }
+        let names = servers.map(\.name).joined(separator: ", ")
+        return
+            "database \(parameters["dbname"] ?? parameters["user"] ?? "?") as \(parameters["user"] ?? "?") on \(names)"
+    }
+}
