@@ -132,6 +132,17 @@ public final class PostgresConnection {
         armTimer()
     }
 
+    /// Hands the running statement, if there is one, to somebody else: `completion` hears of its end instead of whoever
+    /// started it, who is not called any more.
+    package func takeOverStatement(deadline: MonotonicTime, completion: @escaping Completion) {
+        guard running != nil else { return }
+        running?.deadline = deadline
+        running?.silence = .distantFuture
+        running?.onSilence = nil
+        running?.completion = completion
+        armTimer()
+    }
+
     /// Runs a statement and returns its result.
     ///
     /// - Parameters:
@@ -341,7 +352,7 @@ public final class PostgresConnection {
         return error
     }
 
-    private static let closedError = PostgresError(
+    package static let closedError = PostgresError(
         code: PostgresError.Code.closed, message: "the connection is closed", disposition: .discard,
         isProvablyUnsent: true)
     private static let busyError = PostgresError(

@@ -1,1 +1,373 @@
-// Room: PostgresPool
+public import DispatchLoop
+internal import Glibc
+public import PostgresConnection
+
+/// A pool of connections to one database that looks after itself: it keeps them alive, replaces them, and finds the
+/// database again when it has been away.
+///
+/// ```swift
+/// let pool = PostgresPool(ConnectionConfiguration("postgres://…"))
+/// let connection = try await pool.checkOut(deadline: .now() + .seconds(1))
+/// defer { pool.release(connection) }
+/// let result = try await connection.query("select 1", isRepeatable: true, deadline: .now() + .seconds(1))
+/// ```
+///
+/// What is decided is decided in ``PoolMachine``; this is the shell that performs it. Connections are opened after
+/// ``start()``, in the process that calls it, and belong to that process.
+@LoopActor
+public final class PostgresPool {
+    /// Where the database is.
+    public let configuration: ConnectionConfiguration
+    /// How the pool behaves.
+    public let settings: PoolSettings
+    /// Hears of the pool's events.
+    public weak var delegate: (any PoolDelegate)?
+
+    /// How long what a connection is still running may take to end when it comes home.
+    static let resetTimeout = Duration.seconds(1)
+
+    typealias Answer = Result<Leased, PoolError>
+
+    /// A connection and the name of its slot.
+    struct Leased {
+        let id: ConnectionID
+        let connection: PostgresConnection
+    }
+
+    private struct Waiting {
+        let completion: @LoopActor (Answer) -> Void
+        let timer: TimerID
+    }
+
+    private let loop = EventLoop.shared
+    private let processID = getpid()
+    private let resolver: HostResolver
+    private var machine: PoolMachine
+    private var connections: [PostgresConnection?]
+    private var attempts: [ConnectAttempt?]
+    private var waiting: [WaiterID: Waiting] = [:]
+    private var timer: (id: TimerID, deadline: MonotonicTime)?
+    private var isPerforming = false
+    private var whenClosed: [CheckedContinuation<Void, Never>] = []
+
+    /// A pool that has not been started.
+    ///
+    /// - Precondition: `settings.problem` is `nil`.
+    public convenience init(_ configuration: ConnectionConfiguration, settings: PoolSettings = PoolSettings()) {
+        self.init(configuration, settings: settings, resolver: .shared)
+    }
+
+    package init(_ configuration: ConnectionConfiguration, settings: PoolSettings, resolver: HostResolver) {
+        precondition(settings.problem == nil, settings.problem ?? "")
+        self.configuration = configuration
+        self.settings = settings
+        self.resolver = resolver
+        connections = Array(repeating: nil, count: settings.maximum)
+        attempts = Array(repeating: nil, count: settings.maximum)
+        machine = PoolMachine(
+            settings: settings, requiresReadWrite: configuration.requiresReadWrite, seed: .random(in: 0 ... .max))
+    }
+
+    // MARK: Life
+
+    /// Begins to connect. A database that is away is no error: the pool looks for it until it is there.
+    public func start() {
+        apply { $0.start(at: $1) }
+    }
+
+    /// Closes the pool: no more check-outs, idle connections closed now, leased ones when they come home, all that is
+    /// left at the deadline. Returns when no connection is open.
+    public func close(deadline: MonotonicTime) async {
+        apply { $0.drain(at: $1, deadline: deadline) }
+        if machine.health == .closed { return }
+        await withCheckedContinuation { whenClosed.append($0) }
+    }
+
+    /// Replaces all connections: idle ones at once, leased ones when they come home.
+    public func replaceConnections() {
+        apply {
+            $0.retireGeneration(at: $1)
+            $0.settle(at: $1)
+        }
+    }
+
+    /// What the pool knows and holds at this moment.
+    public var snapshot: PoolSnapshot { PoolSnapshot(machine, at: loop.now) }
+
+    // MARK: Checking out
+
+    /// Checks a connection out: an idle one, a new one, or the next that comes home.
+    ///
+    /// The caller gives it back with ``release(_:)``, in a `defer`.
+    /// - Throws: ``PoolError``: at once while the database is known to be away, at the deadline when all are in use.
+    public func checkOut(deadline: MonotonicTime) async throws(PoolError) -> PooledConnection {
+        if let leased = try leaseNow() { return PooledConnection(leased, of: self) }
+        return PooledConnection(try await wait(until: deadline).get(), of: self)
+    }
+
+    /// Gives a connection back. Open transactions are rolled back. A second call does nothing.
+    public func release(_ connection: PooledConnection) {
+        guard let leased = connection.surrender() else { return }
+        giveBack(leased)
+    }
+
+    /// Checks a connection out for the time of `body`.
+    public func withConnection<Value>(
+        deadline: MonotonicTime, _ body: @LoopActor (PooledConnection) async throws -> Value
+    ) async throws -> Value {
+        let connection = try await checkOut(deadline: deadline)
+        defer { release(connection) }
+        return try await body(connection)
+    }
+
+    /// An idle connection that has passed the free check, if there is one.
+    private func leaseNow() throws(PoolError) -> Leased? {
+        guard getpid() == processID else {
+            throw PoolError(kind: .wrongProcess, health: machine.health)
+        }
+        while machine.health != .draining, machine.health != .closed, machine.slots.hasIdle {
+            guard case .lease(let id) = machine.checkOut(at: loop.now) else { break }
+            if let leased = checked(id) { return leased }
+        }
+        return nil
+    }
+
+    /// The free check at check-out: a connection that has ended since the loop last looked is not handed out.
+    private func checked(_ id: ConnectionID) -> Leased? {
+        guard let connection = connections[id.index] else { return nil }
+        guard let error = connection.checkForEnd() else { return Leased(id: id, connection: connection) }
+        ended(id, error)
+        return nil
+    }
+
+    private func wait(until deadline: MonotonicTime) async -> Answer {
+        let ticket = WaitTicket()
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                ticket.waiter = request(deadline: deadline) { continuation.resume(returning: $0) }
+                if Task.isCancelled { cancel(ticket) }
+            }
+        } onCancel: {
+            EventLoop.shared.submit { self.cancel(ticket) }
+        }
+    }
+
+    private func cancel(_ ticket: WaitTicket) {
+        guard let waiter = ticket.waiter, let waiting = takeBack(waiter) else { return }
+        waiting(.failure(PoolError(kind: .cancelled, health: machine.health)))
+    }
+
+    /// Asks for a connection; `completion` is called once, perhaps before this returns. The waiter is `nil` then.
+    func request(deadline: MonotonicTime, completion: @escaping @LoopActor (Answer) -> Void) -> WaiterID? {
+        while true {
+            switch machine.checkOut(at: loop.now) {
+            case .lease(let id):
+                guard let leased = checked(id) else { continue }
+                completion(.success(leased))
+                return nil
+            case .fail(let error):
+                performActions()
+                completion(.failure(error))
+                return nil
+            case .wait(let waiter):
+                let timer = loop.schedule(at: deadline) { self.deadlinePassed(waiter) }
+                waiting[waiter] = Waiting(completion: completion, timer: timer)
+                performActions()
+                return waiting[waiter] == nil ? nil : waiter
+            }
+        }
+    }
+
+    private func deadlinePassed(_ waiter: WaiterID) {
+        guard let error = machine.giveUp(waiter, at: loop.now) else { return }
+        waiting.removeValue(forKey: waiter)?.completion(.failure(error))
+        performActions()
+    }
+
+    /// Takes a waiter back; returns its completion, which has not been called, if it was still waiting.
+    @discardableResult
+    func takeBack(_ waiter: WaiterID) -> (@LoopActor (Answer) -> Void)? {
+        guard machine.giveUp(waiter, at: loop.now) != nil, let waiting = waiting.removeValue(forKey: waiter) else {
+            return nil
+        }
+        loop.cancel(waiting.timer)
+        performActions()
+        return waiting.completion
+    }
+
+    // MARK: What leases report
+
+    func giveBack(_ leased: Leased) {
+        let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction
+        if leased.connection.isClosed {
+            ended(leased.id, PostgresConnection.closedError)
+            return
+        }
+        apply { $0.release(leased.id, needsReset: needsReset, at: $1) }
+    }
+
+    func heard(_ id: ConnectionID) {
+        apply { $0.heard(id, at: $1) }
+    }
+
+    func silent(_ id: ConnectionID, canBeAbandoned: Bool) {
+        apply { $0.silent(id, canBeAbandoned: canBeAbandoned, at: $1) }
+    }
+
+    func assess(_ error: PostgresError) {
+        apply { $0.assess(error, at: $1) }
+    }
+
+    func discard(_ id: ConnectionID, _ reason: CloseReason) {
+        apply { $0.discard(id, reason, at: $1) }
+    }
+
+    /// The session ended, and its socket is closed already.
+    func ended(_ id: ConnectionID, _ error: PostgresError) {
+        guard machine.slots.slot(id) != nil else { return }
+        connections[id.index]?.onEnd = nil
+        connections[id.index] = nil
+        apply { $0.ended(id, error, at: $1) }
+    }
+
+    func report(_ event: PoolEvent) {
+        delegate?.pool(self, did: event)
+    }
+
+    // MARK: Performing
+
+    private func apply(_ input: (inout PoolMachine, MonotonicTime) -> Void) {
+        input(&machine, loop.now)
+        performActions()
+    }
+
+    /// Performs what the machine has decided, in order. What that leads to is appended and performed here as well.
+    private func performActions() {
+        if isPerforming { return }
+        isPerforming = true
+        var next = 0
+        while next < machine.actions.count {
+            let action = machine.actions[next]
+            next += 1
+            perform(action)
+        }
+        if next > 0 { machine.actions.removeAll(keepingCapacity: true) }
+        isPerforming = false
+        armTimer()
+    }
+
+    private func perform(_ action: PoolMachine.Action) {
+        switch action {
+        case .connect(let id): connect(id)
+        case .check(let id): check(id)
+        case .reset(let id): reset(id)
+        case .close(let id, _):
+            attempts[id.index]?.abandon()
+            attempts[id.index] = nil
+            let connection = connections[id.index]
+            connections[id.index] = nil
+            connection?.onEnd = nil
+            connection?.close()
+            machine.closed(id, at: loop.now)
+        case .grant(let waiter, let id):
+            guard let waiting = waiting.removeValue(forKey: waiter), let connection = connections[id.index] else {
+                return
+            }
+            loop.cancel(waiting.timer)
+            waiting.completion(.success(Leased(id: id, connection: connection)))
+        case .fail(let waiter, let error):
+            guard let waiting = waiting.removeValue(forKey: waiter) else { return }
+            loop.cancel(waiting.timer)
+            waiting.completion(.failure(error))
+        case .report(let event):
+            if case .healthChanged(_, .closed, _, _) = event {
+                for continuation in whenClosed { continuation.resume() }
+                whenClosed.removeAll()
+            }
+            report(event)
+        }
+    }
+
+    private func connect(_ id: ConnectionID) {
+        let deadline = loop.now + settings.connectTimeout
+        let attempt = ConnectAttempt(configuration, deadline: deadline, resolver: resolver) { [weak self] result in
+            self?.finishConnect(id, result)
+        }
+        attempts[id.index] = attempt
+        attempt.start()
+    }
+
+    private func finishConnect(_ id: ConnectionID, _ result: Result<PostgresConnection, PostgresError>) {
+        attempts[id.index] = nil
+        switch result {
+        case .success(let connection):
+            connections[id.index] = connection
+            connection.onEnd = { [weak self] error in self?.ended(id, error) }
+            apply { $0.connected(id, isReadOnly: connection.isReadOnly, at: $1) }
+        case .failure(let error):
+            apply { $0.connectFailed(id, error, at: $1) }
+        }
+    }
+
+    private func check(_ id: ConnectionID) {
+        guard let connection = connections[id.index] else { return }
+        if let error = connection.checkForEnd() {
+            ended(id, error)
+            return
+        }
+        connection.start(.roundTrip, deadline: loop.now + settings.checkTimeout) { [weak self] result in
+            guard let self else { return }
+            if case .failure(let error) = result, connection.isClosed {
+                ended(id, error)
+            } else {
+                apply { $0.checked(id, at: $1) }
+            }
+        }
+    }
+
+    /// Waits for a query that nobody wants any more, then rolls back what is open.
+    private func reset(_ id: ConnectionID) {
+        guard let connection = connections[id.index] else { return }
+        let deadline = loop.now + Self.resetTimeout
+        let next: PostgresConnection.Completion = { [weak self] result in
+            guard let self else { return }
+            if case .failure(let error) = result, connection.isClosed {
+                ended(id, error)
+            } else if connection.isInTransaction {
+                discard(id, .resetFailed)
+            } else {
+                apply { $0.wasReset(id, at: $1) }
+            }
+        }
+        let rollBack = { @LoopActor in connection.start(Statement("rollback"), deadline: deadline, completion: next) }
+        if connection.isIdle {
+            rollBack()
+        } else {
+            connection.takeOverStatement(deadline: deadline) { result in
+                if connection.isInTransaction { rollBack() } else { next(result) }
+            }
+        }
+    }
+
+    private func armTimer() {
+        let deadline = machine.nextDeadline
+        if let timer {
+            if timer.deadline <= deadline { return }
+            loop.cancel(timer.id)
+            self.timer = nil
+        }
+        guard deadline != .distantFuture else { return }
+        let id = loop.schedule(at: deadline) { [weak self] in
+            self?.timer = nil
+            self?.apply { $0.tick(at: $1) }
+        }
+        timer = (id, deadline)
+    }
+}
+
+/// What a cancellation handler needs to find its waiter; touched on the loop only.
+@LoopActor
+private final class WaitTicket {
+    var waiter: WaiterID?
+    nonisolated init() {}
+}

@@ -1,0 +1,330 @@
+import DispatchLoop
+import PostgresConnection
+
+/// The pool as a value: decides everything, does nothing.
+///
+/// Inputs are the mutating methods; each takes the time. What is to be done is appended to ``actions``, in order, for
+/// the shell (``PostgresPool``) to perform. Invariants, checked by the tests after every step:
+///
+/// 1. Sockets, and slots in use, are never more than the maximum.
+/// 2. Every waiter is granted a connection, failed, or taken back: exactly one of them, once. Grants are in FIFO order.
+/// 3. Nobody waits while a connection is idle, in any health.
+/// 4. While the health is suspect, down, misconfigured or read-only, a probe is in flight or has its time set.
+/// 5. Every state that ends by time has its time in ``nextDeadline``.
+/// 6. Idle connections have proved themselves since the outage began, if there is one.
+struct PoolMachine: Sendable {
+    enum Action: Sendable, Hashable {
+        /// Begin a connect; answer with `connected` or `connectFailed`.
+        case connect(ConnectionID)
+        /// Run an empty query within the check timeout; answer with `checked` or `ended`.
+        case check(ConnectionID)
+        /// End what the connection is running; answer with `wasReset`, `ended` or `resetFailed`.
+        case reset(ConnectionID)
+        /// Close the connection or give up the connect; answer with `closed`.
+        case close(ConnectionID, CloseReason)
+        /// The waiter has this connection.
+        case grant(WaiterID, ConnectionID)
+        /// The waiter gets none.
+        case fail(WaiterID, PoolError)
+        /// Tell the delegate.
+        case report(PoolEvent)
+    }
+
+    /// The answer to a request for a connection.
+    enum CheckOut: Sendable, Hashable {
+        case lease(ConnectionID)
+        case wait(WaiterID)
+        case fail(PoolError)
+    }
+
+    let settings: PoolSettings
+    /// Whether a read-only session is of no use.
+    let requiresReadWrite: Bool
+
+    var slots: SlotTable
+    var waiters = WaiterQueue()
+    /// Moved only in `PoolMachine+Supervision.swift`.
+    var health = PoolHealth.suspect
+    /// The outage that goes on; `nil` while the health is up.
+    var outage: Outage?
+    var prober = Prober()
+    var ramp = Ramp()
+    /// Connections of earlier generations are closed when they come home.
+    var generation: UInt32 = 0
+    /// When any connection last proved that the database answers.
+    var latestProof = MonotonicTime(nanoseconds: .min)
+    /// When a session was last ended by an administrator.
+    var latestTermination: MonotonicTime?
+    /// Until when the waiters of an established outage may wait for the probe under way.
+    var demandLimit: MonotonicTime?
+    /// When an idle connection has something due; never later than it really is.
+    var maintenanceAt = MonotonicTime.distantFuture
+    var drainDeadline = MonotonicTime.distantFuture
+    var random: SplitMix64
+    /// What the shell has to perform, in order.
+    var actions: [Action] = []
+
+    init(settings: PoolSettings, requiresReadWrite: Bool = false, seed: UInt64) {
+        self.settings = settings
+        self.requiresReadWrite = requiresReadWrite
+        slots = SlotTable(count: settings.maximum)
+        random = SplitMix64(seed: seed)
+    }
+
+    // MARK: Checking out
+
+    /// A request asks for a connection.
+    mutating func checkOut(at now: MonotonicTime) -> CheckOut {
+        if health == .draining || health == .closed { return .fail(poolError(.closed, at: now)) }
+        if let id = slots.leaseWarmest(at: now) { return .lease(id) }
+        guard waiters.count < settings.maximumWaiters else { return .fail(poolError(.saturated, at: now)) }
+        switch health {
+        case .up:
+            let waiter = waiters.enqueue()
+            grow(at: now)
+            return .wait(waiter)
+        case .suspect:
+            let waiter = waiters.enqueue()
+            prober.pullForward(at: now)
+            runProber(at: now)
+            return .wait(waiter)
+        default:
+            // What a wrong setting needs is a person; asking more often only fills the server's log.
+            if health != .misconfigured {
+                prober.pullForward(at: now)
+                runProber(at: now)
+            }
+            guard let limit = prober.demandLimit(at: now) else { return .fail(poolError(.unavailable, at: now)) }
+            demandLimit = max(limit, demandLimit ?? limit)
+            return .wait(waiters.enqueue())
+        }
+    }
+
+    /// The waiter gives up, because its deadline has passed or its task was cancelled. Returns what to tell it, or `nil`
+    /// when it has been settled already.
+    mutating func giveUp(_ waiter: WaiterID, at now: MonotonicTime) -> PoolError? {
+        guard waiters.remove(waiter) else { return nil }
+        return poolError(health == .up ? .saturated : .unavailable, at: now)
+    }
+
+    // MARK: Coming home
+
+    /// Whoever leased the connection has done with it.
+    mutating func release(_ id: ConnectionID, needsReset: Bool, at now: MonotonicTime) {
+        guard slots.state(id) == .leased else { return }
+        if needsReset, health != .draining {
+            slots.beginReset(id, at: now)
+            actions.append(.reset(id))
+        } else {
+            comeHome(id, at: now)
+        }
+    }
+
+    /// What the connection was running has been ended.
+    mutating func wasReset(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.state(id) == .resetting else { return }
+        takeProof(id, at: now)
+        comeHome(id, at: now)
+    }
+
+    /// The empty query was answered.
+    mutating func checked(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.state(id) == .checking else { return }
+        takeProof(id, at: now)
+        comeHome(id, at: now)
+    }
+
+    /// The lease is given up together with its connection.
+    mutating func discard(_ id: ConnectionID, _ reason: CloseReason, at now: MonotonicTime) {
+        guard let state = slots.state(id), state != .closing else { return }
+        close(id, reason, at: now)
+    }
+
+    private mutating func comeHome(_ id: ConnectionID, at now: MonotonicTime) {
+        guard let slot = slots.slot(id) else { return }
+        if health == .draining {
+            close(id, .drained, at: now)
+        } else if slot.generation != generation {
+            close(id, .retired, at: now)
+        } else if slot.expiresAt <= now {
+            close(id, .lifetime, at: now)
+        } else if let outage, slot.lastHeard < outage.since {
+            // It may be dead without knowing. Waiters are not to be handed a guess.
+            slots.becomeIdle(id, at: now)
+            beginCheck(id, at: now)
+        } else if waiters.isEmpty, slots.idle.count >= settings.maximumIdle ?? .max {
+            close(id, .surplusIdle, at: now)
+        } else {
+            slots.becomeIdle(id, at: now)
+            maintenanceAt = min(maintenanceAt, maintenanceDue(slots.slot(id) ?? slot))
+            settle(at: now)
+        }
+    }
+
+    mutating func beginCheck(_ id: ConnectionID, at now: MonotonicTime) {
+        slots.beginCheck(id, at: now)
+        actions.append(.check(id))
+    }
+
+    // MARK: Ends
+
+    /// The session ended by itself; its socket is closed already.
+    mutating func ended(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
+        guard let slot = slots.slot(id), slot.state != .closing else { return }
+        let reason: CloseReason =
+            switch slot.state {
+            case .checking: .checkFailed
+            case .resetting: .resetFailed
+            case .leased: .failed
+            case .idle, .connecting, .free, .closing: .ended
+            }
+        slots.release(id, at: now)
+        actions.append(.report(.closed(id, reason, error)))
+        assess(error, at: now)
+        settle(at: now)
+    }
+
+    /// `PQfinish` has returned, or the connect has been given up.
+    mutating func closed(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.state(id) == .closing else { return }
+        slots.release(id, at: now)
+        settle(at: now)
+    }
+
+    mutating func close(_ id: ConnectionID, _ reason: CloseReason, at now: MonotonicTime) {
+        slots.beginClose(id, at: now)
+        actions.append(.close(id, reason))
+        actions.append(.report(.closed(id, reason, nil)))
+    }
+
+    // MARK: Connecting
+
+    /// A connect succeeded.
+    mutating func connected(_ id: ConnectionID, isReadOnly: Bool, at now: MonotonicTime) {
+        guard let slot = slots.slot(id), slot.state == .connecting else { return }
+        if isReadOnly, requiresReadWrite {
+            close(id, .wrongRole, at: now)
+            connectFailed(probe: id, Self.wrongRole, at: now)
+            return
+        }
+        prober.remove(id)
+        if health == .draining || slot.generation != generation {
+            close(id, health == .draining ? .drained : .retired, at: now)
+            return
+        }
+        let expiry = expiry(at: now)
+        slots.update(id) { $0.expiresAt = expiry }
+        actions.append(.report(.connected(id)))
+        ramp.succeeded()
+        takeProof(id, at: now)
+        comeHome(id, at: now)
+    }
+
+    /// A connect failed; it holds no socket any more.
+    mutating func connectFailed(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
+        guard slots.state(id) == .connecting else { return }
+        slots.release(id, at: now)
+        connectFailed(probe: id, error, at: now)
+        settle(at: now)
+    }
+
+    /// Begins connects for those who wait and for the minimum, no more at once than the ramp allows.
+    mutating func grow(at now: MonotonicTime) {
+        guard health == .up, now >= ramp.blockedUntil else { return }
+        let count = min(growthNeed, ramp.limit - slots.connectingCount)
+        for _ in 0..<max(count, 0) where !beginConnect(at: now) { return }
+    }
+
+    /// How many connects should be begun.
+    var growthNeed: Int {
+        max(waiters.count - slots.connectingCount, settings.minimum - slots.usedCount, 0)
+    }
+
+    /// `false` when there is no free slot.
+    @discardableResult
+    mutating func beginConnect(at now: MonotonicTime) -> Bool {
+        guard let id = slots.allocate(generation: generation, at: now) else { return false }
+        if health.isProbing { prober.started(id, at: now, isSlow: health == .misconfigured) }
+        actions.append(.connect(id))
+        actions.append(.report(.connecting(id)))
+        return true
+    }
+
+    // MARK: Bringing both together
+
+    /// Hands idle connections to waiters, and sees to what the change has made possible.
+    mutating func settle(at now: MonotonicTime) {
+        while !waiters.isEmpty, let id = slots.leaseWarmest(at: now), let waiter = waiters.dequeue() {
+            actions.append(.grant(waiter, id))
+        }
+        switch health {
+        case .up: grow(at: now)
+        case .suspect, .down, .misconfigured, .readOnly: runProber(at: now)
+        case .draining: finishDraining(at: now)
+        case .closed: break
+        }
+    }
+
+    // MARK: Time
+
+    /// When ``tick(at:)`` is to be called at the latest; earlier does no harm.
+    var nextDeadline: MonotonicTime {
+        var deadline = maintenanceAt
+        switch health {
+        case .suspect:
+            if let outage { deadline = min(deadline, outage.since + settings.grace, prober.nextAt) }
+        case .down, .misconfigured, .readOnly:
+            deadline = min(deadline, prober.nextAt, waiters.isEmpty ? .distantFuture : demandLimit ?? .distantFuture)
+        case .up:
+            if growthNeed > 0, slots.hasFree, slots.connectingCount == 0 { deadline = min(deadline, ramp.blockedUntil) }
+            if let connectHungSince { deadline = min(deadline, connectHungSince + settings.silence) }
+        case .draining: deadline = drainDeadline
+        case .closed: deadline = .distantFuture
+        }
+        return deadline
+    }
+
+    /// Some of the machine's deadlines have passed, perhaps.
+    mutating func tick(at now: MonotonicTime) {
+        supervise(at: now)
+        if now >= maintenanceAt { maintain(at: now) }
+        settle(at: now)
+    }
+
+    func poolError(_ kind: PoolError.Kind, at now: MonotonicTime) -> PoolError {
+        PoolError(
+            kind: kind, health: health, cause: kind == .unavailable ? outage?.cause : nil,
+            outageDuration: outage.map { now - $0.since },
+            nextAttempt: prober.isRunning ? max(prober.nextAt - now, .zero) : nil)
+    }
+
+    static let wrongRole = PostgresError(
+        code: PostgresError.Code.wrongRole,
+        message: "the server is read-only, and target_session_attrs asks for read-write", disposition: .wrongRole)
+}
+
+/// How many connects may be under way at once: one after an outage, then twice as many with each success.
+struct Ramp: Sendable, Hashable {
+    private(set) var limit = 1
+    /// No growth before this: a connect failed although other connections work.
+    private(set) var blockedUntil = MonotonicTime(nanoseconds: .min)
+    private(set) var hasFailed = false
+    private var backoff = Backoff()
+
+    mutating func succeeded() {
+        limit = min(limit * 2, 1 << 16)
+        backoff.reset()
+        hasFailed = false
+        blockedUntil = MonotonicTime(nanoseconds: .min)
+    }
+
+    mutating func restart() { self = Ramp() }
+
+    /// Returns whether this is the first failure in a row.
+    mutating func failed(at now: MonotonicTime, isSlow: Bool, using random: inout some RandomNumberGenerator) -> Bool {
+        blockedUntil = now + (isSlow ? Prober.slowInterval : backoff.next(using: &random))
+        limit = 1
+        defer { hasFailed = true }
+        return !hasFailed
+    }
+}

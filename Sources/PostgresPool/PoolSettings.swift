@@ -1,0 +1,49 @@
+/// How a pool behaves. The defaults suit a health-check target on one database.
+public struct PoolSettings: Sendable, Hashable {
+    /// How many connections are kept open even when nobody needs them.
+    public var minimum = 1
+    /// The most sockets to the database, of every kind and at every moment.
+    public var maximum = 10
+    /// The most idle connections kept; surplus ones are closed when they come home. `nil`: as many as ``maximum``.
+    public var maximumIdle: Int?
+    /// How long a connection above ``minimum`` may be idle before it is closed. `nil`: for ever.
+    public var idleTimeout: Duration? = .seconds(300)
+    /// How long a connection may live, ±10 %, before it is replaced. `nil`: for ever.
+    public var maximumLifetime: Duration? = .seconds(1_800)
+    /// How long a connection may be unheard of before it is asked for a sign of life. `nil`: for ever.
+    public var keepalive: Duration? = .seconds(30)
+    /// How long one connect may take, name look-up included.
+    public var connectTimeout: Duration = .seconds(5)
+    /// How long a request waits through the start of an outage before it is told of it. Short outages end within it.
+    public var grace: Duration = .milliseconds(750)
+    /// How long a query may be silent before the connection is suspected.
+    public var silence: Duration = .milliseconds(300)
+    /// How long a suspected connection may take for an empty query.
+    public var checkTimeout: Duration = .milliseconds(250)
+    /// The most requests that wait at a time; more are told that the pool is saturated.
+    public var maximumWaiters = 10_000
+
+    /// The defaults.
+    public init() {}
+
+    /// What is wrong with the settings, in a sentence for the reader; `nil` when they can be used.
+    public var problem: String? {
+        if maximum < 1 { return "the pool's maximum must be at least 1" }
+        if maximum > 10_000 { return "the pool's maximum must be at most 10000" }
+        if minimum < 0 { return "the pool's minimum must not be negative" }
+        if minimum > maximum { return "the pool's minimum (\(minimum)) is greater than its maximum (\(maximum))" }
+        if let maximumIdle, maximumIdle < minimum {
+            return "the pool's maximum of idle connections (\(maximumIdle)) is less than its minimum (\(minimum))"
+        }
+        if maximumWaiters < 1 { return "the pool's maximum of waiters must be at least 1" }
+        let durations: [(String, Duration?)] = [
+            ("idle timeout", idleTimeout), ("maximum lifetime", maximumLifetime), ("keepalive", keepalive),
+            ("connect timeout", connectTimeout), ("silence", silence), ("check timeout", checkTimeout),
+        ]
+        for (name, duration) in durations {
+            if let duration, duration <= .zero { return "the pool's \(name) must be greater than zero" }
+        }
+        if grace < .zero { return "the pool's grace must not be negative" }
+        return nil
+    }
+}

@@ -1,0 +1,38 @@
+internal import DispatchLoop
+
+/// What a pool knew and held at a moment.
+public struct PoolSnapshot: Sendable, Hashable {
+    /// What the supervisor knows of the database.
+    public let health: PoolHealth
+    /// The outage that goes on, if one does.
+    public let outage: Outage?
+    /// How long it has lasted.
+    public let outageDuration: Duration?
+    /// When the next connect is tried, counted from now, if one is to be.
+    public let nextAttempt: Duration?
+    /// Connections ready to be leased.
+    public let idle: Int
+    /// Connections checked out.
+    public let leased: Int
+    /// Connects under way.
+    public let connecting: Int
+    /// Connections being checked, reset or closed.
+    public let other: Int
+    /// Requests waiting for a connection.
+    public let waiters: Int
+
+    /// Sockets to the database, of every kind.
+    public var total: Int { idle + leased + connecting + other }
+
+    init(_ machine: PoolMachine, at now: MonotonicTime) {
+        health = machine.health
+        outage = machine.outage
+        outageDuration = machine.outage.map { now - $0.since }
+        nextAttempt = machine.prober.isRunning ? max(machine.prober.nextAt - now, .zero) : nil
+        idle = machine.slots.idle.count
+        leased = machine.slots.leasedCount
+        connecting = machine.slots.connectingCount
+        other = machine.slots.usedCount - idle - leased - connecting
+        waiters = machine.waiters.count
+    }
+}

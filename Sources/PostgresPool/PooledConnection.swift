@@ -1,0 +1,68 @@
+public import DispatchLoop
+public import PostgresConnection
+
+/// A connection checked out of a pool, until it is released.
+///
+/// Its first query, if it may be repeated, may move to another session when the one it began on turns out to be dead:
+/// nothing has happened in the session yet that could be lost. After that it stays on the session that answered.
+///
+/// Made for one use and one task at a time. One that is forgotten goes home when it is deallocated.
+@LoopActor
+public final class PooledConnection {
+    private let pool: PostgresPool
+    private var leased: PostgresPool.Leased?
+    private var isPristine = true
+
+    init(_ leased: PostgresPool.Leased, of pool: PostgresPool) {
+        self.leased = leased
+        self.pool = pool
+    }
+
+    isolated deinit {
+        if let leased { pool.giveBack(leased) }
+    }
+
+    /// The process id of the server's end, as in `pg_stat_activity`; `nil` once released or lost.
+    public var backendProcessID: Int32? { leased?.connection.backendProcessID }
+
+    /// Runs a statement.
+    ///
+    /// - Parameters:
+    ///   - sql: the statement; several, separated by semicolons, when there are no parameters.
+    ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
+    ///   - isRepeatable: whether running it twice does no harm. If it is the first on this connection, it is run once
+    ///     more on another session when the first one has ended, or has been silent for ``PoolSettings/silence`` while
+    ///     another one works. A statement that provably was never sent is run again in any case. At most once.
+    ///   - deadline: when to give up; both tries together.
+    /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had.
+    public func query(
+        _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, deadline: MonotonicTime
+    ) async throws -> QueryResult {
+        guard let leased else { throw Self.released }
+        self.leased = nil
+        let race = QueryRace(
+            Statement(sql, parameters: parameters), on: leased, of: pool, deadline: deadline,
+            isRepeatable: isRepeatable && isPristine, canMove: isPristine)
+        isPristine = false
+        let outcome = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                race.start { continuation.resume(returning: $0) }
+                if Task.isCancelled { race.cancel() }
+            }
+        } onCancel: {
+            EventLoop.shared.submit { race.cancel() }
+        }
+        self.leased = outcome.leased
+        return try outcome.result.get()
+    }
+
+    /// Takes what is leased out of this lease, which is of no use after it.
+    func surrender() -> PostgresPool.Leased? {
+        defer { leased = nil }
+        return leased
+    }
+
+    private static let released = PostgresError(
+        code: PostgresError.Code.closed, message: "the connection has been released or lost",
+        hint: "Check another one out.", disposition: .statement, isProvablyUnsent: true)
+}

@@ -1,0 +1,68 @@
+/// Names a waiter. Never valid again once the waiter is settled.
+public struct WaiterID: Hashable, Sendable {
+    let index: Int
+    let serial: UInt32
+}
+
+/// Who waits for a connection, first come, first served.
+///
+/// A linked list within an array: joining, leaving from the front and leaving from the middle (a deadline, a cancelled
+/// task) all cost the same, however many wait.
+struct WaiterQueue {
+    private struct Node {
+        var serial: UInt32 = 0
+        var previous = -1
+        var next = -1
+        var isWaiting = false
+    }
+
+    private var nodes: [Node] = []
+    private var free: [Int] = []
+    private var first = -1
+    private var last = -1
+    private(set) var count = 0
+
+    var isEmpty: Bool { count == 0 }
+
+    mutating func enqueue() -> WaiterID {
+        let index: Int
+        if let reused = free.popLast() {
+            index = reused
+        } else {
+            index = nodes.count
+            nodes.append(Node())
+        }
+        nodes[index].previous = last
+        nodes[index].next = -1
+        nodes[index].isWaiting = true
+        if last >= 0 { nodes[last].next = index } else { first = index }
+        last = index
+        count += 1
+        return WaiterID(index: index, serial: nodes[index].serial)
+    }
+
+    /// Takes out the one that has waited longest.
+    mutating func dequeue() -> WaiterID? {
+        guard first >= 0 else { return nil }
+        let id = WaiterID(index: first, serial: nodes[first].serial)
+        _ = remove(id)
+        return id
+    }
+
+    /// Takes out a waiter that gives up; `false` when it has been settled already.
+    mutating func remove(_ id: WaiterID) -> Bool {
+        guard contains(id) else { return false }
+        let node = nodes[id.index]
+        if node.previous >= 0 { nodes[node.previous].next = node.next } else { first = node.next }
+        if node.next >= 0 { nodes[node.next].previous = node.previous } else { last = node.previous }
+        nodes[id.index].isWaiting = false
+        nodes[id.index].serial &+= 1
+        free.append(id.index)
+        count -= 1
+        return true
+    }
+
+    func contains(_ id: WaiterID) -> Bool {
+        id.index < nodes.count && nodes[id.index].serial == id.serial && nodes[id.index].isWaiting
+    }
+}
