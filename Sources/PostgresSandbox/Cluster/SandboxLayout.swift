@@ -129,6 +129,8 @@ struct PermanentHome {
 
     /// The real path of the cluster's folder, made if missing.
     func locate() throws -> String {
+        // A throw-away sandbox's own folder serves as well, so that its switch is at hand too.
+        if Files.exists("\(folder)/sandbox.conf"), let home = Files.canonical(folder) { return home }
         try Files.makeFolder(folder, mode: 0o755)
         guard let base = Files.canonical(folder) else {
             throw SandboxError(.folder, "cannot open the folder \(folder): \(String(cString: strerror(errno)))")

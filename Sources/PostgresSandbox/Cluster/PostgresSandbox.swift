@@ -111,9 +111,9 @@ package final class PostgresSandbox: Sendable {
             reservation: nil, lifeline: nil)
     }
 
-    /// Whether there is a permanent sandbox in `folder`.
+    /// Whether there is a sandbox in `folder`.
     package static func exists(in folder: String) -> Bool {
-        Files.exists("\(folder)/\(PermanentHome.clusterName)/data")
+        Files.exists("\(folder)/\(PermanentHome.clusterName)/data") || Files.exists("\(folder)/sandbox.conf")
     }
 
     /// Stops the server at once and deletes everything.
