@@ -16,6 +16,7 @@ let collections = Target.Dependency.product(name: "DequeModule", package: "swift
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
 // One target per room; a room may import only rooms that stand below it.
 let package = Package(
@@ -31,6 +32,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
@@ -67,7 +69,7 @@ let package = Package(
             dependencies: ["DarumaService", "CLinux", argumentParser, lifecycle, logging], swiftSettings: settings),
 
         // The lab: never in the production image.
-        .target(name: "PostgresSandbox", dependencies: ["CLinux", subprocess], swiftSettings: settings),
+        .target(name: "PostgresSandbox", dependencies: [subprocess, system], swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
 
@@ -84,7 +86,8 @@ let package = Package(
             name: "PostgresPoolTests", dependencies: ["PostgresPool", "PostgresSandbox"], swiftSettings: settings),
         .testTarget(
             name: "DarumaServiceTests", dependencies: ["DarumaService", "PostgresSandbox"], swiftSettings: settings),
-        .testTarget(name: "PostgresSandboxTests", dependencies: ["PostgresSandbox"], swiftSettings: settings),
+        .testTarget(
+            name: "PostgresSandboxTests", dependencies: ["PostgresSandbox", subprocess], swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests", dependencies: ["PostgresSandbox", "daruma", "daruma-lab"], swiftSettings: settings),
     ]

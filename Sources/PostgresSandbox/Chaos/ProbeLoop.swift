@@ -1,0 +1,55 @@
+import Dispatch
+import Glibc
+
+/// A client that asks the same path at a steady pace, on a thread of its own, and records every
+/// exchange, until it is told to stop.
+package final class ProbeLoop: Sendable {
+    private let isStopped = Locked(false)
+    private let done = DispatchSemaphore(value: 0)
+
+    package init(_ target: ServiceAddress, path: String, every interval: Duration, into timeline: Timeline) {
+        // A queue of its own is a thread of its own while this block lasts.
+        DispatchQueue(label: "probe \(path)").async { [isStopped, done] in
+            let probe = HTTPProbe(host: target.host, port: target.port)
+            var next = ContinuousClock.now
+            while !isStopped.withLock({ $0 }) {
+                timeline.record(probe.get(path))
+                // A slow answer is not made up for by a burst.
+                next = max(next + interval, ContinuousClock.now)
+                let pause = next - ContinuousClock.now
+                if pause > .zero { usleep(UInt32(pause.milliseconds * 1000)) }
+            }
+            done.signal()
+        }
+    }
+
+    /// Returns once the last exchange is recorded.
+    package func stop() async {
+        isStopped.withLock { $0 = true }
+        let done = self.done
+        await offCooperativeThreads { done.wait() }
+    }
+}
+
+/// Where a service listens.
+package struct ServiceAddress: Sendable, CustomStringConvertible {
+    package let host: String
+    package let port: UInt16
+
+    package init(host: String = "127.0.0.1", port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// `http://127.0.0.1:8080`, `localhost:8080` or `8080`.
+    package init?(_ text: String) {
+        var rest = text[...]
+        if let scheme = rest.firstRange(of: "http://") { rest = rest[scheme.upperBound...] }
+        rest = rest.prefix { $0 != "/" }
+        let parts = rest.split(separator: ":", omittingEmptySubsequences: false)
+        guard let last = parts.last, let port = UInt16(last), parts.count <= 2 else { return nil }
+        self.init(host: parts.count == 2 ? String(parts[0]) : "127.0.0.1", port: port)
+    }
+
+    package var description: String { "http://\(host):\(port)" }
+}

@@ -1,0 +1,64 @@
+/// What was seen and done, in order: every exchange of every prober, and marks for what happened to the
+/// database. Written from several threads; read by reports, checks and the terminal.
+package final class Timeline: Sendable {
+    /// Something that was done to the database, or came of it.
+    package struct Mark: Sendable {
+        package let at: ContinuousClock.Instant
+        package let text: String
+    }
+
+    /// What a watcher hears of: marks, and every exchange that ended differently from the one before it
+    /// on the same path.
+    package enum Event: Sendable {
+        case mark(Mark)
+        case change(HTTPExchange)
+    }
+
+    private struct State {
+        var exchanges: [HTTPExchange] = []
+        var marks: [Mark] = []
+        var latest: [String: String] = [:]
+    }
+
+    private let state = Locked(State())
+    private let watcher: @Sendable (Event) -> Void
+
+    package init(watcher: @escaping @Sendable (Event) -> Void = { _ in }) { self.watcher = watcher }
+
+    package func record(_ exchange: HTTPExchange) {
+        let isChange = state.withLock { state in
+            state.exchanges.append(exchange)
+            defer { state.latest[exchange.path] = exchange.summary }
+            return state.latest[exchange.path] != exchange.summary
+        }
+        if isChange { watcher(.change(exchange)) }
+    }
+
+    /// Marks this moment, and returns it.
+    @discardableResult
+    package func mark(_ text: String) -> ContinuousClock.Instant {
+        let mark = Mark(at: .now, text: text)
+        state.withLock { $0.marks.append(mark) }
+        watcher(.mark(mark))
+        return mark.at
+    }
+
+    package var marks: [Mark] { state.withLock { $0.marks } }
+
+    /// The exchanges on a path in the order in which they began.
+    package func exchanges(on path: String) -> [HTTPExchange] {
+        state.withLock { $0.exchanges.filter { $0.path == path } }.sorted { $0.begin < $1.begin }
+    }
+
+    /// Polls until an exchange on `path` satisfies `condition`. Nil when none did in time.
+    package func first(
+        on path: String, within limit: Duration, where condition: @escaping @Sendable (HTTPExchange) -> Bool
+    ) async throws -> HTTPExchange? {
+        var found: HTTPExchange?
+        _ = try await Deadline(in: limit).wait(every: .milliseconds(2)) {
+            found = self.state.withLock { $0.exchanges.last { $0.path == path && condition($0) } }
+            return found != nil
+        }
+        return found
+    }
+}

@@ -1,0 +1,163 @@
+import Glibc
+
+/// A client that asks a service over a raw socket and measures: one connection, one thread at a time.
+///
+/// Own instead of a library's because it must never wait longer than told, whatever the service does,
+/// and must not pool, retry or hide a failure.
+package final class HTTPProbe {
+    /// Whether the connection is used again.
+    package enum Mode: Sendable {
+        case keepAlive
+        case freshConnection
+    }
+
+    private let host: String
+    private let port: UInt16
+    private let mode: Mode
+    private let limit: Duration
+    private var socket: DeadlineSocket?
+    private var received: [UInt8] = []
+    private var pending: (path: String, begin: ContinuousClock.Instant, deadline: Deadline)?
+
+    /// `host` is an IPv4 address in numbers, or `localhost`; `limit` is for each exchange as a whole.
+    package init(
+        host: String = "127.0.0.1", port: UInt16, mode: Mode = .keepAlive, limit: Duration = .seconds(5)
+    ) {
+        self.host = host
+        self.port = port
+        self.mode = mode
+        self.limit = limit
+    }
+
+    /// One GET, off the cooperative threads, on a connection of its own.
+    package static func get(
+        _ path: String, host: String = "127.0.0.1", port: UInt16, limit: Duration = .seconds(5)
+    ) async -> HTTPExchange {
+        await offCooperativeThreads {
+            HTTPProbe(host: host, port: port, mode: .freshConnection, limit: limit).get(path)
+        }
+    }
+
+    /// Asks and waits for the answer. Blocks the thread.
+    package func get(_ path: String) -> HTTPExchange {
+        let isReused = socket != nil
+        if let failed = send(path) { return failed }
+        let exchange = receive()
+        // A server may close a kept connection while the request is on its way (RFC 9112 §9.3.1):
+        // that is no failure of the service, if a fresh connection works.
+        guard isReused, case .failed(let reason) = exchange.outcome, reason == "closed" || reason == "reset",
+            received.isEmpty
+        else { return exchange }
+        return send(path) ?? receive()
+    }
+
+    /// Sends the request and comes back at once, so that it can be in flight while something else
+    /// happens. Nil when it was sent; else the failed exchange.
+    package func send(_ path: String) -> HTTPExchange? {
+        let request = (path: path, begin: ContinuousClock.now, deadline: Deadline(in: limit))
+        pending = request
+        received = []
+        do throws(DeadlineSocket.Failure) {
+            if socket == nil { socket = try DeadlineSocket(host: host, port: port, deadline: request.deadline) }
+            let connection = mode == .keepAlive ? "keep-alive" : "close"
+            let text = "GET \(path) HTTP/1.1\r\nHost: \(host):\(port)\r\nConnection: \(connection)\r\n\r\n"
+            try socket?.send(Array(text.utf8), deadline: request.deadline)
+            return nil
+        } catch {
+            return finish(.failed(error.description))
+        }
+    }
+
+    /// Waits for the answer to what `send` sent.
+    package func receive() -> HTTPExchange {
+        guard let pending, let socket else { return finish(.failed("nothing was sent")) }
+        while true {
+            do throws(DeadlineSocket.Failure) {
+                received += try socket.receive(deadline: pending.deadline)
+            } catch {
+                // The end of the connection may be the end of the body.
+                guard error == .closed, let answer = HTTPAnswer(received, isComplete: true) else {
+                    return finish(.failed(error.description))
+                }
+                self.socket = nil
+                return finish(.answered(status: answer.status, body: answer.body))
+            }
+            if let answer = HTTPAnswer(received, isComplete: false) {
+                if mode == .freshConnection || answer.isLast { self.socket = nil }
+                return finish(.answered(status: answer.status, body: answer.body))
+            }
+        }
+    }
+
+    private func finish(_ outcome: HTTPExchange.Outcome) -> HTTPExchange {
+        if case .failed = outcome { socket = nil }
+        let begin = pending?.begin ?? ContinuousClock.now
+        defer { pending = nil }
+        return HTTPExchange(
+            path: pending?.path ?? "", begin: begin, latency: ContinuousClock.now - begin, outcome: outcome)
+    }
+}
+
+/// A parsed answer: as much of HTTP/1.1 as services answer probes with.
+struct HTTPAnswer {
+    let status: Int
+    let body: String
+    /// The server will close the connection.
+    let isLast: Bool
+
+    /// Nil while bytes are missing. `isComplete`: no more will come, so a body without length ends here.
+    init?(_ bytes: [UInt8], isComplete: Bool) {
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard let headEnd = text.firstRange(of: "\r\n\r\n") else { return nil }
+        let lines = text[..<headEnd.lowerBound].split(separator: "\r\n")
+        let words = lines.first?.split(separator: " ") ?? []
+        guard words.count >= 2, words[0].hasPrefix("HTTP/1."), let status = Int(words[1]) else { return nil }
+        var fields: [String: String] = [:]
+        for line in lines.dropFirst() {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            fields[line[..<colon].lowercased()] = line[line.index(after: colon)...].lowercased()
+                .split(separator: " ").joined(separator: " ")
+        }
+        let rest = text[headEnd.upperBound...]
+        var isLast = fields["connection"] == "close"
+        if fields["transfer-encoding"] == "chunked" {
+            guard rest.hasSuffix("0\r\n\r\n") else { return nil }
+            body = Self.unchunked(rest)
+        } else if let length = fields["content-length"].flatMap({ Int($0) }) {
+            guard rest.utf8.count >= length else { return nil }
+            body = String(decoding: rest.utf8.prefix(length), as: UTF8.self)
+        } else {
+            guard isComplete else { return nil }
+            isLast = true
+            body = String(rest)
+        }
+        self.status = status
+        self.isLast = isLast
+    }
+
+    private static func unchunked(_ text: Substring) -> String {
+        var rest = Array(text.utf8)[...]
+        var body: [UInt8] = []
+        while let lineEnd = rest.firstIndex(of: 13) {
+            let size = String(decoding: rest[..<lineEnd].prefix { $0 != UInt8(ascii: ";") }, as: UTF8.self)
+            guard let count = Int(size, radix: 16), count > 0, rest.count >= lineEnd - rest.startIndex + 2 + count + 2
+            else { break }
+            let chunk = rest.dropFirst(lineEnd - rest.startIndex + 2)
+            body += chunk.prefix(count)
+            rest = chunk.dropFirst(count + 2)
+        }
+        return String(decoding: body, as: UTF8.self)
+    }
+}
+
+extension DeadlineSocket.Failure: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .refused: "refused"
+        case .timedOut: "timed out"
+        case .closed: "closed"
+        case .reset: "reset"
+        case .other(let code): String(cString: strerror(code))
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Subprocess
+import SystemPackage
+
+/// A short helper command, with a deadline and its output collected.
+struct Command: Sendable {
+    var executable: String
+    var arguments: [String]
+    var environment: [String: String] = [:]
+    var input = ""
+    var account = ServerAccount.oneself
+    /// Helpers start where everybody may be: the caller's own folder may be closed to the server's user.
+    var folder = "/"
+    var deadline: Duration = .seconds(60)
+
+    /// Runs to the end and returns what came out on standard output.
+    ///
+    /// Throws a `SandboxError` that quotes standard error when the command failed or took too long.
+    @discardableResult
+    func run() async throws -> String {
+        let name = executable.split(separator: "/").last.map(String.init) ?? executable
+        var options = PlatformOptions()
+        if let (user, group) = account.ids {
+            options.userID = user
+            options.groupID = group
+            options.supplementaryGroups = [group]
+        }
+        // A session of its own: Ctrl-C at the terminal is for the maker, which then tidies up.
+        options.createSession = true
+        let configuration = Configuration(
+            executable: .path(FilePath(executable)), arguments: Arguments(arguments),
+            environment: .inherit.updating(
+                Dictionary(uniqueKeysWithValues: environment.map { (Environment.Key(stringLiteral: $0), $1) })),
+            workingDirectory: FilePath(folder), platformOptions: options)
+        let input = self.input
+        let deadline = self.deadline
+        do {
+            return try await withThrowingTaskGroup(of: String?.self) { group in
+                group.addTask {
+                    let result = try await Subprocess.run(
+                        configuration, input: .string(input), output: .string(limit: 1 << 20),
+                        error: .string(limit: 1 << 20))
+                    guard result.terminationStatus.isSuccess else {
+                        throw SandboxError(
+                            .commandFailed, "\(name) failed: \(result.terminationStatus)",
+                            logTail: result.standardError + result.standardOutput)
+                    }
+                    return result.standardOutput
+                }
+                group.addTask {
+                    try await Task.sleep(for: deadline)
+                    return nil
+                }
+                defer { group.cancelAll() }
+                if let first = try await group.next(), let output = first { return output }
+                throw SandboxError(.timedOut, "\(name) took longer than \(deadline)")
+            }
+        } catch let error as SubprocessError {
+            throw SandboxError(.commandFailed, "cannot run \(executable): \(error)")
+        }
+    }
+}
