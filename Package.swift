@@ -75,10 +75,10 @@ let package = Package(
 
         // Tests, one target per room.
         .testTarget(name: "DispatchLoopTests", dependencies: ["DispatchLoop", "CLinux"], swiftSettings: settings),
-        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: settings),
+        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", httpTypes], swiftSettings: settings),
         .testTarget(
-            name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "DispatchLoop", "CLinux"], swiftSettings: settings
-        ),
+            name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "HTTP1", "DispatchLoop", "CLinux", httpTypes],
+            swiftSettings: settings),
         .testTarget(
             name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox"],
             swiftSettings: settings),

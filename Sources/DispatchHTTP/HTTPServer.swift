@@ -1,0 +1,235 @@
+public import DispatchLoop
+internal import HTTP1
+
+/// An HTTP/1.1 server on the loop: listens, accepts, keeps its connections, and leaves politely.
+@LoopActor
+public final class HTTPServer {
+    /// What is set.
+    public let configuration: ServerConfiguration
+    /// Hears what happens.
+    public var observer: (any ServerObserver)?
+
+    let loop = EventLoop.shared
+    let responder: any Responder
+    let deadlines: DeadlineTable
+    var idle = IdleQueue()
+    /// Where all connections read into, one after the other.
+    var input = [UInt8](repeating: 0, count: 65_536)
+    /// Where answers are collected during one event of one connection; empty between events.
+    var output: [UInt8] = []
+    /// How many requests have been answered.
+    public internal(set) var answered = 0
+    /// Whether `drain` has begun.
+    public private(set) var isDraining = false
+
+    private var listeners: [Listener] = []
+    private var slots: [Connection?] = []
+    private var freeSlots: [Int] = []
+    private var cachedDate = HTTPDate(secondsSinceEpoch: 0)
+    /// Accepting waits for a place or a descriptor.
+    private var isAcceptPaused = false
+    private var pauseTimer: TimerID?
+    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
+    private var forced = 0
+
+    /// How many connections are accepted in one go before others have their turn.
+    private static let acceptBatch = 64
+    /// How long accepting rests when the machine has nothing left to accept with.
+    private static let acceptPause = Duration.milliseconds(100)
+
+    /// A server that answers with what `responder` says.
+    public init(
+        configuration: ServerConfiguration, responder: any Responder, observer: (any ServerObserver)? = nil
+    ) {
+        self.configuration = configuration
+        self.responder = responder
+        self.observer = observer
+        deadlines = DeadlineTable(configuration.timeouts)
+    }
+
+    // MARK: Listening
+
+    /// Starts to listen and to answer.
+    ///
+    /// - Returns: The addresses, with the ports that the kernel chose where 0 was asked for.
+    /// - Throws: `ListenError`, which says where and what to do. Nothing is listened on then.
+    @discardableResult
+    public func start() throws(ListenError) -> [SocketAddress] {
+        let opened = try Listener.open(configuration)
+        for listener in opened {
+            do throws(SystemCallError) {
+                listener.registration = try loop.register(listener.descriptor, for: .read, trigger: .edge) {
+                    [weak self, listener] _ in
+                    self?.accept(on: listener)
+                }
+            } catch {
+                for listener in opened { listener.close(loop) }
+                throw ListenError(listener.address, errno: error.errno)
+            }
+        }
+        listeners = opened
+        return addresses
+    }
+
+    /// Where the server listens.
+    public var addresses: [SocketAddress] { listeners.map(\.address) }
+
+    /// How many connections are open.
+    public var connectionCount: Int { slots.count - freeSlots.count }
+
+    /// How many of them wait for their next request.
+    public var idleCount: Int { idle.count }
+
+    private func accept(on listener: Listener) {
+        guard listener.registration != nil, pauseTimer == nil else { return }
+        for _ in 0..<Self.acceptBatch {
+            // With every place taken by a connection that is busy, newcomers wait in the kernel's backlog.
+            if connectionCount >= configuration.maxConnections, idle.oldest == nil {
+                isAcceptPaused = true
+                return
+            }
+            switch Socket.accept(listener.descriptor) {
+            case .success(let descriptor):
+                if connectionCount >= configuration.maxConnections { evictOldest() }
+                open(descriptor)
+            case .failure(.none): return
+            case .failure(.next): continue
+            case .failure(.exhausted(let error)):
+                // The kernel takes a descriptor before it looks for a connection: there may be none.
+                guard Socket.isReadable(listener.descriptor) else { return }
+                guard evictOldest() else { return pauseAccepting(error) }
+            case .failure(.pause(let error)): return pauseAccepting(error)
+            }
+        }
+        loop.submit { [self] in accept(on: listener) }
+    }
+
+    @discardableResult
+    private func evictOldest() -> Bool {
+        guard let slot = idle.oldest, let connection = slots[slot] else { return false }
+        connection.close(.evicted)
+        return true
+    }
+
+    private func pauseAccepting(_ error: Int32) {
+        observer?.acceptPaused(errno: error)
+        pauseTimer = loop.schedule(at: loop.now + Self.acceptPause) { [weak self] in
+            guard let self else { return }
+            pauseTimer = nil
+            observer?.acceptResumed()
+            acceptAll()
+        }
+    }
+
+    private func acceptAll() {
+        for listener in listeners { accept(on: listener) }
+    }
+
+    private func resumeAccepting() {
+        guard isAcceptPaused else { return }
+        isAcceptPaused = false
+        // Not from within a connection's event: the buffers are in use.
+        loop.submit { [weak self] in self?.acceptAll() }
+    }
+
+    // MARK: Connections
+
+    private func open(_ descriptor: Int32) {
+        let slot: Int
+        if let free = freeSlots.popLast() {
+            slot = free
+        } else {
+            slot = slots.count
+            slots.append(nil)
+        }
+        let connection = Connection(slot: slot, descriptor: descriptor, server: self)
+        slots[slot] = connection
+        observer?.connectionOpened()
+        connection.start()
+    }
+
+    func connectionBecameIdle() { resumeAccepting() }
+
+    func connectionClosed(_ connection: Connection, _ reason: CloseReason) {
+        idle.remove(connection.slot)
+        slots[connection.slot] = nil
+        freeSlots.append(connection.slot)
+        observer?.connectionClosed(reason)
+        resumeAccepting()
+        if isDraining, connectionCount == 0 { finishDraining() }
+    }
+
+    /// The present for `Date` fields; built anew once a second.
+    func date() -> HTTPDate {
+        let seconds = Socket.wallClockSeconds()
+        if seconds != cachedDate.seconds { cachedDate = HTTPDate(secondsSinceEpoch: seconds) }
+        return cachedDate
+    }
+
+    /// Empties the collected output. A large answer does not keep its memory for ever.
+    func releaseOutput() {
+        if output.capacity > 262_144 { output = [] } else { output.removeAll(keepingCapacity: true) }
+    }
+
+    // MARK: Leaving
+
+    /// What became of the connections when the server left.
+    public struct DrainReport: Sendable, Equatable {
+        /// Requests answered since the drain began.
+        public var answered: Int
+        /// Connections closed by force, because they were not done at the deadline.
+        public var forced: Int
+    }
+
+    /// Leaves: accepts no more, answers what is in flight with `Connection: close`, closes idle connections at once
+    /// and, at the deadline, the rest.
+    ///
+    /// Connections that the kernel has completed but nobody has accepted are accepted first, and a request that waits
+    /// on an idle connection is answered: neither client can know that it came too late.
+    public func drain(deadline: MonotonicTime) async -> DrainReport {
+        let answeredBefore = answered
+        isDraining = true
+        loop.submit { [self] in
+            stopListening()
+            for connection in slots { connection?.drain() }
+            if connectionCount == 0 { finishDraining() }
+        }
+        let timer = loop.schedule(at: deadline) { [self] in forceAll() }
+        await withCheckedContinuation { drainWaiters.append($0) }
+        loop.cancel(timer)
+        return DrainReport(answered: answered - answeredBefore, forced: forced)
+    }
+
+    private func stopListening() {
+        if let pauseTimer { loop.cancel(pauseTimer) }
+        pauseTimer = nil
+        for listener in listeners {
+            var left = Int(configuration.backlog)
+            while left > 0, connectionCount < configuration.maxConnections {
+                left -= 1
+                switch Socket.accept(listener.descriptor) {
+                case .success(let descriptor): open(descriptor)
+                case .failure(.next): continue
+                default: left = 0
+                }
+            }
+            listener.close(loop)
+        }
+        listeners = []
+    }
+
+    private func forceAll() {
+        for connection in slots {
+            guard let connection else { continue }
+            forced += 1
+            connection.close(.drainForced)
+        }
+        finishDraining()
+    }
+
+    private func finishDraining() {
+        let waiters = drainWaiters
+        drainWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+}

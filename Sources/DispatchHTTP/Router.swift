@@ -1,0 +1,91 @@
+internal import DispatchLoop
+public import HTTP1
+public import HTTPTypes
+
+/// Exact paths to handlers. `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere; other paths get 404, other
+/// methods 405 with `Allow` (RFC 9110 §15.5.6).
+public struct Router: Responder {
+    /// Answers the requests of one path and method.
+    public typealias Handler = @LoopActor (RequestHead) -> Answer
+
+    private struct Route: Sendable {
+        var handlers: [(method: HTTPRequest.Method, handler: Handler)] = []
+        /// What `OPTIONS` and 405 say, prepared.
+        var options = Response(status: .noContent)
+        var notAllowed = Response(status: .methodNotAllowed)
+
+        func handler(for method: HTTPRequest.Method) -> Handler? {
+            for entry in handlers where entry.method == method { return entry.handler }
+            return nil
+        }
+
+        mutating func update() {
+            var methods: [String] = []
+            for (method, _) in handlers {
+                methods.append(method.rawValue)
+                if method == .get { methods.append("HEAD") }
+            }
+            methods.append("OPTIONS")
+            let allow = methods.joined(separator: ", ")
+            options = Response(status: .noContent, fields: [.allow: allow]).prepared()
+            notAllowed = ErrorBody.response(
+                .methodNotAllowed, "This path answers \(allow).", fields: [.allow: allow]
+            ).prepared()
+        }
+    }
+
+    private var routes: [String: Route] = [:]
+    private var serverOptions = Response(status: .noContent, fields: [.allow: "OPTIONS"])
+    private let notFound = ErrorBody.response(.notFound, "There is nothing at this path.").prepared()
+    private var connectRefusal: Response
+
+    /// A router without routes.
+    public init() {
+        connectRefusal = ErrorBody.response(.notImplemented, "This server is no proxy.")
+        connectRefusal.closesConnection = true
+    }
+
+    /// Answers `method` at `path` with what `handler` says. A later handler for the same replaces the earlier one.
+    public mutating func on(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Handler) {
+        var route = routes[path] ?? Route()
+        route.handlers.removeAll { $0.method == method }
+        route.handlers.append((method, handler))
+        route.update()
+        routes[path] = route
+
+        var methods: [String] = []
+        for route in routes.values {
+            for (method, _) in route.handlers where !methods.contains(method.rawValue) {
+                methods.append(method.rawValue)
+            }
+        }
+        if methods.contains("GET"), !methods.contains("HEAD") { methods.append("HEAD") }
+        if !methods.contains("OPTIONS") { methods.append("OPTIONS") }
+        serverOptions = Response(status: .noContent, fields: [.allow: methods.sorted().joined(separator: ", ")])
+    }
+
+    /// Answers `GET` and `HEAD` at `path` with what `handler` says.
+    public mutating func get(_ path: String, _ handler: @escaping Handler) {
+        on(.get, path, handler)
+    }
+
+    /// Answers `GET` and `HEAD` at `path` always the same.
+    public mutating func get(_ path: String, always response: Response) {
+        let answer = Answer.now(response.prepared())
+        on(.get, path) { _ in answer }
+    }
+
+    /// The answer to `request`.
+    public func respond(to request: RequestHead) -> Answer {
+        let method = request.method
+        if method == .connect { return .now(connectRefusal) }
+        let path = request.path
+        guard let route = routes[path] else {
+            // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
+            return .now(method == .options && path == "*" ? serverOptions : notFound)
+        }
+        if let handler = route.handler(for: method) { return handler(request) }
+        if method == .head, let handler = route.handler(for: .get) { return handler(request) }
+        return .now(method == .options ? route.options : route.notAllowed)
+    }
+}

@@ -1,0 +1,125 @@
+internal import CLinux
+internal import Glibc
+
+/// The system calls on sockets, with `errno` in their results.
+enum Socket {
+    enum Outcome {
+        /// That many bytes went through. For reading, 0 is the end.
+        case bytes(Int)
+        case wouldBlock
+        case failed(Int32)
+    }
+
+    static func receive(_ descriptor: Int32, into buffer: UnsafeMutableBufferPointer<UInt8>, max: Int) -> Outcome {
+        while true {
+            let count = recv(descriptor, buffer.baseAddress, min(max, buffer.count), 0)
+            if count >= 0 { return .bytes(count) }
+            if errno == EINTR { continue }
+            return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
+        }
+    }
+
+    /// Never raises SIGPIPE.
+    static func send(_ descriptor: Int32, _ bytes: UnsafeBufferPointer<UInt8>) -> Outcome {
+        while true {
+            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+            if count >= 0 { return .bytes(count) }
+            if errno == EINTR { continue }
+            return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
+        }
+    }
+
+    /// Takes the next connection, non-blocking and closed on exec; its `errno` when there is none.
+    static func accept(_ descriptor: Int32) -> Result<Int32, AcceptFailure> {
+        let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let connection = accept4(descriptor, nil, nil, flags)
+        return connection >= 0 ? .success(connection) : .failure(AcceptFailure(errno))
+    }
+
+    /// What a failed accept means.
+    enum AcceptFailure: Error {
+        /// Nobody waits.
+        case none
+        /// This one is gone; the next may be there.
+        case next
+        /// Descriptors are used up.
+        case exhausted(Int32)
+        /// Memory is used up, or something nobody has seen yet: better to pause than to spin.
+        case pause(Int32)
+
+        init(_ errno: Int32) {
+            switch errno {
+            case EAGAIN, EWOULDBLOCK: self = .none
+            // accept(2): errors of the new connection itself are passed on here, and are to be treated like EAGAIN.
+            case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+                ENETUNREACH, EPERM, ETIMEDOUT:
+                self = .next
+            case EMFILE, ENFILE: self = .exhausted(errno)
+            default: self = .pause(errno)
+            }
+        }
+    }
+
+    /// Whether a connection waits to be accepted.
+    static func isReadable(_ descriptor: Int32) -> Bool {
+        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&request, 1, 0) > 0
+    }
+
+    /// The error that the kernel has noted, 0 for none. Asking clears it.
+    static func pendingError(_ descriptor: Int32) -> Int32 {
+        var error: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)
+        return error
+    }
+
+    static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32 = 1) {
+        var value = value
+        setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    static func shutdownWriting(_ descriptor: Int32) {
+        shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// Closes and throws away what has not been sent, so that the kernel does not keep it for a client that reads no
+    /// more.
+    static func abort(_ descriptor: Int32) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        Glibc.close(descriptor)
+    }
+
+    static func close(_ descriptor: Int32) {
+        Glibc.close(descriptor)
+    }
+
+    /// A socket that listens on `address`.
+    static func listen(
+        on address: SocketAddress, backlog: Int32, reusePort: Bool
+    ) throws(ListenError) -> Int32 {
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(address.domain, type, 0)
+        guard descriptor >= 0 else { throw ListenError(address, errno: errno) }
+        set(descriptor, SOL_SOCKET, SO_REUSEADDR)
+        if reusePort { set(descriptor, SOL_SOCKET, SO_REUSEPORT) }
+        // Accepted sockets inherit this on Linux: one call less per connection.
+        set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY)
+        // IPv4 has a socket of its own.
+        if address.family == .ipv6 { set(descriptor, Int32(IPPROTO_IPV6), Int32(IPV6_V6ONLY)) }
+        guard address.withSockAddr({ bind(descriptor, $0, $1) }) == 0, Glibc.listen(descriptor, backlog) == 0 else {
+            let error = errno
+            Glibc.close(descriptor)
+            throw ListenError(address, errno: error)
+        }
+        return descriptor
+    }
+
+    /// The seconds since 1970. Coarse, and therefore cheap; a `Date` field needs no more.
+    static func wallClockSeconds() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &time)
+        return time.tv_sec
+    }
+}

@@ -1,0 +1,201 @@
+import HTTPTypes
+
+/// What is known of a request's head while its lines come in. Everything a second field could silently overrule is
+/// noticed here, line by line.
+struct HeadBuilder: Sendable {
+    enum Length: Sendable, Equatable {
+        case none
+        case fixed(Int)
+        case chunked
+    }
+
+    private(set) var method = HTTPRequest.Method.get
+    private(set) var version = RequestHead.Version.http11
+    private(set) var target: RequestTarget?
+    private(set) var length = Length.none
+    private(set) var expectsContinue = false
+    private(set) var fieldCount = 0
+    private var hasHost = false
+    private var hasClose = false
+    private var hasKeepAlive = false
+
+    /// RFC 9112 §9.3.
+    var keepAlive: Bool { !hasClose && (version == .http11 || hasKeepAlive) }
+
+    /// Follows the bytes when they move.
+    mutating func shift(by distance: Int) { target?.shift(by: distance) }
+
+    /// Reads `method SP request-target SP HTTP-version`. RFC 9112 §3.
+    mutating func readRequestLine(_ bytes: Span<UInt8>, _ line: Range<Int>) throws(HTTP1Error) {
+        var end = line.lowerBound
+        while end < line.upperBound, bytes[end].isToken { end += 1 }
+        let methodRange = line.lowerBound..<end
+        // RFC 9110 §9.1: the method is a token. Nothing but one SP may follow it.
+        guard end < line.upperBound else { throw .malformedRequestLine }
+        guard !methodRange.isEmpty, bytes[end] == .space else {
+            throw bytes[end] == .cr ? .bareCarriageReturn : .malformedMethod
+        }
+
+        let targetStart = end + 1
+        let targetEnd = bytes.firstIndex(of: .space, in: targetStart..<line.upperBound)
+        guard targetEnd < line.upperBound, targetEnd > targetStart else { throw .malformedRequestLine }
+
+        // The version first: what follows it belongs to another protocol, whatever the target looks like.
+        version = try Self.readVersion(bytes, (targetEnd + 1)..<line.upperBound)
+        method = Self.readMethod(bytes, methodRange)
+        target = try RequestTarget(
+            bytes, targetStart..<targetEnd, isConnect: method == .connect, isOptions: method == .options)
+    }
+
+    private static func readMethod(_ bytes: Span<UInt8>, _ range: Range<Int>) -> HTTPRequest.Method {
+        // RFC 9110 §9.1: methods are case-sensitive.
+        switch range.count {
+        case 3 where bytes.isEqual(range, "GET"): .get
+        case 3 where bytes.isEqual(range, "PUT"): .put
+        case 4 where bytes.isEqual(range, "HEAD"): .head
+        case 4 where bytes.isEqual(range, "POST"): .post
+        // The bytes are a token already, so this never falls back.
+        default: HTTPRequest.Method(bytes.text(range)) ?? .get
+        }
+    }
+
+    /// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT, case-sensitive.
+    private static func readVersion(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(HTTP1Error) -> RequestHead.Version {
+        let start = range.lowerBound
+        guard range.count == 8, bytes.isEqual(start..<(start + 5), "HTTP/"), bytes[start + 5].isDigit,
+            bytes[start + 6] == UInt8(ascii: "."), bytes[start + 7].isDigit
+        else { throw .malformedVersion }
+        // RFC 9110 §15.6.6: another major version is not spoken; §2.5: a higher minor version is 1.1 to us.
+        guard bytes[start + 5] == UInt8(ascii: "1") else { throw .unsupportedVersion }
+        return bytes[start + 7] == UInt8(ascii: "0") ? .http10 : .http11
+    }
+
+    /// Reads one field line. RFC 9112 §5.
+    mutating func readField(_ bytes: Span<UInt8>, _ line: Range<Int>, limit: Int) throws(HTTP1Error) {
+        fieldCount += 1
+        guard fieldCount <= limit else { throw .tooManyFields }
+        let (name, value) = try FieldLine.split(bytes, line)
+        switch name.count {
+        case 4 where bytes.isEqual(name, ignoringCase: "host"): try readHost(bytes, value)
+        case 6 where bytes.isEqual(name, ignoringCase: "expect"): try readExpect(bytes, value)
+        case 10 where bytes.isEqual(name, ignoringCase: "connection"): readConnection(bytes, value)
+        case 14 where bytes.isEqual(name, ignoringCase: "content-length"): try readContentLength(bytes, value)
+        case 17 where bytes.isEqual(name, ignoringCase: "transfer-encoding"): try readTransferEncoding(bytes, value)
+        default: break
+        }
+    }
+
+    /// Checks what only the whole head can tell.
+    mutating func finish() throws(HTTP1Error) {
+        // RFC 9112 §3.2: a request without Host is refused, except in HTTP/1.0.
+        guard hasHost || version == .http10 else { throw .missingHost }
+        // RFC 9112 §6.1: HTTP/1.0 has no transfer codings; such a message was framed by something that is broken.
+        if length == .chunked, version == .http10 { throw .transferEncodingInHTTP10 }
+        // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored, and so is one without a body.
+        if version == .http10 || length == .none || length == .fixed(0) { expectsContinue = false }
+    }
+
+    private mutating func readHost(_ bytes: Span<UInt8>, _ value: Range<Int>) throws(HTTP1Error) {
+        // RFC 9112 §3.2: exactly one, and a valid one. An empty one is valid (RFC 9110 §7.2).
+        guard !hasHost else { throw .duplicateHost }
+        hasHost = true
+        guard Authority.isValid(bytes, value, needsPort: false) else { throw .malformedHost }
+    }
+
+    private mutating func readExpect(_ bytes: Span<UInt8>, _ value: Range<Int>) throws(HTTP1Error) {
+        // RFC 9110 §10.1.1: an expectation that cannot be met may be answered with 417.
+        guard bytes.isEqual(value, ignoringCase: "100-continue") else { throw .unsupportedExpectation }
+        expectsContinue = true
+    }
+
+    /// RFC 9110 §7.6.1: a list of options in any case of letters. Unknown ones are ignored.
+    private mutating func readConnection(_ bytes: Span<UInt8>, _ value: Range<Int>) {
+        var start = value.lowerBound
+        while start <= value.upperBound {
+            let end = bytes.firstIndex(of: UInt8(ascii: ","), in: start..<value.upperBound)
+            let option = bytes.trimmed(start..<end)
+            switch option.count {
+            case 5 where bytes.isEqual(option, ignoringCase: "close"): hasClose = true
+            case 10 where bytes.isEqual(option, ignoringCase: "keep-alive"): hasKeepAlive = true
+            default: break
+            }
+            start = end + 1
+        }
+    }
+
+    private mutating func readContentLength(_ bytes: Span<UInt8>, _ value: Range<Int>) throws(HTTP1Error) {
+        switch length {
+        // RFC 9112 §6.3 (5) would let equal ones pass; who sends two is broken or means harm.
+        case .fixed: throw .duplicateContentLength
+        // RFC 9112 §6.3 (3).
+        case .chunked: throw .contentLengthWithTransferEncoding
+        case .none: break
+        }
+        // RFC 9110 §8.6: 1*DIGIT. No sign, no list, no blank, and nothing an Int cannot hold.
+        guard !value.isEmpty else { throw .malformedContentLength }
+        var sum = 0
+        for index in value {
+            guard bytes[index].isDigit else { throw .malformedContentLength }
+            let (product, overflow) = sum.multipliedReportingOverflow(by: 10)
+            let (next, carry) = product.addingReportingOverflow(Int(bytes[index] - UInt8(ascii: "0")))
+            guard !overflow, !carry else { throw .malformedContentLength }
+            sum = next
+        }
+        length = .fixed(sum)
+    }
+
+    private mutating func readTransferEncoding(_ bytes: Span<UInt8>, _ value: Range<Int>) throws(HTTP1Error) {
+        switch length {
+        // RFC 9112 §6.3 (3).
+        case .fixed: throw .contentLengthWithTransferEncoding
+        // RFC 9112 §6.1: chunked is applied at most once, so a second field can only be wrong.
+        case .chunked: throw .malformedTransferEncoding
+        case .none: break
+        }
+        if bytes.isEqual(value, ignoringCase: "chunked") {
+            length = .chunked
+            return
+        }
+        // RFC 9112 §6.3 (4): chunked has to be the last coding, and is applied once. §6.1: unknown codings are 501.
+        let first = bytes.trimmed(value.lowerBound..<bytes.firstIndex(of: UInt8(ascii: ","), in: value))
+        if first.isEmpty || bytes.isEqual(first, ignoringCase: "chunked") { throw .malformedTransferEncoding }
+        throw .unsupportedTransferCoding
+    }
+}
+
+/// `field-name ":" OWS field-value OWS`, RFC 9112 §5.
+enum FieldLine {
+    /// Name and value of the line, as places in the bytes.
+    static func split(_ bytes: Span<UInt8>, _ line: Range<Int>) throws(HTTP1Error) -> (name: Range<Int>, value: Range<Int>) {
+        var colon = line.lowerBound
+        while colon < line.upperBound, bytes[colon].isToken { colon += 1 }
+        guard colon < line.upperBound, bytes[colon] == UInt8(ascii: ":"), colon > line.lowerBound else {
+            throw refusal(bytes, line, at: colon)
+        }
+        // RFC 9110 §5.5: no control characters; a CR here is one that no LF follows (RFC 9112 §2.2).
+        var index = colon + 1
+        while index < line.upperBound {
+            guard bytes[index].isFieldValue else {
+                throw bytes[index] == .cr ? .bareCarriageReturn : .controlCharacterInField
+            }
+            index += 1
+        }
+        return (line.lowerBound..<colon, bytes.trimmed((colon + 1)..<line.upperBound))
+    }
+
+    /// What is wrong with a line whose name ends at `end` without a colon there.
+    private static func refusal(_ bytes: Span<UInt8>, _ line: Range<Int>, at end: Int) -> HTTP1Error {
+        guard end < line.upperBound else { return .malformedField }
+        switch bytes[end] {
+        // RFC 9112 §5.2: obsolete folding is refused.
+        case .space where end == line.lowerBound, .tab where end == line.lowerBound: return .foldedField
+        case .space, .tab:
+            // RFC 9112 §5.1: a blank before the colon has been used to smuggle requests.
+            let next = bytes.trimmed(end..<line.upperBound).lowerBound
+            let isColon = next < line.upperBound && bytes[next] == UInt8(ascii: ":")
+            return isColon ? .blankBeforeColon : .malformedField
+        case .cr: return .bareCarriageReturn
+        default: return .malformedFieldName
+        }
+    }
+}

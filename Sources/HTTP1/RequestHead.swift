@@ -1,0 +1,95 @@
+public import HTTPTypes
+
+/// A request without its body: a view of the bytes that came, nothing copied and no text built until it is asked for.
+/// It keeps those bytes alive, so do not keep it longer than the request.
+public struct RequestHead: Sendable {
+    /// `HTTP/1.0`, or `HTTP/1.1` and everything after it that is still 1.x (RFC 9110 §2.5).
+    public enum Version: Sendable, Equatable {
+        /// HTTP/1.0
+        case http10
+        /// HTTP/1.1
+        case http11
+    }
+
+    /// The bytes, of which this request is a part.
+    let bytes: [UInt8]
+    let parsedTarget: RequestTarget
+    let fieldLines: Range<Int>
+
+    /// The method. Methods nobody knows are let through: what is served decides.
+    public let method: HTTPRequest.Method
+    /// The version that the client speaks.
+    public let version: Version
+    /// Whether the client wants to use the connection again (RFC 9112 §9.3).
+    public let keepAlive: Bool
+
+    init(_ builder: HeadBuilder, target: RequestTarget, bytes: [UInt8], fieldLines: Range<Int>) {
+        self.bytes = bytes
+        self.parsedTarget = target
+        self.fieldLines = fieldLines
+        self.method = builder.method
+        self.version = builder.version
+        self.keepAlive = builder.keepAlive
+    }
+
+    /// The request target as it was sent.
+    public var target: String { bytes.span.text(parsedTarget.whole) }
+
+    /// The path, decoded. An encoded slash stays `%2F`. `*` for a server-wide `OPTIONS`, empty for `CONNECT`.
+    public var path: String { parsedTarget.decodedPath ?? bytes.span.text(parsedTarget.path) }
+
+    /// What follows the question mark as it was sent; `nil` when there is no question mark.
+    public var query: String? { parsedTarget.query.map { bytes.span.text($0) } }
+
+    /// The value of the first field called `name`, written in lower case, in any case of letters.
+    public func firstValue(of name: StaticString) -> String? {
+        let span = bytes.span
+        var start = fieldLines.lowerBound
+        while start < fieldLines.upperBound {
+            let end = span.firstIndex(of: .lf, in: start..<fieldLines.upperBound)
+            let colon = span.firstIndex(of: UInt8(ascii: ":"), in: start..<end)
+            if span.isEqual(start..<colon, ignoringCase: name) {
+                return span.text(span.trimmed((colon + 1)..<(end - 1)))
+            }
+            start = end + 1
+        }
+        return nil
+    }
+
+    /// All fields, in the order they came. Built anew with each call.
+    public var fields: HTTPFields {
+        var fields = HTTPFields()
+        let span = bytes.span
+        var start = fieldLines.lowerBound
+        while start < fieldLines.upperBound {
+            let end = span.firstIndex(of: .lf, in: start..<fieldLines.upperBound)
+            let colon = span.firstIndex(of: UInt8(ascii: ":"), in: start..<end)
+            if let name = HTTPField.Name(span.text(start..<colon)) {
+                fields.append(HTTPField(name: name, value: bytes[span.trimmed((colon + 1)..<(end - 1))]))
+            }
+            start = end + 1
+        }
+        return fields
+    }
+}
+
+extension RequestHead {
+    /// A request that came from nowhere, to try routes without a socket.
+    ///
+    /// - Parameters:
+    ///   - method: The method.
+    ///   - target: The request target, for instance `/ping?x=1`.
+    ///   - fields: The fields; `Host` is added when it is missing.
+    /// - Throws: `HTTP1Error` when it could not have come over a connection either.
+    public init(_ method: HTTPRequest.Method, _ target: String, fields: HTTPFields = [:]) throws(HTTP1Error) {
+        var wire = Array("\(method.rawValue) \(target) HTTP/1.1\r\n".utf8)
+        if !fields.contains(where: { $0.name.canonicalName == "host" }) { wire += Array("Host: localhost\r\n".utf8) }
+        for field in fields { wire += Array("\(field.name.rawName): \(field.value)\r\n".utf8) }
+        wire += [.cr, .lf]
+        var parser = RequestParser(
+            limits: ParserLimits(requestLine: wire.count, fieldBytes: wire.count, fieldCount: .max))
+        parser.append(wire)
+        guard case .request(let head) = try parser.next() else { throw .malformedRequestLine }
+        self = head
+    }
+}

@@ -1,0 +1,84 @@
+import HTTPTypes
+
+/// Writes answers as HTTP/1.1 bytes.
+public enum ResponseSerializer {
+    /// What the answer says about the connection. RFC 9112 §9.3, §9.6.
+    public enum Connection: Sendable, Equatable {
+        /// The connection stays, and the client knows it: HTTP/1.1.
+        case persists
+        /// The connection stays because an HTTP/1.0 client asked for it, who has to be told.
+        case persistsForHTTP10
+        /// This is the last answer on the connection.
+        case closes
+    }
+
+    /// `HTTP/1.1 100 Continue`, RFC 9110 §15.2.1.
+    public static let continueInterim: [UInt8] = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
+
+    private static let persistsLine: [UInt8] = Array("Connection: keep-alive\r\n".utf8)
+    private static let closesLine: [UInt8] = Array("Connection: close\r\n".utf8)
+
+    /// Appends the answer to `buffer`.
+    ///
+    /// - Parameters:
+    ///   - response: The answer.
+    ///   - isHead: Whether the request was a `HEAD`: everything but the body (RFC 9110 §9.3.2).
+    ///   - connection: What becomes of the connection.
+    ///   - date: The present.
+    ///   - buffer: Where it goes.
+    public static func append(
+        _ response: Response, isHead: Bool, connection: Connection, date: HTTPDate, to buffer: inout [UInt8]
+    ) {
+        if let prefix = response.prefix {
+            buffer.append(contentsOf: prefix)
+        } else {
+            appendPrefix(of: response, to: &buffer)
+        }
+        buffer.append(contentsOf: date.line)
+        switch connection {
+        case .persists: break
+        case .persistsForHTTP10: buffer.append(contentsOf: persistsLine)
+        case .closes: buffer.append(contentsOf: closesLine)
+        }
+        buffer.append(.cr)
+        buffer.append(.lf)
+        if !isHead, response.status.allowsBody { buffer.append(contentsOf: response.body) }
+    }
+
+    /// Status line, fields and length: what does not change from one request to the next.
+    static func appendPrefix(of response: Response, to buffer: inout [UInt8]) {
+        // RFC 9112 §4: the space after the code stays when there is no reason phrase.
+        buffer.append(contentsOf: "HTTP/1.1 ".utf8)
+        buffer.appendDecimal(response.status.code, digits: 3)
+        buffer.append(.space)
+        buffer.append(contentsOf: response.status.reasonPhrase.utf8)
+        buffer.append(.cr)
+        buffer.append(.lf)
+        for field in response.fields where !isServers(field.name) {
+            buffer.append(contentsOf: field.name.rawName.utf8)
+            buffer.append(UInt8(ascii: ":"))
+            buffer.append(.space)
+            // An HTTPField cannot hold CR, LF or NUL: its initializers turn them into spaces.
+            field.withUnsafeBytesOfValue { buffer.append(contentsOf: $0) }
+            buffer.append(.cr)
+            buffer.append(.lf)
+        }
+        guard response.status.allowsContentLength else { return }
+        buffer.append(contentsOf: "Content-Length: ".utf8)
+        buffer.appendDecimal(response.status.allowsBody ? response.body.count : 0)
+        buffer.append(.cr)
+        buffer.append(.lf)
+    }
+
+    private static func isServers(_ name: HTTPField.Name) -> Bool {
+        name == .contentLength || name == .connection || name == .transferEncoding || name == .date
+    }
+}
+
+extension HTTPResponse.Status {
+    /// RFC 9110 §6.4.1: 1xx, 204 and 304 have no content, and §15.3.6 forbids it for 205.
+    var allowsBody: Bool { code >= 200 && code != 204 && code != 205 && code != 304 }
+
+    /// RFC 9110 §8.6: never in 1xx and 204. In 304 it would be the length of the 200, which nobody knows here.
+    var allowsContentLength: Bool { code >= 200 && code != 204 && code != 304 }
+}

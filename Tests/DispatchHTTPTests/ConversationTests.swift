@@ -1,0 +1,277 @@
+import DispatchHTTP
+import DispatchLoop
+import HTTP1
+import Testing
+
+@Suite("conversations over a socket", .timeLimit(.minutes(1)))
+struct ConversationTests {
+    static let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    @Test("a request is answered, and the connection stays")
+    func keepAlive() async throws {
+        try await withServer { server in
+            let port = server.port
+            let replies = try await offLoop {
+                let client = try TestClient(port: port)
+                return try (0..<3).map { _ in
+                    try client.send(Self.get)
+                    return try client.reply()
+                }
+            }
+            for reply in replies {
+                #expect(reply.status == 200)
+                #expect(reply.body == "hello")
+                #expect(reply.fields["content-length"] == "5")
+                #expect(reply.fields["date"]?.hasSuffix(" GMT") == true)
+                #expect(reply.fields["connection"] == nil)
+            }
+            #expect(await server.events.closes(1) == [.clientClosed])
+            #expect(await server.events.opened == 1)
+        }
+    }
+
+    @Test("a thousand pipelined requests are answered in order")
+    func pipelining() async throws {
+        try await withServer { server in
+            let port = server.port
+            try await offLoop {
+                let client = try TestClient(port: port)
+                let requests = (0..<1000).map { number in
+                    let path = number % 7 == 0 ? "/later" : "/query"
+                    return "GET \(path)?\(number) HTTP/1.1\r\nHost: a\r\n\r\n"
+                }
+                try client.send(requests.joined())
+                for number in 0..<1000 {
+                    let reply = try client.reply()
+                    #expect(reply.body == "\(number)")
+                }
+            }
+        }
+    }
+
+    @Test("a request is understood byte by byte")
+    func byteByByte() async throws {
+        try await withServer { server in
+            let port = server.port
+            let reply = try await offLoop {
+                let client = try TestClient(port: port)
+                for byte in Self.get.utf8 { try client.send([byte]) }
+                return try client.reply()
+            }
+            #expect(reply.body == "hello")
+        }
+    }
+
+    @Test("a client that has ended its side still gets its answers, and is told that they are the last")
+    func halfClose() async throws {
+        try await withServer { server in
+            let port = server.port
+            let text = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET /later?1 HTTP/1.1\r\nHost: a\r\n\r\nGET /query?2 HTTP/1.1\r\nHost: a\r\n\r\n")
+                client.endWriting()
+                return try client.rest()
+            }
+            #expect(text.contains("\r\n\r\n1HTTP/1.1 200 OK"))
+            #expect(text.hasSuffix("\r\n\r\n2"))
+            #expect(await server.events.closes(1) == [.clientClosed])
+        }
+    }
+
+    @Test("a half-closed client waits for its handler")
+    func halfCloseWhileHeld() async throws {
+        try await withServer { server in
+            let port = server.port
+            async let text = offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET /held?x HTTP/1.1\r\nHost: a\r\n\r\n")
+                client.endWriting()
+                return try client.rest()
+            }
+            await server.gate.arrivals(1)
+            await server.gate.open()
+            let answer = try await text
+            #expect(answer.hasSuffix("held x"))
+            #expect(await server.gate.cancelled == 0)
+        }
+    }
+
+    @Test("a reset while a handler works cancels the handler")
+    func resetWhileWorking() async throws {
+        try await withServer { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+                return client
+            }
+            await server.gate.arrivals(1)
+            client.reset()
+            #expect(await server.events.closes(1) == [.reset])
+            await server.events.until { $0.abandonments == 1 }
+            #expect(await server.gate.cancelled == 1)
+        }
+    }
+
+    @Test("a connection that ends in the middle of a request is closed without an answer")
+    func endInTheMiddle() async throws {
+        try await withServer { server in
+            let port = server.port
+            let text = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET / HTTP/1.1\r\nHo")
+                client.endWriting()
+                return try client.rest()
+            }
+            #expect(text == "")
+            #expect(await server.events.closes(1) == [.clientClosedEarly])
+        }
+    }
+
+    @Test(
+        "a connection is closed when the client asks for it",
+        arguments: [
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "close", CloseReason.requested),
+            ("GET / HTTP/1.0\r\n\r\n", "close", .requested),
+            ("GET /last HTTP/1.1\r\nHost: a\r\n\r\n", "close", .answered),
+        ])
+    func closes(_ request: String, _ field: String, _ reason: CloseReason) async throws {
+        try await withServer { server in
+            let port = server.port
+            let (reply, isEnded) = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send(request)
+                return (try client.reply(), try client.isEnded())
+            }
+            #expect(reply.fields["connection"] == field)
+            #expect(isEnded)
+            #expect(await server.events.closes(1) == [reason])
+        }
+    }
+
+    @Test("an HTTP/1.0 client that asks for it keeps its connection")
+    func keepAliveHTTP10() async throws {
+        try await withServer { server in
+            let port = server.port
+            let replies = try await offLoop {
+                let client = try TestClient(port: port)
+                return try (0..<2).map { _ in
+                    try client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+                    return try client.reply()
+                }
+            }
+            #expect(replies.map(\.fields["connection"]) == ["keep-alive", "keep-alive"])
+        }
+    }
+
+    @Test("what follows the last request does not destroy the last answer")
+    func lingering() async throws {
+        try await withServer { server in
+            let port = server.port
+            let text = try await offLoop {
+                let client = try TestClient(port: port)
+                let junk = String(repeating: "junk", count: 20_000)
+                try client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + junk)
+                return try client.rest()
+            }
+            #expect(text.hasSuffix("hello"))
+        }
+    }
+
+    @Test("HEAD has the length and not the body")
+    func head() async throws {
+        try await withServer { server in
+            let port = server.port
+            let (head, next) = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + Self.get)
+                return (try client.reply(toHead: true), try client.reply())
+            }
+            #expect(head.fields["content-length"] == "5")
+            #expect(next.body == "hello")
+        }
+    }
+
+    @Test("a body is read and dropped, and the connection stays")
+    func body() async throws {
+        try await withServer { server in
+            let port = server.port
+            let statuses = try await offLoop {
+                let client = try TestClient(port: port)
+                let body = String(repeating: "b", count: 1_000_000)
+                try client.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + body + Self.get)
+                return [try client.reply().status, try client.reply().status]
+            }
+            #expect(statuses == [201, 200])
+        }
+    }
+
+    @Test("a client that waits for 100 Continue is told to go on")
+    func continues() async throws {
+        try await withServer { server in
+            let port = server.port
+            let statuses = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("POST /body HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+                let first = try client.reply().status
+                try client.send("abc")
+                return [first, try client.reply().status]
+            }
+            #expect(statuses == [100, 201])
+        }
+    }
+
+    @Test("a client that does not read is not read either, and gets everything once it reads")
+    func backpressure() async throws {
+        try await withServer { server in
+            let port = server.port
+            try await offLoop {
+                let client = try TestClient(port: port, receiveBuffer: 4096)
+                for _ in 0..<20 { try client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n") }
+                for _ in 0..<20 {
+                    let reply = try client.reply()
+                    #expect(reply.body.utf8.count == 1 << 20)
+                }
+                try client.send(Self.get)
+                #expect(try client.reply().body == "hello")
+            }
+        }
+    }
+
+    @Test("IPv6 and IPv4 are served on the same port")
+    func bothFamilies() async throws {
+        try await withServer({ $0.host = "*" }) { server in
+            let port = server.port
+            let bodies = try await offLoop {
+                try [true, false].map { ipv6 in
+                    let client = try TestClient(port: port, ipv6: ipv6)
+                    try client.send(Self.get)
+                    return try client.reply().body
+                }
+            }
+            #expect(bodies == ["hello", "hello"])
+            #expect(await server.server.addresses.count == 2)
+        }
+    }
+
+    @Test("bad HTTP gets a JSON body and a closed connection")
+    func badRequest() async throws {
+        try await withServer { server in
+            let port = server.port
+            let (reply, isEnded) = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET / HTTP/1.1\r\n\r\n" + Self.get + String(repeating: "x", count: 10_000))
+                return (try client.reply(), try client.isEnded())
+            }
+            #expect(reply.status == 400)
+            #expect(reply.fields["content-type"] == "application/json; charset=utf-8")
+            #expect(reply.fields["connection"] == "close")
+            #expect(
+                reply.body
+                    == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"The Host header is missing.\"\n  }\n}")
+            #expect(isEnded)
+            #expect(await server.events.closes(1) == [.refused])
+            #expect(await server.events.refusals == [.missingHost])
+        }
+    }
+}

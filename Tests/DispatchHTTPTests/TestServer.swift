@@ -1,0 +1,176 @@
+import DispatchHTTP
+import DispatchLoop
+import HTTP1
+import HTTPTypes
+
+/// A server on a port of its own, its events, and a handler that tests hold and let go.
+@LoopActor
+final class TestServer {
+    let server: HTTPServer
+    let events: Recorder
+    let gate: Gate
+    let port: UInt16
+
+    init(_ change: (inout ServerConfiguration) -> Void = { _ in }) throws {
+        var configuration = ServerConfiguration(host: "127.0.0.1", port: 0)
+        change(&configuration)
+        let gate = Gate()
+        events = Recorder()
+        self.gate = gate
+        server = HTTPServer(configuration: configuration, responder: Self.routes(gate), observer: events)
+        port = try server.start()[0].port
+    }
+
+    static func routes(_ gate: Gate) -> Router {
+        var router = Router()
+        router.get("/", always: Response(status: .ok, text: "hello", contentType: "text/plain"))
+        router.get("/query") { request in
+            .now(Response(status: .ok, text: request.query ?? "none", contentType: "text/plain"))
+        }
+        router.get("/held") { request in
+            let name = request.query ?? ""
+            return .later { await gate.wait(name) }
+        }
+        router.get("/later") { request in
+            let name = request.query ?? ""
+            return .later {
+                await Task.yield()
+                return Response(status: .ok, text: name, contentType: "text/plain")
+            }
+        }
+        router.get("/large") { _ in
+            .now(Response(status: .ok, text: String(repeating: "x", count: 1 << 20), contentType: "text/plain"))
+        }
+        router.get("/last") { _ in
+            var response = Response(status: .ok, text: "bye", contentType: "text/plain")
+            response.closesConnection = true
+            return .now(response)
+        }
+        router.on(.post, "/body") { _ in .now(Response(status: .created)) }
+        return router
+    }
+
+    func stop() async {
+        gate.open()
+        _ = await server.drain(deadline: EventLoop.shared.now + .seconds(5))
+    }
+}
+
+/// Runs `body` with a server, which is stopped afterwards.
+func withServer(
+    _ change: @escaping @Sendable (inout ServerConfiguration) -> Void = { _ in },
+    _ body: (TestServer) async throws -> Void
+) async throws {
+    let server = try await TestServer(change)
+    do {
+        try await body(server)
+    } catch {
+        await server.stop()
+        throw error
+    }
+    await server.stop()
+}
+
+/// Holds requests until it is opened; knows who came and who was cancelled.
+@LoopActor
+final class Gate {
+    private var isOpen = false
+    private var held: [CheckedContinuation<Void, Never>] = []
+    private var arrivalWaiters: [(Int, CheckedContinuation<Void, Never>)] = []
+    private(set) var arrived = 0
+    private(set) var cancelled = 0
+
+    func wait(_ name: String) async -> Response {
+        arrived += 1
+        arrivalWaiters.removeAll { entry in
+            guard arrived >= entry.0 else { return false }
+            entry.1.resume()
+            return true
+        }
+        if !isOpen {
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    if Task.isCancelled { continuation.resume() } else { held.append(continuation) }
+                }
+            } onCancel: {
+                EventLoop.shared.submit { self.open() }
+            }
+        }
+        if Task.isCancelled { cancelled += 1 }
+        return Response(status: .ok, text: "held \(name)", contentType: "text/plain")
+    }
+
+    func open() {
+        isOpen = true
+        for continuation in held { continuation.resume() }
+        held = []
+    }
+
+    func arrivals(_ count: Int) async {
+        if arrived >= count { return }
+        await withCheckedContinuation { arrivalWaiters.append((count, $0)) }
+    }
+}
+
+/// Remembers what a server did, and lets tests wait for it.
+@LoopActor
+final class Recorder: ServerObserver {
+    private(set) var opened = 0
+    private(set) var closes: [CloseReason] = []
+    private(set) var statuses: [Int] = []
+    private(set) var refusals: [HTTP1Error?] = []
+    private(set) var abandonments = 0
+    private(set) var pauses = 0
+    private(set) var resumes = 0
+    private var waiters: [(condition: @LoopActor (Recorder) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+
+    nonisolated init() {}
+
+    func connectionOpened() {
+        opened += 1
+        check()
+    }
+    func connectionClosed(_ reason: CloseReason) {
+        closes.append(reason)
+        check()
+    }
+    func answered(_ request: RequestHead, status: Int, after duration: Duration) {
+        statuses.append(status)
+        check()
+    }
+    func refused(_ error: HTTP1Error?, status: Int) {
+        refusals.append(error)
+        statuses.append(status)
+        check()
+    }
+    func abandoned(_ request: RequestHead, after duration: Duration) {
+        abandonments += 1
+        check()
+    }
+    func acceptPaused(errno: Int32) {
+        pauses += 1
+        check()
+    }
+    func acceptResumed() {
+        resumes += 1
+        check()
+    }
+
+    func until(_ condition: @escaping @LoopActor (Recorder) -> Bool) async {
+        if condition(self) { return }
+        await withCheckedContinuation { waiters.append((condition, $0)) }
+    }
+
+    /// Why the connections were closed, once there are `count`.
+    func closes(_ count: Int) async -> [CloseReason] {
+        await until { $0.closes.count >= count }
+        return closes
+    }
+
+    private func check() {
+        let ready = waiters.filter { $0.condition(self) }
+        guard !ready.isEmpty else { return }
+        waiters.removeAll { $0.condition(self) }
+        for waiter in ready { waiter.continuation.resume() }
+    }
+}
