@@ -80,10 +80,12 @@ let package = Package(
             name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "HTTP1", "DispatchLoop", "CLinux", httpTypes],
             swiftSettings: settings),
         .testTarget(
-            name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox"],
+            name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox", "DispatchLoop"],
             swiftSettings: settings),
         .testTarget(
-            name: "PostgresPoolTests", dependencies: ["PostgresPool", "PostgresSandbox"], swiftSettings: settings),
+            name: "PostgresPoolTests",
+            dependencies: ["PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop"],
+            swiftSettings: settings),
         .testTarget(
             name: "DarumaServiceTests", dependencies: ["DarumaService", "PostgresSandbox"], swiftSettings: settings),
         .testTarget(

@@ -1,0 +1,12 @@
+import Dispatch
+
+/// Something that threads wait at until it is opened.
+final class Gate: Sendable {
+    private let group = DispatchGroup()
+
+    init() { group.enter() }
+
+    func wait() { group.wait() }
+
+    func open() { group.leave() }
+}

@@ -1,0 +1,367 @@
+import DispatchLoop
+import PostgresSandbox
+import Testing
+
+@testable import PostgresConnection
+
+/// One server for all tests that do not harm it; removed with this process.
+enum SharedSandbox {
+    private static let task = Task {
+        let sandbox = try await PostgresSandbox.make()
+        try await sandbox.start()
+        return sandbox
+    }
+
+    static func get() async throws -> PostgresSandbox { try await task.value }
+}
+
+@LoopActor
+private func connect(_ url: String) async throws -> PostgresConnection {
+    try await PostgresConnection.connect(ConnectionConfiguration(url), deadline: .now() + .seconds(10))
+}
+
+@LoopActor
+private func connect() async throws -> PostgresConnection {
+    try await connect(try await SharedSandbox.get().connectionURL())
+}
+
+private var soon: MonotonicTime { .now() + .seconds(10) }
+
+@LoopActor
+@Suite(.timeLimit(.minutes(2))) struct PostgresConnectionTests {
+    @Test("select 1 gives its row, its column and its command tag")
+    func selectOne() async throws {
+        let connection = try await connect()
+        let result = try await connection.query("select 1", deadline: soon)
+        #expect(result.command == "SELECT")
+        #expect(result.rowCount == 1)
+        #expect(result.values == ["1"])
+        #expect(
+            result.columns == [
+                QueryResult.Column(name: "?column?", typeID: 23, typeSize: 4)
+            ])
+        #expect(connection.backendProcessID > 0)
+        #expect(connection.isIdle)
+    }
+
+    @Test("parameters are values, not text in the statement; NULL and the empty string differ")
+    func parameters() async throws {
+        let connection = try await connect()
+        let result = try await connection.query(
+            "select $1::text, $2::text, $3::text", parameters: ["'; drop table x; --", nil, ""], deadline: soon)
+        #expect(result.values == ["'; drop table x; --", nil, ""])
+    }
+
+    @Test("rows come in order, and text outside ASCII as it is")
+    func rows() async throws {
+        let connection = try await connect()
+        let result = try await connection.query("select i, 'Zürich ' || i from generate_series(1, 3) i", deadline: soon)
+        #expect(result.rows.map { Array($0) } == [["1", "Zürich 1"], ["2", "Zürich 2"], ["3", "Zürich 3"]])
+    }
+
+    @Test("of several statements the last one's result is returned, and an error of an earlier one wins")
+    func several() async throws {
+        let connection = try await connect()
+        #expect(try await connection.query("select 1; select 2", deadline: soon).values == ["2"])
+        await #expect(throws: PostgresError.self) {
+            try await connection.query("select 1/0; select 2", deadline: soon)
+        }
+        #expect(try await connection.query("", deadline: soon).columns.isEmpty)
+        #expect(connection.isIdle)
+    }
+
+    @Test("an error of the statement leaves the connection as good as before")
+    func statementError() async throws {
+        let connection = try await connect()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connection.query("select 1/0", deadline: soon)
+        }
+        #expect(error?.code == "22012")
+        #expect(error?.severity == .error)
+        #expect(error?.disposition == .statement)
+        #expect(try await connection.query("select 7", deadline: soon).values == ["7"])
+    }
+
+    @Test("a result larger than any buffer arrives whole")
+    func large() async throws {
+        let connection = try await connect()
+        let result = try await connection.query("select repeat('x', 5000000)", deadline: soon)
+        #expect(result.values.first??.utf8.count == 5_000_000)
+    }
+
+    @Test("a statement larger than the socket's buffer is sent whole")
+    func largeStatement() async throws {
+        let connection = try await connect()
+        let text = String(repeating: "y", count: 8_000_000)
+        let result = try await connection.query("select length($1)", parameters: [text], deadline: soon)
+        #expect(result.values == ["8000000"])
+    }
+
+    @Test("a second statement while one is running is refused and does no harm")
+    func busy() async throws {
+        let connection = try await connect()
+        async let slow = connection.query("select pg_sleep(0.05)", deadline: soon)
+        var refusal: PostgresError?
+        while refusal == nil, !connection.isIdle || connection.lastHeard.nanoseconds == 0 {
+            do throws(PostgresError) { _ = try await connection.query("select 1", deadline: soon) } catch {
+                refusal = error
+            }
+        }
+        _ = try await slow
+        if let refusal { #expect(refusal.code == PostgresError.Code.busy) }
+        #expect(try await connection.query("select 2", deadline: soon).values == ["2"])
+    }
+
+    @Test("a query past its deadline fails, and its connection is closed")
+    func deadline() async throws {
+        let connection = try await connect()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connection.query("select pg_sleep(60)", deadline: .now() + .milliseconds(20))
+        }
+        #expect(error?.code == PostgresError.Code.queryTimeout)
+        #expect(connection.isClosed)
+        let after = await #expect(throws: PostgresError.self) { try await connection.query("select 1", deadline: soon) }
+        #expect(after?.code == PostgresError.Code.closed)
+    }
+
+    @Test("a cancelled task ends its query at once")
+    func cancellation() async throws {
+        let connection = try await connect()
+        let task = Task { try await connection.query("select pg_sleep(60)", deadline: soon) }
+        while connection.isIdle { await Task.yield() }
+        task.cancel()
+        let error = await #expect(throws: PostgresError.self) { try await task.value }
+        #expect(error?.code == PostgresError.Code.cancelled)
+    }
+
+    @Test("silence is reported once, and the answer still counts")
+    func silence() async throws {
+        let connection = try await connect()
+        var silences = 0
+        let result: Result<QueryResult, PostgresError> = await withCheckedContinuation { continuation in
+            connection.start(
+                Statement("select pg_sleep(0.1)"), deadline: soon, silence: .now() + .milliseconds(10),
+                onSilence: { silences += 1 }, completion: { continuation.resume(returning: $0) })
+        }
+        #expect(silences == 1)
+        #expect(throws: Never.self) { try result.get() }
+    }
+
+    @Test("an idle session that is terminated is heard of with its SQLSTATE, without asking")
+    func terminatedIdle() async throws {
+        let connection = try await connect()
+        let sandbox = try await SharedSandbox.get()
+        let error: PostgresError = try await withCheckedThrowingContinuation { continuation in
+            connection.onEnd = { continuation.resume(returning: $0) }
+            Task {
+                do {
+                    _ = try await sandbox.execute("select pg_terminate_backend(\(connection.backendProcessID))")
+                } catch { continuation.resume(throwing: error) }
+            }
+        }
+        #expect(error.code == "57P01")
+        #expect(error.disposition == .terminated)
+        #expect(connection.isClosed)
+    }
+
+    @Test("a session terminated in mid-query fails with the SQLSTATE")
+    func terminatedBusy() async throws {
+        let connection = try await connect()
+        let sandbox = try await SharedSandbox.get()
+        async let outcome: QueryResult = connection.query("select pg_sleep(60)", deadline: soon)
+        let pid = connection.backendProcessID
+        while try await sandbox.execute("select state from pg_stat_activity where pid = \(pid)") != "active" {}
+        _ = try await sandbox.execute("select pg_terminate_backend(\(pid))")
+        do {
+            _ = try await outcome
+            Issue.record("expected the query to fail with 57P01")
+        } catch {
+            #expect((error as? PostgresError)?.code == "57P01")
+        }
+        #expect(connection.isClosed)
+    }
+
+    @Test("the free check finds the end of a session that the loop has not looked at yet, provably before sending")
+    func freeCheck() async throws {
+        let connection = try await connect()
+        #expect(connection.checkForEnd() == nil)
+        let sandbox = try await SharedSandbox.get()
+        _ = try await sandbox.execute("select pg_terminate_backend(\(connection.backendProcessID))")
+        // Either the loop has seen it by now, or the check does.
+        var found = connection.checkForEnd()
+        while found == nil {
+            await Task.yield()
+            found = connection.checkForEnd()
+        }
+        #expect(found?.isProvablyUnsent == true)
+        #expect(connection.isClosed)
+    }
+
+    @Test("notifications arrive without asking")
+    func notifications() async throws {
+        let connection = try await connect()
+        let sandbox = try await SharedSandbox.get()
+        _ = try await connection.query("listen news", deadline: soon)
+        let heard: String = try await withCheckedThrowingContinuation { continuation in
+            connection.onNotification = { continuation.resume(returning: "\($0): \($1)") }
+            Task {
+                do { _ = try await sandbox.execute("notify news, 'hello'", database: "mydb") } catch {
+                    continuation.resume(throwing: error)
+                }
+            }
+        }
+        #expect(heard == "news: hello")
+    }
+
+    @Test("COPY is refused, not left hanging")
+    func copy() async throws {
+        let connection = try await connect()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connection.query("copy (select 1) to stdout", deadline: soon)
+        }
+        #expect(error?.code == "0A000")
+        #expect(connection.isClosed)
+    }
+
+    @Test("an open transaction is known")
+    func transaction() async throws {
+        let connection = try await connect()
+        #expect(!connection.isInTransaction)
+        _ = try await connection.query("begin", deadline: soon)
+        #expect(connection.isInTransaction)
+        _ = try? await connection.query("select 1/0", deadline: soon)
+        #expect(connection.isInTransaction)
+        _ = try await connection.query("rollback", deadline: soon)
+        #expect(!connection.isInTransaction)
+    }
+
+    @Test(
+        "what the server refuses at log-in has its SQLSTATE",
+        arguments: [("wrong", "mydb", "28P01"), (nil, "nonesuch", "3D000")])
+    func refusedLogin(password: String?, database: String, code: String) async throws {
+        let sandbox = try await SharedSandbox.get()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connect(sandbox.connectionURL(password: password, database: database))
+        }
+        #expect(error?.code == code)
+        #expect(error?.disposition == .configuration)
+        #expect(error.map { !"\($0)".contains("P@ssw0rd") } ?? false)
+    }
+
+    @Test("where nothing listens, connecting is refused")
+    func refused() async throws {
+        let error = await #expect(throws: PostgresError.self) {
+            try await connect("postgres://admin@127.0.0.1:1/mydb")
+        }
+        #expect(error?.code == PostgresError.Code.refused)
+        #expect(error?.disposition == .outage)
+        #expect(error?.endpoint == "127.0.0.1:1")
+    }
+
+    @Test("the second server of a list is taken when the first refuses")
+    func secondServer() async throws {
+        let sandbox = try await SharedSandbox.get()
+        let connection = try await connect(
+            "postgres://admin:P%40ssw0rd@127.0.0.1:1,127.0.0.1:\(sandbox.port)/mydb")
+        #expect(connection.endpoint == "127.0.0.1:\(sandbox.port)")
+    }
+
+    @Test("localhost is looked up and found under one of its addresses")
+    func localhost() async throws {
+        let sandbox = try await SharedSandbox.get()
+        let connection = try await connect(sandbox.connectionURL(host: "localhost"))
+        #expect(try await connection.query("select 1", deadline: soon).values == ["1"])
+    }
+
+    @Test("a Unix socket works")
+    func unixSocket() async throws {
+        let sandbox = try await SharedSandbox.get()
+        let connection = try await connect(
+            "host=\(sandbox.socketFolder) port=\(sandbox.port) user=admin password='P@ssw0rd' dbname=mydb")
+        #expect(try await connection.query("select 1", deadline: soon).values == ["1"])
+    }
+
+    @Test("a bad connection string fails every connect with what is wrong")
+    func badString() async throws {
+        let error = await #expect(throws: PostgresError.self) { try await connect("nonsense") }
+        #expect(error?.code == PostgresError.Code.conninfo)
+    }
+}
+
+@LoopActor
+@Suite(.timeLimit(.minutes(2))) struct HostResolverTests {
+    @Test("callers that ask for the same name while it is being looked up share one look-up")
+    func coalesced() async {
+        let calls = Locked(0)
+        let gate = Gate()
+        let resolver = HostResolver { _ in
+            calls.withLock { $0 += 1 }
+            gate.wait()
+            return .success(["127.0.0.1"])
+        }
+        let answers: Int = await withCheckedContinuation { continuation in
+            var answered = 0
+            for _ in 0..<50 {
+                _ = resolver.resolve("db") { _ in
+                    answered += 1
+                    if answered == 50 { continuation.resume(returning: answered) }
+                }
+            }
+            gate.open()
+        }
+        #expect(answers == 50)
+        #expect(calls.withLock { $0 } == 1)
+    }
+
+    @Test("stalled look-ups hold a bounded number of threads; a further name fails at once")
+    func bounded() async {
+        let gate = Gate()
+        let resolver = HostResolver { _ in
+            gate.wait()
+            return .success([])
+        }
+        for index in 0..<HostResolver.limit { _ = resolver.resolve("host\(index)") { _ in } }
+        var refusal: PostgresError?
+        _ = resolver.resolve("one more") { if case .failure(let error) = $0 { refusal = error } }
+        #expect(refusal?.code == PostgresError.Code.nameLookup)
+        gate.open()
+    }
+
+    @Test("a connect whose name look-up stalls fails at its deadline, and nothing else is held up")
+    func stalled() async {
+        let gate = Gate()
+        let resolver = HostResolver { _ in
+            gate.wait()
+            return .success(["127.0.0.1"])
+        }
+        let result: Result<PostgresConnection, PostgresError> = await withCheckedContinuation { continuation in
+            ConnectAttempt(
+                ConnectionConfiguration("postgres://u@db.example/x"), deadline: .now() + .milliseconds(20),
+                resolver: resolver, completion: { continuation.resume(returning: $0) }
+            ).start()
+        }
+        gate.open()
+        guard case .failure(let error) = result else {
+            Issue.record("expected the connect to fail")
+            return
+        }
+        #expect(error.code == PostgresError.Code.connectTimeout)
+    }
+
+    @Test(
+        "numeric addresses are not looked up",
+        arguments: [("127.0.0.1", true), ("::1", true), ("fe80::1%lo", true), ("db", false), ("1.2.3", false)])
+    func numeric(host: String, isNumeric: Bool) {
+        #expect(HostResolver.isNumeric(host) == isNumeric)
+    }
+
+    @Test("a name that does not exist is an outage with a code of its own")
+    func unknown() {
+        guard case .failure(let error) = HostResolver.systemLookUp("no-such-host.invalid") else {
+            Issue.record("expected the look-up to fail")
+            return
+        }
+        #expect([PostgresError.Code.nameUnknown, PostgresError.Code.nameLookup].contains(error.code))
+        #expect(error.disposition == .outage)
+    }
+}
