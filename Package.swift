@@ -15,6 +15,7 @@ let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-htt
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
@@ -66,7 +67,7 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "daruma",
-            dependencies: ["DarumaService", "CLinux", argumentParser, lifecycle, logging], swiftSettings: settings),
+            dependencies: ["DarumaService", "DispatchHTTP", "DispatchLoop", argumentParser, lifecycle, unixSignals, logging], swiftSettings: settings),
 
         // The lab: never in the production image.
         .target(name: "PostgresSandbox", dependencies: [subprocess, system], swiftSettings: settings),

@@ -1,0 +1,79 @@
+internal import DispatchHTTP
+internal import DispatchLoop
+internal import Glibc
+package import Logging
+
+/// Log lines for people (`text`) or for machines (`json`), one event a line, whatever it contains.
+package struct LineLogHandler: LogHandler {
+    /// How a line looks.
+    package enum Format: String, Sendable, CaseIterable {
+        case text
+        case json
+    }
+
+    package var logLevel: Logger.Level
+    package var metadata: Logger.Metadata = [:]
+    package var metadataProvider: Logger.MetadataProvider?
+    private let label: String
+    private let format: Format
+    private let sink: LogSink
+
+    package init(label: String, format: Format, level: Logger.Level, sink: LogSink) {
+        self.label = label
+        self.format = format
+        self.sink = sink
+        logLevel = level
+    }
+
+    package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    package func log(event: LogEvent) {
+        var all = metadata
+        if let provided = metadataProvider?.get() { all.merge(provided) { _, new in new } }
+        if let own = event.metadata { all.merge(own) { _, new in new } }
+        let fields = all.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
+        sink.write(line(event.level, "\(event.message)", fields, time: Self.timestamp()))
+    }
+
+    /// The line, without its newline.
+    func line(_ level: Logger.Level, _ message: String, _ fields: [(String, String)], time: String) -> String {
+        switch format {
+        case .json:
+            let members = [("time", time), ("level", level.rawValue), ("logger", label), ("message", message)] + fields
+            return "{" + members.map { "\"\(ErrorBody.escaped($0.0))\":\"\(ErrorBody.escaped($0.1))\"" }.joined(separator: ",")
+                + "}"
+        case .text:
+            let pairs = fields.map { " \(Self.oneLine($0.0))=\(Self.quoted($0.1))" }.joined()
+            return "\(time) \(level.rawValue) \(Self.oneLine(message))\(pairs)"
+        }
+    }
+
+    /// Control characters, which could forge a line or move a terminal's cursor, are escaped.
+    private static func oneLine(_ text: String) -> String {
+        text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F || (0x80..<0xA0).contains($0.value) }
+            ? ErrorBody.escaped(text).unicodeScalars.filter { !(0x80..<0xA0).contains($0.value) }
+                .reduce(into: "") { $0.unicodeScalars.append($1) }
+            : text
+    }
+
+    private static func quoted(_ text: String) -> String {
+        let isPlain = !text.isEmpty && !text.contains { $0 == " " || $0 == "\"" || $0 == "=" }
+        return isPlain ? oneLine(text) : "\"" + oneLine(text.replacing("\"", with: "'")) + "\""
+    }
+
+    /// UTC with milliseconds, RFC 3339.
+    private static func timestamp() -> String {
+        let now = WallClock.now()
+        var seconds = now.seconds
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        let milliseconds = now.milliseconds
+        let fraction = milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
+        return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T"
+            + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)).\(fraction)Z"
+    }
+}

@@ -1,0 +1,82 @@
+import Dispatch
+import DispatchLoop
+import Glibc
+
+/// Lines on their way to a descriptor, written by a queue of their own: whoever reads the log may be slow or asleep, and
+/// the event loop must not wait for it.
+///
+/// What does not fit is dropped and counted; the count is written when there is room again.
+package final class LogSink: Sendable {
+    private struct Pending {
+        var bytes: [UInt8] = []
+        var dropped = 0
+        var isWriting = false
+    }
+
+    private let descriptor: Int32
+    private let capacity: Int
+    private let queue = DispatchQueue(label: "daruma.log", qos: .utility)
+    private let pending = Locked(Pending())
+
+    /// A sink that holds up to `capacity` bytes that have not been written.
+    package init(descriptor: Int32 = STDERR_FILENO, capacity: Int = 256 << 10) {
+        self.descriptor = descriptor
+        self.capacity = capacity
+    }
+
+    /// Adds a line; the newline is added here. Never blocks.
+    package func write(_ line: String) {
+        let mustStart = pending.withLock { pending -> Bool in
+            guard pending.bytes.count + line.utf8.count < capacity else {
+                pending.dropped += 1
+                return false
+            }
+            pending.bytes.append(contentsOf: line.utf8)
+            pending.bytes.append(UInt8(ascii: "\n"))
+            defer { pending.isWriting = true }
+            return !pending.isWriting
+        }
+        if mustStart { queue.async { self.drain() } }
+    }
+
+    /// Waits until everything added so far has been written, but no longer than `timeout`.
+    package func flush(timeout: Duration) {
+        let done = DispatchSemaphore(value: 0)
+        queue.async { done.signal() }
+        _ = done.wait(timeout: .now() + .nanoseconds(Int(timeout.nanoseconds)))
+    }
+
+    private func drain() {
+        while true {
+            let bytes = pending.withLock { pending -> [UInt8] in
+                var bytes: [UInt8] = []
+                swap(&bytes, &pending.bytes)
+                if pending.dropped > 0 {
+                    bytes.append(contentsOf: "(\(pending.dropped) log lines dropped: nobody read them)\n".utf8)
+                    pending.dropped = 0
+                }
+                if bytes.isEmpty { pending.isWriting = false }
+                return bytes
+            }
+            if bytes.isEmpty { return }
+            writeAll(bytes)
+        }
+    }
+
+    private func writeAll(_ bytes: [UInt8]) {
+        var written = 0
+        bytes.withUnsafeBytes { buffer in
+            while written < buffer.count {
+                let count = Glibc.write(descriptor, buffer.baseAddress?.advanced(by: written), buffer.count - written)
+                if count > 0 {
+                    written += count
+                } else if errno == EAGAIN {
+                    var event = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    poll(&event, 1, -1)
+                } else if errno != EINTR {
+                    return  // Nobody will ever read it.
+                }
+            }
+        }
+    }
+}

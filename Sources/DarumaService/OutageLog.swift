@@ -1,0 +1,59 @@
+package import DispatchLoop
+package import Logging
+package import PostgresPool
+
+/// Puts the pool's story into the log: one line when the database goes away, one when it is back, one when the reason
+/// changes in between. Not one for each try.
+@LoopActor
+package final class OutageLog: PoolDelegate {
+    private let logger: Logger
+    private var hasBeenUp = false
+
+    package init(_ logger: Logger) {
+        self.logger = logger
+    }
+
+    package func pool(_ pool: PostgresPool, did event: PoolEvent) {
+        switch event {
+        case .healthChanged(let from, let to, let outage, let now): healthChanged(from, to, outage, now)
+        case .causeChanged(let cause):
+            logger.warning("the database is still away, for another reason", metadata: ["cause": "\(cause)"])
+        case .growthFailed(let error):
+            logger.warning("no further connection can be opened; serving with those that work", metadata: ["cause": "\(error)"])
+        case .closed(_, let reason, let error):
+            var metadata: Logger.Metadata = ["reason": "\(reason.rawValue)"]
+            if let error { metadata["cause"] = "\(error)" }
+            logger.debug("connection closed", metadata: metadata)
+        case .connected: logger.debug("connection opened")
+        case .connectFailed(let error): logger.debug("connect failed", metadata: ["cause": "\(error)"])
+        case .retried(let error): logger.debug("query run again on another connection", metadata: ["cause": "\(error)"])
+        case .connecting: break
+        }
+    }
+
+    private func healthChanged(_ from: PoolHealth, _ to: PoolHealth, _ outage: Outage?, _ now: MonotonicTime) {
+        let duration = outage.map { (now - $0.since).text } ?? "?"
+        switch to {
+        case .up where !hasBeenUp:
+            hasBeenUp = true
+            logger.info("the database is reached", metadata: ["after": "\(duration)"])
+        case .up where from.failsAtOnce:
+            logger.notice(
+                "the database is back",
+                metadata: ["down-for": "\(duration)", "failed-connects": "\(outage?.failedAttempts ?? 0)"])
+        case .up:
+            logger.info("the database was away for a moment; requests waited", metadata: ["for": "\(duration)"])
+        case .down, .misconfigured, .readOnly:
+            let text: Logger.Message =
+                switch to {
+                case .misconfigured: "the database refuses the log-in; a setting has to be mended"
+                case .readOnly: "the database is read-only; looking for one that takes writes"
+                default: "the database is down"
+                }
+            logger.error(text, metadata: ["cause": "\(outage.map { "\($0.cause)" } ?? "?")", "for": "\(duration)"])
+        case .suspect:
+            logger.debug("the database is suspect", metadata: ["cause": "\(outage.map { "\($0.cause)" } ?? "?")"])
+        case .draining, .closed: break
+        }
+    }
+}

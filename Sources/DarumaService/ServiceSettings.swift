@@ -1,0 +1,53 @@
+package import DispatchHTTP
+package import Logging
+package import PostgresConnection
+package import PostgresPool
+
+/// All that can be set about the service, with its defaults.
+package struct ServiceSettings: Sendable {
+    package var http = ServerConfiguration()
+    package var database = ConnectionConfiguration("")
+    package var pool = PoolSettings()
+    /// How long `/ping` may take, the wait for a connection included.
+    package var pingTimeout = Duration.seconds(1)
+    /// The status with which `/ping` fails: 400 as in the original, or 503.
+    package var pingFailureStatus = 400
+    /// How long leaving may take.
+    package var shutdownTimeout = Duration.seconds(5)
+    package var logLevel = Logger.Level.info
+    package var logFormat = LineLogHandler.Format.text
+
+    package init() {}
+
+    /// The settings that flags and environment give; flags win.
+    ///
+    /// - Parameters:
+    ///   - flags: the values given on the command line, by flag.
+    ///   - environment: the values of environment variables.
+    package init(
+        flags: [Setting: String], environment: (String) -> String?
+    ) throws(SettingProblem) {
+        self.init()
+        for setting in Setting.allCases {
+            if let text = flags[setting] {
+                try apply(setting, text, source: "--\(setting.flag)")
+            } else if let text = environment(setting.variable), !text.isEmpty {
+                try apply(setting, text, source: setting.variable)
+            }
+        }
+        if let problem = pool.problem { throw SettingProblem(source: "pool settings", problem: problem) }
+    }
+
+    private mutating func apply(_ setting: Setting, _ text: String, source: String) throws(SettingProblem) {
+        if let problem = setting.apply(text, to: &self) { throw SettingProblem(source: source, problem: problem) }
+    }
+}
+
+/// A setting that cannot be used: which, and what is wrong with it, in one line.
+package struct SettingProblem: Error, CustomStringConvertible {
+    /// The flag or the environment variable it came from.
+    package let source: String
+    package let problem: String
+
+    package var description: String { "\(source): \(problem)" }
+}

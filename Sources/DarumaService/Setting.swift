@@ -1,0 +1,144 @@
+import DispatchHTTP
+import HTTP1
+import Logging
+import PostgresConnection
+import PostgresPool
+
+/// The settings: flag, environment variable, default, meaning and reading of each, in this one place.
+package enum Setting: String, CaseIterable, Sendable {
+    case host, port, databaseURL
+    case pingTimeout, pingFailureStatus, shutdownTimeout
+    case poolMin, poolMax, poolMaxIdle, poolIdleTimeout, poolMaxLifetime, poolKeepalive
+    case connectTimeout, outageGrace, silenceTimeout, checkTimeout
+    case httpMaxConnections, httpHeaderTimeout, httpBodyTimeout, httpIdleTimeout, httpWriteTimeout
+    case httpMaxRequestLine, httpMaxHeaderBytes, httpMaxHeaderCount, httpMaxBody, httpBacklog, reusePort
+    case logLevel, logFormat
+
+    /// The flag without its dashes: `poolMaxIdle` is `pool-max-idle`.
+    package var flag: String { words.joined(separator: "-") }
+
+    /// The environment variable: `poolMaxIdle` is `POOL_MAX_IDLE`.
+    package var variable: String { words.joined(separator: "_").uppercased() }
+
+    private var words: [String] {
+        if self == .databaseURL { return ["database", "url"] }
+        var words = [""]
+        for character in rawValue {
+            if character.isUppercase { words.append("") }
+            words[words.count - 1] += character.lowercased()
+        }
+        return words
+    }
+
+    /// What it means, for `--help`.
+    package var meaning: String { description.meaning }
+
+    /// Its default, for `--help`.
+    package var defaultText: String { description.standard }
+
+    private var description: (meaning: String, standard: String) {
+        switch self {
+        case .host: ("Address to listen on: an IPv4 or IPv6 address, localhost, or * for all.", "*")
+        case .port: ("Port to listen on; 0 lets the system choose.", "8080")
+        case .databaseURL:
+            ("The database: postgres://user:password@host:port/database, or libpq's keyword=value pairs.",
+                "libpq's own PGHOST, PGUSER …")
+        case .pingTimeout: ("How long /ping may take, the wait for a connection included.", "1s")
+        case .pingFailureStatus: ("Status with which /ping fails: 400 or 503.", "400")
+        case .shutdownTimeout: ("How long leaving may take after SIGTERM.", "5s")
+        case .poolMin: ("Connections kept open when nobody needs them.", "1")
+        case .poolMax: ("The most connections to the database at any moment.", "10")
+        case .poolMaxIdle: ("The most idle connections kept.", "as pool-max")
+        case .poolIdleTimeout: ("How long a connection above pool-min may be idle; 0s for ever.", "5m")
+        case .poolMaxLifetime: ("How long a connection may live, ±10 %; 0s for ever.", "30m")
+        case .poolKeepalive: ("How long an idle connection may be unheard of before it is tried; 0s for ever.", "30s")
+        case .connectTimeout: ("How long one connect may take, name look-up included.", "5s")
+        case .outageGrace: ("How long requests wait through the start of an outage before they are told.", "750ms")
+        case .silenceTimeout: ("How long a query may be silent before its connection is suspected.", "300ms")
+        case .checkTimeout: ("How long a suspected connection may take for a sign of life.", "250ms")
+        case .httpMaxConnections: ("The most connections from clients at a time.", "10000")
+        case .httpHeaderTimeout: ("How long a client may take for a request's header.", "10s")
+        case .httpBodyTimeout: ("How long a client may pause within a request's body.", "30s")
+        case .httpIdleTimeout: ("How long a client's connection may be idle between requests.", "75s")
+        case .httpWriteTimeout: ("How long a client may take nothing of an answer.", "30s")
+        case .httpMaxRequestLine: ("The longest request line, in bytes.", "8192")
+        case .httpMaxHeaderBytes: ("The largest header, in bytes.", "16384")
+        case .httpMaxHeaderCount: ("The most header fields.", "100")
+        case .httpMaxBody: ("The largest request body, in bytes.", "1048576")
+        case .httpBacklog: ("How many new connections the kernel keeps waiting.", "1024")
+        case .reusePort: ("Let further processes listen on the same port: true or false.", "false")
+        case .logLevel: ("Least level that is logged: trace, debug, info, notice, warning, error or critical.", "info")
+        case .logFormat: ("Log lines for people (text) or machines (json).", "text")
+        }
+    }
+
+    /// Reads `text` into `settings`; returns what is wrong with it, if anything.
+    func apply(_ text: String, to settings: inout ServiceSettings) -> String? {
+        switch self {
+        case .host: settings.http.host = text == "*" ? "" : text
+        case .port: return number(text, 0...65_535) { settings.http.port = UInt16($0) }
+        case .databaseURL: settings.database = ConnectionConfiguration(text)
+        case .pingTimeout: return duration(text) { settings.pingTimeout = $0 }
+        case .pingFailureStatus:
+            guard text == "400" || text == "503" else { return "'\(text)' is neither 400 nor 503" }
+            settings.pingFailureStatus = text == "400" ? 400 : 503
+        case .shutdownTimeout: return duration(text) { settings.shutdownTimeout = $0 }
+        case .poolMin: return number(text, 0...10_000) { settings.pool.minimum = $0 }
+        case .poolMax: return number(text, 1...10_000) { settings.pool.maximum = $0 }
+        case .poolMaxIdle: return number(text, 0...10_000) { settings.pool.maximumIdle = $0 }
+        case .poolIdleTimeout: return durationOrForever(text) { settings.pool.idleTimeout = $0 }
+        case .poolMaxLifetime: return durationOrForever(text) { settings.pool.maximumLifetime = $0 }
+        case .poolKeepalive: return durationOrForever(text) { settings.pool.keepalive = $0 }
+        case .connectTimeout: return duration(text) { settings.pool.connectTimeout = $0 }
+        case .outageGrace: return durationOrForever(text) { settings.pool.grace = $0 ?? .zero }
+        case .silenceTimeout: return duration(text) { settings.pool.silence = $0 }
+        case .checkTimeout: return duration(text) { settings.pool.checkTimeout = $0 }
+        case .httpMaxConnections: return number(text, 1...1_000_000) { settings.http.maxConnections = $0 }
+        case .httpHeaderTimeout: return duration(text) { settings.http.timeouts.head = $0 }
+        case .httpBodyTimeout: return duration(text) { settings.http.timeouts.bodyStall = $0 }
+        case .httpIdleTimeout: return duration(text) { settings.http.timeouts.idle = $0 }
+        case .httpWriteTimeout: return duration(text) { settings.http.timeouts.writeStall = $0 }
+        case .httpMaxRequestLine: return number(text, 64...1 << 20) { settings.http.limits.requestLine = $0 }
+        case .httpMaxHeaderBytes: return number(text, 256...1 << 20) { settings.http.limits.fieldBytes = $0 }
+        case .httpMaxHeaderCount: return number(text, 1...10_000) { settings.http.limits.fieldCount = $0 }
+        case .httpMaxBody: return number(text, 0...1 << 40) { settings.http.limits.body = $0 }
+        case .httpBacklog: return number(text, 1...65_535) { settings.http.backlog = Int32($0) }
+        case .reusePort:
+            guard text == "true" || text == "false" else { return "'\(text)' is neither true nor false" }
+            settings.http.reusePort = text == "true"
+        case .logLevel:
+            guard let level = Logger.Level(rawValue: text) else {
+                return "'\(text)' is not a level: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
+            }
+            settings.logLevel = level
+        case .logFormat:
+            guard let format = LineLogHandler.Format(rawValue: text) else { return "'\(text)' is neither text nor json" }
+            settings.logFormat = format
+        }
+        return nil
+    }
+
+    private func number(_ text: String, _ range: ClosedRange<Int>, _ set: (Int) -> Void) -> String? {
+        guard let value = Int(text), range.contains(value) else {
+            return "'\(text)' is not a number from \(range.lowerBound) to \(range.upperBound)"
+        }
+        set(value)
+        return nil
+    }
+
+    private func duration(_ text: String, _ set: (Duration) -> Void) -> String? {
+        guard let value = Duration(settingText: text), value > .zero else {
+            return "'\(text)' is not a duration such as 250ms, 1.5s, 5m or 2h"
+        }
+        set(value)
+        return nil
+    }
+
+    private func durationOrForever(_ text: String, _ set: (Duration?) -> Void) -> String? {
+        if let value = Duration(settingText: text), value == .zero {
+            set(nil)
+            return nil
+        }
+        return duration(text) { set($0) }
+    }
+}
