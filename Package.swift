@@ -67,7 +67,9 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "daruma",
-            dependencies: ["DarumaService", "DispatchHTTP", "DispatchLoop", argumentParser, lifecycle, unixSignals, logging], swiftSettings: settings),
+            dependencies: [
+                "DarumaService", "DispatchHTTP", "DispatchLoop", argumentParser, lifecycle, unixSignals, logging,
+            ], swiftSettings: settings),
 
         // The lab: never in the production image.
         .target(name: "PostgresSandbox", dependencies: [subprocess, system], swiftSettings: settings),

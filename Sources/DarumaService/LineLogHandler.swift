@@ -43,7 +43,8 @@ package struct LineLogHandler: LogHandler {
         switch format {
         case .json:
             let members = [("time", time), ("level", level.rawValue), ("logger", label), ("message", message)] + fields
-            return "{" + members.map { "\"\(ErrorBody.escaped($0.0))\":\"\(ErrorBody.escaped($0.1))\"" }.joined(separator: ",")
+            return "{"
+                + members.map { "\"\(ErrorBody.escaped($0.0))\":\"\(ErrorBody.escaped($0.1))\"" }.joined(separator: ",")
                 + "}"
         case .text:
             let pairs = fields.map { " \(Self.oneLine($0.0))=\(Self.quoted($0.1))" }.joined()
@@ -72,7 +73,8 @@ package struct LineLogHandler: LogHandler {
         gmtime_r(&seconds, &parts)
         func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let milliseconds = now.milliseconds
-        let fraction = milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
+        let fraction =
+            milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
         return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T"
             + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)).\(fraction)Z"
     }

@@ -19,7 +19,8 @@ package final class OutageLog: PoolDelegate {
         case .causeChanged(let cause):
             logger.warning("the database is still away, for another reason", metadata: ["cause": "\(cause)"])
         case .growthFailed(let error):
-            logger.warning("no further connection can be opened; serving with those that work", metadata: ["cause": "\(error)"])
+            logger.warning(
+                "no further connection can be opened; serving with those that work", metadata: ["cause": "\(error)"])
         case .closed(_, let reason, let error):
             var metadata: Logger.Metadata = ["reason": "\(reason.rawValue)"]
             if let error { metadata["cause"] = "\(error)" }

@@ -75,9 +75,10 @@ enum PingAnswer {
     }
 
     private static func members(of error: PoolError) -> [(String, JSONValue)] {
-        var members = error.cause.map { Self.members(of: $0) } ?? [
-            ("code", .string(error.code)), ("message", .string(error.message)),
-        ]
+        var members =
+            error.cause.map { Self.members(of: $0) } ?? [
+                ("code", .string(error.code)), ("message", .string(error.message)),
+            ]
         members.append(("state", .string(error.kind == .saturated ? "saturated" : error.health.rawValue)))
         if let duration = error.outageDuration { members.append(("downForMs", .integer(duration.milliseconds))) }
         if let next = error.nextAttempt { members.append(("nextTryInMs", .integer(next.milliseconds))) }

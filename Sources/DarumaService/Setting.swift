@@ -41,8 +41,10 @@ package enum Setting: String, CaseIterable, Sendable {
         case .host: ("Address to listen on: an IPv4 or IPv6 address, localhost, or * for all.", "*")
         case .port: ("Port to listen on; 0 lets the system choose.", "8080")
         case .databaseURL:
-            ("The database: postgres://user:password@host:port/database, or libpq's keyword=value pairs.",
-                "libpq's own PGHOST, PGUSER …")
+            (
+                "The database: postgres://user:password@host:port/database, or libpq's keyword=value pairs.",
+                "libpq's own PGHOST, PGUSER …"
+            )
         case .pingTimeout: ("How long /ping may take, the wait for a connection included.", "1s")
         case .pingFailureStatus: ("Status with which /ping fails: 400 or 503.", "400")
         case .shutdownTimeout: ("How long leaving may take after SIGTERM.", "5s")
@@ -112,7 +114,9 @@ package enum Setting: String, CaseIterable, Sendable {
             }
             settings.logLevel = level
         case .logFormat:
-            guard let format = LineLogHandler.Format(rawValue: text) else { return "'\(text)' is neither text nor json" }
+            guard let format = LineLogHandler.Format(rawValue: text) else {
+                return "'\(text)' is neither text nor json"
+            }
             settings.logFormat = format
         }
         return nil

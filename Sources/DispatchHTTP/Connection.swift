@@ -264,8 +264,9 @@ final class Connection {
         guard state.phase != .closed else { return }
         if let reason = state.closing, !state.isBlocked, state.phase != .lingering, working == nil {
             // Bytes that nobody reads would turn the close into a reset, which can destroy the answer on its way.
-            guard reason == .refused || hasUnread || parser.bufferedBytes > 0 || reason == .headTimeout
-                || reason == .bodyTimeout, !(state.inputEnded && parser.bufferedBytes == 0 && !hasUnread)
+            guard
+                reason == .refused || hasUnread || parser.bufferedBytes > 0 || reason == .headTimeout
+                    || reason == .bodyTimeout, !(state.inputEnded && parser.bufferedBytes == 0 && !hasUnread)
             else { return close(reason) }
             Socket.shutdownWriting(descriptor)
             state.linger(at: server.loop.now)
@@ -293,7 +294,9 @@ final class Connection {
             switch outcome {
             case .bytes(let count) where count > 0:
                 lingerBytes += count
-                guard lingerBytes <= server.configuration.maxLingerBytes else { return close(state.closing ?? .refused) }
+                guard lingerBytes <= server.configuration.maxLingerBytes else {
+                    return close(state.closing ?? .refused)
+                }
             case .wouldBlock:
                 hasUnread = false
             case .bytes, .failed:

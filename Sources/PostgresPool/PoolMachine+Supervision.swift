@@ -202,15 +202,16 @@ extension PoolMachine {
     /// Begins a probe if one is due.
     mutating func runProber(at now: MonotonicTime) {
         guard health.isProbing, prober.nextAt <= now else { return }
-        if prober.flights.count >= min(Prober.maximumFlights, settings.maximum) {
-            guard let id = prober.mostDispensable(at: now) else {
-                prober.postpone(at: now)
-                return
-            }
-            // `closed` comes back here when the socket is gone.
+        let hasRoom = prober.flights.count < min(Prober.maximumFlights, settings.maximum)
+        if hasRoom, beginConnect(at: now) { return }
+        if prober.flights.isEmpty {
+            // `closed` comes back here when there is room.
+            if !makeRoom(at: now) { prober.postpone(at: now) }
+        } else if let id = prober.mostDispensable(at: now) {
+            // As above.
             prober.remove(id)
             close(id, .hung, at: now)
-        } else if !beginConnect(at: now), !makeRoom(at: now) {
+        } else {
             prober.postpone(at: now)
         }
     }

@@ -303,7 +303,8 @@ struct PoolMachine: Sendable {
         message: "the server is read-only, and target_session_attrs asks for read-write", disposition: .wrongRole)
 }
 
-/// How many connects may be under way at once: one after an outage, then twice as many with each success.
+/// How many connects may be under way at once: one after an outage, and one more with each success. When all that were
+/// allowed succeed, that is 1, 2, 4 and so on, as in TCP's slow start.
 struct Ramp: Sendable, Hashable {
     private(set) var limit = 1
     /// No growth before this: a connect failed although other connections work.
@@ -312,7 +313,7 @@ struct Ramp: Sendable, Hashable {
     private var backoff = Backoff()
 
     mutating func succeeded() {
-        limit = min(limit * 2, 1 << 16)
+        limit = min(limit + 1, 1 << 16)
         backoff.reset()
         hasFailed = false
         blockedUntil = MonotonicTime(nanoseconds: .min)

@@ -268,7 +268,8 @@ struct ConversationTests {
             #expect(reply.fields["connection"] == "close")
             #expect(
                 reply.body
-                    == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"The Host header is missing.\"\n  }\n}")
+                    == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"The Host header is missing.\"\n  }\n}"
+            )
             #expect(isEnded)
             #expect(await server.events.closes(1) == [.refused])
             #expect(await server.events.refusals == [.missingHost])

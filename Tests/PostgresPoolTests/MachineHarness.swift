@@ -57,6 +57,16 @@ struct MachineHarness {
         if case .lease(let id) = checkOut() { id } else { nil }
     }
 
+    mutating func mustLease() throws -> ConnectionID {
+        let id = lease()
+        return try #require(id, "expected an idle connection")
+    }
+
+    mutating func mustWait() throws -> WaiterID {
+        let waiter = wait()
+        return try #require(waiter, "expected to wait")
+    }
+
     mutating func wait() -> WaiterID? {
         if case .wait(let waiter) = checkOut() { waiter } else { nil }
     }

@@ -1,0 +1,191 @@
+import DispatchLoop
+import PostgresConnection
+import Testing
+
+@testable import PostgresPool
+
+@Suite struct ProbingTests {
+    private func downByRefusal() -> MachineHarness {
+        var world = MachineHarness()
+        world.start()
+        for _ in 0..<200 where world.health != .down {
+            while !world.connecting.isEmpty { world.fail(.refused) }
+            world.advance(.milliseconds(10))
+        }
+        while !world.connecting.isEmpty { world.fail(.refused) }
+        return world
+    }
+
+    /// Connects begun in the time, when each is refused on the spot and a request arrives every `interval`.
+    private func connects(in time: Duration, requestsEvery interval: Duration?, _ error: PostgresError) -> (
+        rate: Double, worst: Int
+    ) {
+        var world = MachineHarness()
+        world.start()
+        let start = world.now
+        var nextRequest = start
+        while world.now - start < time {
+            while !world.connecting.isEmpty { world.fail(error) }
+            if let interval, world.now >= nextRequest {
+                _ = world.checkOut()
+                while !world.connecting.isEmpty { world.fail(error) }
+                nextRequest = world.now + interval
+            }
+            world.advance(.milliseconds(1))
+        }
+        let times = world.connectTimes
+        let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
+        return (Double(times.count) / (Double(time.nanoseconds) / 1e9), worst)
+    }
+
+    @Test("down, with nobody asking, at most five connects a second are begun")
+    func rateAlone() {
+        #expect(connects(in: .seconds(60), requestsEvery: nil, .refused).rate <= 5)
+    }
+
+    @Test("down, with a thousand requests a second, at most twenty connects in any second are begun")
+    func rateOnDemand() {
+        #expect(connects(in: .seconds(20), requestsEvery: .milliseconds(1), .refused).worst <= 20)
+    }
+
+    @Test("misconfigured, about one connect a second is begun, however many ask")
+    func rateMisconfigured() {
+        let rate = connects(in: .seconds(60), requestsEvery: .milliseconds(1), .badPassword).rate
+        #expect(rate <= 1.05 && rate >= 0.9, "\(rate) a second")
+    }
+
+    @Test("down, the next probe follows the last by less than 300 ms, for ever")
+    func neverGivesUp() {
+        var world = downByRefusal()
+        var last = world.now
+        for _ in 0..<500 {
+            while world.connecting.isEmpty, world.now - last < .seconds(1) { world.advance(.milliseconds(1)) }
+            #expect(world.now - last <= .milliseconds(300))
+            last = world.now
+            world.fail(.refused)
+        }
+    }
+
+    /// Down by refusal, with the latest probe long enough ago for a request to bring the next one forward.
+    private func readyForDemand() throws -> MachineHarness {
+        var world = downByRefusal()
+        for _ in 0..<2_000 {
+            if world.now - (try #require(world.connectTimes.last)) > Prober.demandSpacing { return world }
+            world.advance(.milliseconds(1))
+            while !world.connecting.isEmpty { world.fail(.refused) }
+        }
+        throw NeverReady()
+    }
+
+    private struct NeverReady: Error {}
+
+    @Test("down by refusal, a request brings the probe forward and is served when it succeeds")
+    func demand() throws {
+        var world = try readyForDemand()
+        let waiter = try world.mustWait()
+        #expect(world.connecting.count == 1)
+        world.succeed()
+        #expect(world.granted[waiter] != nil)
+    }
+
+    @Test("down by refusal, a request whose probe fails is told at once")
+    func demandRefused() throws {
+        var world = try readyForDemand()
+        let waiter = try world.mustWait()
+        world.fail(.refused)
+        #expect(world.failed[waiter]?.kind == .unavailable)
+    }
+
+    @Test("down by refusal, a request waits 25 ms and no longer for a probe that hangs")
+    func demandHangs() throws {
+        var world = try readyForDemand()
+        let waiter = try world.mustWait()
+        world.advance(.milliseconds(24))
+        #expect(world.failed[waiter] == nil)
+        world.advance(.milliseconds(1))
+        #expect(world.failed[waiter] != nil)
+    }
+
+    @Test("down by silence, a request is told at once, and asks for no probe")
+    func downBySilence() {
+        var world = MachineHarness()
+        world.start()
+        world.advance(.seconds(2))
+        #expect(world.health == .down)
+        let before = world.connectTimes.count
+        for _ in 0..<100 {
+            guard case .fail = world.checkOut() else {
+                Issue.record("expected to be told at once")
+                return
+            }
+        }
+        #expect(world.connectTimes.count == before)
+    }
+
+    @Test(
+        "while probes hang, four are in flight, a fresh one every quarter of a second, and the first keeps its patience"
+    )
+    func hungProbes() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        let patient = try #require(world.connecting.first)
+        world.advance(.seconds(3))
+        #expect(world.connecting.count == 4)
+        #expect(world.connecting.first == patient)
+        let youngest = try #require(world.connectTimes.last)
+        #expect(world.now - youngest <= .milliseconds(250))
+        #expect(world.connectTimes.count <= 13)
+        #expect(Set(world.closeReasons) == [.hung])
+        #expect(world.breaches() == [])
+    }
+
+    @Test("where only one socket is allowed, a hung probe has a second before it is replaced")
+    func lonePatience() throws {
+        var world = MachineHarness { $0.maximum = 1 }
+        world.start()
+        let first = try #require(world.connecting.first)
+        world.advance(.milliseconds(900))
+        #expect(world.connecting == [first])
+        world.advance(.milliseconds(400))
+        #expect(world.connecting.count == 1)
+        #expect(world.connecting != [first])
+    }
+
+    @Test("the first probe to succeed wins, and the others are given up unless somebody needs them")
+    func firstWins() {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        world.advance(.seconds(1))
+        world.succeed()
+        #expect(world.health == .up)
+        #expect(world.connecting.isEmpty)
+        #expect(world.closeReasons.contains(.overtaken))
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a change of cause is one event, not one for each try")
+    func causes() {
+        var world = downByRefusal()
+        world.events.removeAll()
+        for _ in 0..<10 {
+            world.advance(.milliseconds(300))
+            while !world.connecting.isEmpty { world.fail(.starting) }
+        }
+        let changes = world.events.filter { if case .causeChanged = $0 { true } else { false } }
+        #expect(changes == [.causeChanged(.starting)])
+    }
+
+    @Test("a wrong password after an outage, and an outage after a wrong password, each have their name")
+    func names() {
+        var world = downByRefusal()
+        world.advance(.milliseconds(300))
+        world.fail(.badPassword)
+        #expect(world.health == .misconfigured)
+        world.advance(.seconds(1))
+        world.fail(.refused)
+        #expect(world.health == .down)
+        world.advance(.milliseconds(300))
+        world.succeed()
+        #expect(world.health == .up)
+    }
+}

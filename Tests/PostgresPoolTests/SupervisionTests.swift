@@ -1,0 +1,255 @@
+import DispatchLoop
+import PostgresConnection
+import Testing
+
+@testable import PostgresPool
+
+@Suite struct SuspicionTests {
+    @Test(
+        "a session that the server ends for itself is no outage", arguments: [PostgresError.idleSession, .terminated])
+    func lone(error: PostgresError) throws {
+        var world = MachineHarness { $0.minimum = 2 }
+        world.startUp()
+        world.succeed()
+        world.end(try world.mustLease(), error)
+        #expect(world.health == .up)
+        _ = try world.mustLease()  // The other one serves on.
+    }
+
+    @Test("two sessions terminated within a second make the database suspect, a second apart they do not")
+    func terminatedTwice() throws {
+        var world = MachineHarness { $0.minimum = 3 }
+        world.startUp()
+        while !world.connecting.isEmpty { world.succeed() }
+        world.end(try world.mustLease(), .terminated)
+        world.advance(.milliseconds(1_001))
+        world.end(try world.mustLease(), .terminated)
+        #expect(world.health == .up)
+        world.end(try world.mustLease(), .terminated)
+        #expect(world.health == .suspect)
+    }
+
+    @Test("an end without a word makes it suspect: idle connections are checked, survivors serve on")
+    func survivors() throws {
+        var world = MachineHarness { $0.minimum = 3 }
+        world.startUp()
+        while !world.connecting.isEmpty { world.succeed() }
+        world.end(try world.mustLease())
+        #expect(world.health == .suspect)
+        #expect(world.checking.count == 2)
+        let waiter = try world.mustWait()
+        let survivor = try #require(world.checking.first)
+        world.passCheck(survivor)
+        #expect(world.health == .up)
+        #expect(world.granted[waiter] == survivor)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a probe is begun at once when there is nothing to check, and after a head start when there is")
+    func headStart() throws {
+        var world = MachineHarness { $0.minimum = 1 }
+        world.startUp()
+        world.end(try world.mustLease())
+        #expect(world.connecting.count == 1)
+
+        var other = MachineHarness { $0.minimum = 2 }
+        other.startUp()
+        other.succeed()
+        other.end(try other.mustLease())
+        #expect(other.connecting.isEmpty)
+        other.advance(PoolMachine.headStart)
+        #expect(other.connecting.count == 1)
+    }
+
+    @Test("requests wait through a short outage and are served when it ends")
+    func shortOutage() throws {
+        var world = MachineHarness()
+        world.startUp()
+        world.end(try world.mustLease())
+        let waiter = try world.mustWait()
+        while world.connectTimes.last.map({ world.now - $0 < .milliseconds(130) }) ?? false,
+            world.now.nanoseconds < 1_130_000_000
+        {
+            if !world.connecting.isEmpty { world.fail() }
+            world.advance(.milliseconds(5))
+        }
+        #expect(world.health == .suspect)
+        if world.connecting.isEmpty { world.advance(.milliseconds(270)) }
+        world.succeed()
+        #expect(world.granted[waiter] != nil)
+        #expect(world.health == .up)
+    }
+
+    @Test("after the grace everybody is told, with the cause, the duration and the next try")
+    func graceEnds() throws {
+        var world = MachineHarness()
+        world.startUp()
+        world.end(try world.mustLease())
+        let waiter = try world.mustWait()
+        world.fail(.refused)
+        world.advance(.milliseconds(749))
+        while !world.connecting.isEmpty { world.fail(.refused) }
+        #expect(world.failed[waiter] == nil)
+        world.advance(.milliseconds(1))
+        let error = try #require(world.failed[waiter])
+        #expect(world.health == .down)
+        #expect(error.kind == .unavailable)
+        #expect(error.code == PostgresError.Code.refused)
+        #expect(error.outageDuration == .milliseconds(750))
+        #expect(error.nextAttempt != nil)
+    }
+
+    @Test("a wrong password makes it misconfigured at once, without waiting for the grace")
+    func misconfigured() throws {
+        var world = MachineHarness()
+        world.start()
+        let waiter = try world.mustWait()
+        world.fail(.badPassword)
+        #expect(world.health == .misconfigured)
+        #expect(world.failed[waiter]?.code == "28P01")
+    }
+
+    @Test("a wrong password met in growing is no outage while a connection works")
+    func misconfiguredGrowth() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let lease = try world.mustLease()
+        _ = world.wait()
+        world.fail(.badPassword)
+        #expect(world.health == .up)
+        world.release(lease)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a server in the wrong role is not used where writing is asked for, and its connections are retired")
+    func readOnly() throws {
+        var world = MachineHarness(requiresReadWrite: true) { $0.minimum = 2 }
+        world.startUp()
+        world.succeed()
+        world.apply { $0.assess(.readOnly, at: $1) }
+        #expect(world.closeReasons == [.retired, .retired])
+        #expect(world.health == .suspect)
+        world.succeed(isReadOnly: true)
+        #expect(world.health == .readOnly)
+        #expect(world.sockets.isEmpty)
+        world.advance(.milliseconds(300))
+        world.succeed(isReadOnly: false)
+        #expect(world.health == .up)
+    }
+
+    @Test("a retired connection's answer is no proof")
+    func retiredProof() throws {
+        var world = MachineHarness(requiresReadWrite: true)
+        world.startUp()
+        let lease = try world.mustLease()
+        world.apply { $0.assess(.readOnly, at: $1) }
+        world.release(lease)
+        #expect(world.health == .suspect)
+        #expect(world.closeReasons.contains(.retired))
+    }
+}
+
+@Suite struct SilenceTests {
+    @Test("a silent query makes the database suspect when nobody else has been heard meanwhile")
+    func shared() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(301))
+        world.silence(lease)
+        #expect(world.health == .suspect)
+        #expect(world.connecting.count == 1)
+    }
+
+    @Test("a silent query is its own affair when others have been heard meanwhile")
+    func notShared() throws {
+        var world = MachineHarness { $0.minimum = 2 }
+        world.startUp()
+        world.succeed()
+        let silent = try world.mustLease()
+        world.advance(.milliseconds(200))
+        world.release(try world.mustLease())
+        world.advance(.milliseconds(100))
+        world.silence(silent)
+        #expect(world.health == .up)
+    }
+
+    @Test("with all slots taken by silent queries that may be repeated, the longest silent one makes room for a probe")
+    func makesRoom() throws {
+        var world = MachineHarness { $0.maximum = 2 }
+        world.startUp()
+        let first = try world.mustLease()
+        _ = world.wait()
+        world.succeed()
+        world.advance(.milliseconds(301))
+        world.silence(first)
+        #expect(world.health == .suspect)
+        #expect(world.closeReasons == [.madeRoom])
+        #expect(!world.sockets.contains(first))
+        #expect(world.connecting.count == 1)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("with all slots taken by queries that nobody wants to lose, the answer is saturated, not down")
+    func saturated() throws {
+        var world = MachineHarness { $0.maximum = 1 }
+        world.startUp()
+        let lease = try world.mustLease()
+        let waiter = try world.mustWait()
+        world.advance(.milliseconds(301))
+        world.silence(lease, canBeAbandoned: false)
+        #expect(world.health == .up)
+        world.advance(.milliseconds(700))
+        let error = world.giveUp(waiter)
+        #expect(error?.kind == .saturated)
+    }
+
+    @Test("idle connections of unknown fate make room before anybody's query does")
+    func idleMakesRoom() throws {
+        var world = MachineHarness {
+            $0.maximum = 3
+            $0.minimum = 3
+        }
+        world.startUp()
+        while !world.connecting.isEmpty { world.succeed() }
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(301))
+        world.silence(lease)
+        #expect(world.checking.count == 2)
+        world.advance(PoolMachine.headStart)
+        #expect(world.closeReasons == [.madeRoom])
+        #expect(world.sockets.contains(lease))
+        #expect(world.connecting.count == 1)
+    }
+
+    @Test("an answer that comes after all ends the outage")
+    func lateAnswer() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(301))
+        world.silence(lease)
+        world.advance(.seconds(2))
+        #expect(world.health == .down)
+        world.release(lease)
+        #expect(world.health == .up)
+        let next = try world.mustLease()
+        #expect(next == lease)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a connect that hangs while nothing lives is silence as well")
+    func hungConnect() {
+        var world = MachineHarness {
+            $0.minimum = 0
+            $0.idleTimeout = .seconds(1)
+        }
+        world.startUp()
+        world.advance(.seconds(2))
+        #expect(world.sockets.isEmpty)
+        _ = world.wait()
+        world.advance(.milliseconds(301))
+        #expect(world.health == .suspect)
+        #expect(world.breaches() == [])
+    }
+}
