@@ -179,6 +179,12 @@ public final class HTTPServer {
         public var answered: Int
         /// Connections closed by force, because they were not done at the deadline.
         public var forced: Int
+
+        /// A report.
+        public init(answered: Int, forced: Int) {
+            self.answered = answered
+            self.forced = forced
+        }
     }
 
     /// Leaves: accepts no more, answers what is in flight with `Connection: close`, closes idle connections at once
