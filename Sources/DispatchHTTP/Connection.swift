@@ -76,8 +76,7 @@ final class Connection {
             }
             guard state.takesRequests, !state.inputEnded else { break }
             guard rounds > 0 else {
-                // Others have their turn first.
-                server.loop.submit { [self] in if state.phase != .closed { goOn() } }
+                yieldTurn()
                 break
             }
             rounds -= 1
@@ -85,6 +84,11 @@ final class Connection {
             process()
         }
         settle()
+    }
+
+    /// Goes on once others have had their turn.
+    private func yieldTurn() {
+        server.loop.submit { [self] in if state.phase != .closed { goOn() } }
     }
 
     private func read() {
@@ -263,10 +267,7 @@ final class Connection {
     private func settle() {
         guard state.phase != .closed else { return }
         if let reason = state.closing, !state.isBlocked, state.phase != .lingering, working == nil {
-            // Bytes that nobody reads would turn the close into a reset, which can destroy the answer on its way.
-            guard reason == .refused || hasUnread || parser.bufferedBytes > 0 || reason == .headTimeout
-                || reason == .bodyTimeout, !(state.inputEnded && parser.bufferedBytes == 0 && !hasUnread)
-            else { return close(reason) }
+            guard needsLinger(reason) else { return close(reason) }
             Socket.shutdownWriting(descriptor)
             state.linger(at: server.loop.now)
             server.idle.remove(slot)
@@ -284,20 +285,32 @@ final class Connection {
         armTimer()
     }
 
+    /// Whether closing now could destroy the last answer on its way: bytes that nobody has read, or that are still
+    /// coming, turn a close into a reset.
+    private func needsLinger(_ reason: CloseReason) -> Bool {
+        if state.inputEnded { return parser.bufferedBytes > 0 }
+        let isInterrupted = reason == .refused || reason == .headTimeout || reason == .bodyTimeout
+        return isInterrupted || hasUnread || parser.bufferedBytes > 0
+    }
+
     /// Reads and drops what comes after the last answer, within bounds.
     private func discard() {
+        let reason = state.closing ?? .refused
+        var rounds = 4
         while hasUnread {
+            guard rounds > 0 else { return yieldTurn() }
+            rounds -= 1
             let outcome = server.input.withUnsafeMutableBufferPointer {
                 Socket.receive(descriptor, into: $0, max: $0.count)
             }
             switch outcome {
             case .bytes(let count) where count > 0:
                 lingerBytes += count
-                guard lingerBytes <= server.configuration.maxLingerBytes else { return close(state.closing ?? .refused) }
+                if lingerBytes > server.configuration.maxLingerBytes { return close(reason) }
             case .wouldBlock:
                 hasUnread = false
             case .bytes, .failed:
-                return close(state.closing ?? .refused)
+                return close(reason)
             }
         }
     }

@@ -55,6 +55,7 @@ public final class HTTPServer {
     /// - Throws: `ListenError`, which says where and what to do. Nothing is listened on then.
     @discardableResult
     public func start() throws(ListenError) -> [SocketAddress] {
+        guard listeners.isEmpty else { return addresses }
         let opened = try Listener.open(configuration)
         for listener in opened {
             do throws(SystemCallError) {

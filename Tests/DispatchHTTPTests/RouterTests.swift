@@ -40,7 +40,8 @@ struct RouterTests {
         #expect(response.fields[.contentType] == "application/json; charset=utf-8")
         #expect(
             Self.text(response)
-                == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"There is nothing at this path.\"\n  }\n}")
+                == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"There is nothing at this path.\"\n  }\n}"
+        )
     }
 
     @Test(
@@ -80,7 +81,8 @@ struct RouterTests {
     @Test(
         "text in JSON is escaped",
         arguments: [
-            ("plain é", "plain é"), ("\"\\", "\\\"\\\\"), ("a\nb\rc\td", "a\\nb\\rc\\td"), ("\u{0}\u{1F}\u{7F}", "\\u0000\\u001f\\u007f"),
+            ("plain é", "plain é"), ("\"\\", "\\\"\\\\"), ("a\nb\rc\td", "a\\nb\\rc\\td"),
+            ("\u{0}\u{1F}\u{7F}", "\\u0000\\u001f\\u007f"),
             ("\r\n", "\\r\\n"),
         ])
     func escapes(_ text: String, _ escaped: String) {

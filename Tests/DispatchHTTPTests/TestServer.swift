@@ -122,7 +122,8 @@ final class Recorder: ServerObserver {
     private(set) var abandonments = 0
     private(set) var pauses = 0
     private(set) var resumes = 0
-    private var waiters: [(condition: @LoopActor (Recorder) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+    private var waiters: [(condition: @LoopActor (Recorder) -> Bool, continuation: CheckedContinuation<Void, Never>)] =
+        []
 
     nonisolated init() {}
 

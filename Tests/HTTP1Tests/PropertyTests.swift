@@ -70,7 +70,8 @@ struct PropertyTests {
             let cut = Outcome(Self.cut(wire, &generator))
             let single = Outcome(wire.map { [$0] })
             let same = whole == cut && whole == single
-            #expect(same, "seed \(Self.seed), round \(round): \(String(decoding: wire, as: UTF8.self).debugDescription)")
+            let text = String(decoding: wire, as: UTF8.self).debugDescription
+            #expect(same, "seed \(Self.seed), round \(round): \(text)")
             if !same { return }
         }
     }
@@ -80,7 +81,8 @@ struct PropertyTests {
         var generator = SeededGenerator(seed: Self.seed &+ 1)
         for round in 0..<2000 {
             let limits = ParserLimits(
-                requestLine: .random(in: 0...60, using: &generator), fieldBytes: .random(in: 0...120, using: &generator),
+                requestLine: .random(in: 0...60, using: &generator),
+                fieldBytes: .random(in: 0...120, using: &generator),
                 fieldCount: .random(in: 0...4, using: &generator), body: .random(in: 0...20, using: &generator))
             let wire = Self.wire(&generator)
             let whole = Outcome([wire], limits: limits)
@@ -107,9 +109,12 @@ struct PropertyTests {
         for _ in 0..<1000 {
             for request in Outcome([Self.wire(&generator)]).requests where request.method != "CONNECT" {
                 let framing = ["transfer-encoding", "content-length", "expect"]
-                let lines = request.fields.filter { line in !framing.contains { line.lowercased().hasPrefix($0 + ":") } }
+                let lines = request.fields.filter { line in
+                    !framing.contains { line.lowercased().hasPrefix($0 + ":") }
+                }
                 let version = request.isHTTP10 ? "1.0" : "1.1"
-                let wire = "\(request.method) \(request.target) HTTP/\(version)\r\n"
+                let wire =
+                    "\(request.method) \(request.target) HTTP/\(version)\r\n"
                     + lines.map { $0 + "\r\n" }.joined() + "\r\n"
                 var expected = request
                 expected.fields = lines
