@@ -100,13 +100,13 @@ struct AdmissionTests {
         await #expect(processExitsWith: .success) {
             let server = try await TestServer()
             let port = server.port
-            try await offLoop {
+            let (first, second, sockets) = try await offLoop {
                 let first = try TestClient(port: port)
                 try first.send(ConversationTests.get)
                 _ = try first.reply()
 
                 // Sockets for the clients, made before there are no more.
-                let sockets = (0..<3).map { _ in socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) }
+                let sockets = (0..<2).map { _ in socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) }
                 let free = dup(0)
                 close(free)
                 var limit = rlimit(rlim_cur: rlim_t(free), rlim_max: rlim_t(free))
@@ -116,14 +116,19 @@ struct AdmissionTests {
                 let second = try TestClient(adopting: sockets[0], port: port)
                 try second.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
                 guard try first.isEnded() else { exit(3) }
+                return (first, second, sockets)
+            }
+            await server.gate.arrivals(1)
+            try await offLoop {
+                // A busy one does not: the third waits, while the first client's own end is still open.
                 let third = try TestClient(adopting: sockets[1], port: port)
                 try third.send(ConversationTests.get)
-                // Busy ones do not: the third waits, while the first client's own descriptor is still in use.
                 guard !isReadable(third.descriptor, within: 250) else { exit(4) }
                 first.close()
                 // Now one is free, and nothing but the server's own clock tells it.
                 guard try third.reply().body == "hello" else { exit(5) }
             }
+            second.close()
             guard await server.events.pauses > 0, await server.events.pauses < 20 else { exit(6) }
             exit(0)
         }
