@@ -62,7 +62,7 @@ struct ConversationTests {
         }
     }
 
-    @Test("a client that has ended its side still gets its answers, and is told that they are the last")
+    @Test("a client that has ended its side still gets its answers")
     func halfClose() async throws {
         try await withServer { server in
             let port = server.port
