@@ -5,6 +5,9 @@ internal import HTTPTypes
 
 /// One client's connection: reads, asks the parser, answers in order, writes. What is due when is `ConnectionState`'s
 /// business, what the bytes mean the parser's.
+///
+/// Its memory is bounded: at most twice `ParserLimits.buffered` of input (50 KiB by default), and output of
+/// `maxPendingOutput` (64 KiB) and one answer beyond it. Idle, it is about 1 KiB.
 @LoopActor
 final class Connection {
     let slot: Int
@@ -148,9 +151,7 @@ final class Connection {
         case .now(let response):
             finish(response, of: request, after: .zero)
         case .later(let operation):
-            // Answers that are there must not wait for one that is not.
-            flush()
-            guard state.phase != .closed else { return }
+            // Ends the loop over requests, which sends what has been answered before.
             working = request
             workingSince = server.loop.now
             server.idle.remove(slot)

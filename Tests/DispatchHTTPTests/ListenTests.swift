@@ -61,4 +61,17 @@ struct ListenTests {
         let second = try Self.start(host: "127.0.0.1", port: port)
         await Self.stop(second)
     }
+
+    @Test("several servers can share a port when they say so")
+    func reusePort() async throws {
+        var configuration = ServerConfiguration(host: "127.0.0.1", port: 0, reusePort: true)
+        let first = HTTPServer(configuration: configuration, responder: Router())
+        configuration.port = try first.start()[0].port
+        let second = HTTPServer(configuration: configuration, responder: Router())
+        #expect(try second.start() == first.addresses)
+        // Asked twice, it says the same.
+        #expect(try second.start() == first.addresses)
+        await Self.stop(first)
+        await Self.stop(second)
+    }
 }

@@ -54,6 +54,13 @@ struct RequestParserTests {
         #expect(try Self.steps(&parser, 2) == ["/x", "needsMore"])
     }
 
+    @Test("a client whose first chunk is on its way does not wait for 100 Continue", arguments: ["1\r\n", "1\r\nx"])
+    func continueNotExpectedInChunks(_ body: String) throws {
+        var parser = Self.parser(
+            "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        #expect(try Self.steps(&parser, 2) == ["needsMore", "needsMore"])
+    }
+
     @Test("a client whose body is on its way does not wait for 100 Continue")
     func continueNotExpected() throws {
         var parser = Self.parser("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\na")
