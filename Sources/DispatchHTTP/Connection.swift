@@ -187,7 +187,8 @@ final class Connection {
         } else if response.closesConnection {
             state.close(after: .answered)
             connection = .closes
-        } else if server.isDraining {
+        } else if server.isDraining, parser.bufferedBytes == 0 {
+            // Requests that are here already are answered too; this is the last of them.
             state.close(after: .drained)
             connection = .closes
         } else {

@@ -82,6 +82,30 @@ struct DrainTests {
         return late
     }
 
+    @Test(
+        "a client that is still reading gets all its answers, and is let go then",
+        arguments: [("/huge", 1), ("/large", 40)])
+    func finishesWriting(_ path: String, _ count: Int) async throws {
+        try await withServer { server in
+            let port = server.port
+            let client = try await ConversationTests.blockedClient(server, path, count: count)
+            async let report = server.server.drain(deadline: EventLoop.shared.now + .seconds(30))
+            // The listener is gone once the drain has begun.
+            try await offLoop { while (try? TestClient(port: port)) != nil {} }
+            try await offLoop {
+                for _ in 0..<count {
+                    let status = try client.reply().status
+                    #expect(status == 200)
+                }
+                let isEnded = try client.isEnded()
+                #expect(isEnded)
+            }
+            let forced = await report.forced
+            #expect(forced == 0)
+            #expect(await server.events.closes.last == .drained)
+        }
+    }
+
     @Test("a server without connections leaves at once, also when asked twice")
     func nothingToDo() async throws {
         try await withServer { server in
