@@ -41,6 +41,9 @@ final class TestServer {
         router.get("/large") { _ in
             .now(Response(status: .ok, text: String(repeating: "x", count: 1 << 20), contentType: "text/plain"))
         }
+        router.get("/huge") { _ in
+            .now(Response(status: .ok, text: String(repeating: "x", count: 1 << 23), contentType: "text/plain"))
+        }
         router.get("/last") { _ in
             var response = Response(status: .ok, text: "bye", contentType: "text/plain")
             response.closesConnection = true
