@@ -35,7 +35,7 @@ package enum ProcessTable {
         return now.hasEnded
     }
 
-    static func arguments(of id: Int32) -> [String] {
+    package static func arguments(of id: Int32) -> [String] {
         (Files.read("/proc/\(id)/cmdline") ?? "").split(separator: "\0").map(String.init)
     }
 }
