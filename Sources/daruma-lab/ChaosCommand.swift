@@ -31,7 +31,7 @@ struct ChaosCommand: AsyncParsableCommand {
     @Flag(help: "Act through docker compose on its service postgres, from the folder of the compose file.")
     var docker = false
 
-    @Option(help: "The service's process id, to see what it holds before and after.")
+    @Option(help: "The service's process. (default: the one that listens on the service's port here)")
     var pid: Int32?
 
     func validate() throws {
@@ -49,7 +49,9 @@ struct ChaosCommand: AsyncParsableCommand {
         var settings = FaultRun.Settings()
         settings.hold = .milliseconds(Int64(hold * 1000))
         settings.pingClients = clients
-        let run = FaultRun(on: service, process: pid, database: try await database(), settings: settings)
+        let run = FaultRun(
+            on: service, process: pid ?? ProcessTable.listener(on: service.port), database: try await database(),
+            settings: settings)
         var reports: [FaultRun.Report] = []
         for round in 1...times {
             for fault in faults {

@@ -4,9 +4,10 @@ package struct Fault: Sendable {
     package enum Expectation: Sendable {
         /// Requests take longer, none fails.
         case unseen
-        /// `/ping` fails: the first answer at most after `grace`, once down is known each within
-        /// `fast`; good again at most `back` after logins work.
-        case outage(grace: Duration, fast: Duration, back: Duration)
+        /// `/ping` fails: the first failing answer at most after `grace`; once that is in, but not
+        /// before `established` since the fault began, each within `fast`; good again at most `back`
+        /// after logins work.
+        case outage(grace: Duration, established: Duration, fast: Duration, back: Duration)
     }
 
     /// One word, as in `--only`.
@@ -38,17 +39,20 @@ package struct Fault: Sendable {
 
     package static let stop = Fault(
         "stop", title: "the database is stopped", ending: "the database is started",
-        expecting: .outage(grace: .milliseconds(800), fast: fast, back: .milliseconds(100)),
+        expecting: .outage(
+            grace: .milliseconds(800), established: .zero, fast: fast, back: .milliseconds(100)),
         begin: { try await $0.stop(.fast) }, end: { try await $0.start() })
 
     package static let kill = Fault(
         "kill", title: "the database is killed with SIGKILL", ending: "the database is started",
-        expecting: .outage(grace: .milliseconds(800), fast: fast, back: .milliseconds(100)),
+        expecting: .outage(
+            grace: .milliseconds(800), established: .zero, fast: fast, back: .milliseconds(100)),
         begin: { try await $0.kill() }, end: { try await $0.start() })
 
     package static let freeze = Fault(
         "freeze", title: "the database is frozen (SIGSTOP)", ending: "the database is thawed",
-        expecting: .outage(grace: .milliseconds(1050), fast: fast, back: .milliseconds(300)),
+        expecting: .outage(
+            grace: .milliseconds(1050), established: .seconds(2), fast: fast, back: .milliseconds(300)),
         begin: { try await $0.freeze() }, end: { try await $0.thaw() })
 
     package static let restart = Fault(
@@ -56,4 +60,10 @@ package struct Fault: Sendable {
         begin: { try await $0.restart() })
 
     package static let all = [stop, kill, freeze, restart]
+}
+
+extension Fault.Expectation {
+    var established: Duration {
+        if case .outage(_, let established, _, _) = self { established } else { .zero }
+    }
 }

@@ -91,7 +91,9 @@ package struct FaultRun: Sendable {
         let figures = OutageFigures(
             root: timeline.exchanges(on: "/").filter { $0.begin >= start },
             ping: timeline.exchanges(on: "/ping").filter { $0.begin >= start },
-            .init(begin: begin, endBegins: endBegins, loginsWork: loginsWork))
+            .init(
+                begin: begin, endBegins: endBegins, loginsWork: loginsWork,
+                established: fault.expectation.established))
         return Report(
             fault: fault, figures: figures, verdicts: Verdict.all(for: fault.expectation, figures),
             usageBefore: usageBefore, usageAfter: process.flatMap(ProcessUsage.init(of:)))

@@ -9,11 +9,15 @@ package struct OutageFigures: Sendable {
         package let endBegins: ContinuousClock.Instant
         /// Logins worked again.
         package let loginsWork: ContinuousClock.Instant
+        /// How long after the beginning down may become known.
+        package let established: Duration
 
         package init(
-            begin: ContinuousClock.Instant, endBegins: ContinuousClock.Instant, loginsWork: ContinuousClock.Instant
+            begin: ContinuousClock.Instant, endBegins: ContinuousClock.Instant, loginsWork: ContinuousClock.Instant,
+            established: Duration = .zero
         ) {
             self.begin = begin
+            self.established = established
             self.endBegins = endBegins
             self.loginsWork = loginsWork
         }
@@ -35,7 +39,8 @@ package struct OutageFigures: Sendable {
     package let firstFailing: Duration?
     /// The codes that failing answers named, in order of appearance.
     package let codes: [String]
-    /// Failing `/ping` begun after the first failing answer was in: they know that it is down.
+    /// Failing `/ping` begun once down was established: after the first failing answer was in, and not
+    /// before the time that the fault's expectation grants.
     package let knownDownCount: Int
     package let knownDownP99: Duration
     package let knownDownWorst: Duration
@@ -66,7 +71,8 @@ package struct OutageFigures: Sendable {
 
         let knownDown = failing.filter { exchange in
             guard let first else { return false }
-            return exchange.begin >= first.end && exchange.begin < moments.endBegins
+            return exchange.begin >= max(first.end, moments.begin + moments.established)
+                && exchange.begin < moments.endBegins
         }
         knownDownCount = knownDown.count
         knownDownP99 = knownDown.map(\.latency).percentile(99)

@@ -33,7 +33,7 @@ package struct Verdict: Sendable {
                     text: figures.pingFailing == 0
                         ? "no /ping failed: the outage was not seen"
                         : "\(figures.pingFailing) of \(figures.pingCount) /ping failed (none may)"))
-        case .outage(let grace, let fast, let back):
+        case .outage(let grace, _, let fast, let back):
             verdicts += outage(figures, grace: grace, fast: fast, back: back)
         }
         return verdicts
@@ -53,7 +53,7 @@ package struct Verdict: Sendable {
                 verdicts.append(
                     Verdict(
                         isKept: figures.knownDownWorst <= fast,
-                        text: "the \(figures.knownDownCount) after it at once: p99 \(figures.knownDownP99.shown), "
+                        text: "the \(figures.knownDownCount) asked once that was known: p99 \(figures.knownDownP99.shown), "
                             + "worst \(figures.knownDownWorst.shown) (at most \(fast.shown))"))
             }
         } else {

@@ -137,6 +137,7 @@ struct PermanentHome {
         }
         let cluster = "\(base)/\(Self.clusterName)"
         if !Files.exists(cluster) {
+            unlink(cluster)  // a link to what was removed
             if account.canReach(base) {
                 try Files.makeFolder(cluster, mode: 0o700)
                 try Files.give(cluster, to: account)
@@ -144,7 +145,6 @@ struct PermanentHome {
                 let elsewhere = "/var/lib/daruma-sandbox/\(SandboxLayout.digest(base))"
                 try Files.makeFolder(elsewhere, mode: 0o700)
                 try Files.give(elsewhere, to: account)
-                unlink(cluster)
                 guard symlink(elsewhere, cluster) == 0 else {
                     throw SandboxError(.folder, "cannot link \(cluster): \(String(cString: strerror(errno)))")
                 }

@@ -48,7 +48,12 @@ final class DeadlineSocket {
         if code != 0 { throw Failure(errno: code) }
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    deinit {
+        guard descriptor >= 0 else { return }
+        // A helper process being started by another thread may hold a copy of the descriptor for a moment.
+        shutdown(descriptor, Int32(SHUT_RDWR))
+        close(descriptor)
+    }
 
     func send(_ bytes: [UInt8], deadline: Deadline) throws(Failure) {
         var rest = bytes[...]

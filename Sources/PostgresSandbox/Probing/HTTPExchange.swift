@@ -13,6 +13,13 @@ package struct HTTPExchange: Sendable {
         case failed(String)
     }
 
+    package init(path: String, begin: ContinuousClock.Instant, latency: Duration, outcome: Outcome) {
+        self.path = path
+        self.begin = begin
+        self.latency = latency
+        self.outcome = outcome
+    }
+
     package var end: ContinuousClock.Instant { begin + latency }
 
     package var status: Int? {

@@ -26,7 +26,29 @@ package enum ProcessTable {
     }
 
     package static func children(of parent: Int32) -> [Entry] {
-        Files.names(in: "/proc").compactMap { Int32($0) }.compactMap(entry).filter { $0.parent == parent }
+        identifiers.compactMap(entry).filter { $0.parent == parent }
+    }
+
+    /// All processes.
+    package static var identifiers: [Int32] { Files.names(in: "/proc").compactMap { Int32($0) } }
+
+    /// The process that listens on a TCP port of IPv4 or IPv6, as far as we may look.
+    package static func listener(on port: UInt16) -> Int32? {
+        let ending = ":" + String(Int(port) + 0x1_0000, radix: 16, uppercase: true).dropFirst()
+        var sockets: Set<String> = []
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            for line in (Files.read(table) ?? "").split(separator: "\n").dropFirst() {
+                let fields = line.split(separator: " ")
+                // proc(5): the local address, and 0A for LISTEN; the tenth field is the socket's inode.
+                if fields.count > 9, fields[1].hasSuffix(ending), fields[3] == "0A" {
+                    sockets.insert("socket:[\(fields[9])]")
+                }
+            }
+        }
+        return identifiers.first { id in
+            let descriptors = Files.names(in: "/proc/\(id)/fd").compactMap { Files.link("/proc/\(id)/fd/\($0)") }
+            return !sockets.isDisjoint(with: descriptors)
+        }
     }
 
     /// Whether that very process has ended, or become a zombie.
@@ -35,7 +57,7 @@ package enum ProcessTable {
         return now.hasEnded
     }
 
-    static func arguments(of id: Int32) -> [String] {
+    package static func arguments(of id: Int32) -> [String] {
         (Files.read("/proc/\(id)/cmdline") ?? "").split(separator: "\0").map(String.init)
     }
 }

@@ -49,6 +49,13 @@ enum Files {
         return String(cString: resolved)
     }
 
+    /// Where a symbolic link points.
+    static func link(_ path: String) -> String? {
+        var bytes = [CChar](repeating: 0, count: 4096)
+        let count = readlink(path, &bytes, bytes.count)
+        return count > 0 ? String(decoding: bytes[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+    }
+
     /// Makes the folder and its parents.
     static func makeFolder(_ path: String, mode: mode_t) throws {
         if exists(path) { return }

@@ -1,0 +1,50 @@
+import PostgresSandbox
+import Testing
+
+extension EndToEnd {
+    @Suite("when something is configured wrongly,", .serialized)
+    struct ConfigurationTests {
+        @Test("a wrong password is named, and mended at the database")
+        func wrongPassword() async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                try await withService(sandbox.connectionURL(password: "someOther1")) { service in
+                    #expect(try await service.ping { $0.errorCode == "28P01" }?.status == 400)
+                    #expect(await service.get("/").isGood)
+                    try await sandbox.execute("alter role admin password 'someOther1'")
+                    #expect(try await service.isGoodAgain())
+                    #expect(!service.process.log.contains("someOther1"))
+                }
+            }
+        }
+
+        @Test("a missing database is named, and mended by making it")
+        func missingDatabase() async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                try await withService(sandbox.connectionURL(database: "not_yet")) { service in
+                    #expect(try await service.ping { $0.errorCode == "3D000" }?.status == 400)
+                    #expect(await service.get("/").isGood)
+                    try await sandbox.execute("create database not_yet")
+                    #expect(try await service.isGoodAgain())
+                }
+            }
+        }
+
+        @Test("a DATABASE_URL that cannot be read does not keep / from being served")
+        func unreadableURL() async throws {
+            try await withService("postgres://admin:P%4@@@[nonsense:port/") { service in
+                #expect(await service.get("/").isGood)
+                let ping = await service.get("/ping")
+                #expect(ping.status == 400)
+                #expect(ping.errorCode != nil)
+                #expect(!ping.body.contains("nonsense"), "the connection string is in the answer: \(ping.body)")
+            }
+        }
+
+        @Test("a setting that makes no sense is one line and exit code 64", arguments: ["--port=lots", "--nonsense"])
+        func wrongSetting(_ argument: String) async throws {
+            let process = try await ServiceProcess.start([try ServiceProcess.darumaBinary(), "serve", argument])
+            #expect(try await process.waitForExit(within: patience) == .code(64))
+            #expect(process.log.contains(String(argument.prefix { $0 != "=" })))
+        }
+    }
+}

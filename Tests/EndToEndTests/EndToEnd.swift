@@ -1,0 +1,56 @@
+import Glibc
+import PostgresSandbox
+import Testing
+
+/// The real binary on a real PostgreSQL. One test at a time: two cores under a dozen databases at once
+/// would measure the scheduler.
+@Suite("the service, end to end,", .serialized, .timeLimit(.minutes(5)))
+enum EndToEnd {}
+
+/// How long anything may take before a test calls it lost. No promise: machines are noisy, and
+/// sanitizers slow.
+let patience = Duration.seconds(20)
+
+/// A running `daruma serve`, on a port of its own.
+struct Service: Sendable {
+    let process: ServiceProcess
+    let port: UInt16
+
+    var address: ServiceAddress { ServiceAddress(port: port) }
+
+    func get(_ path: String) async -> HTTPExchange { await HTTPProbe.get(path, port: port, limit: patience) }
+
+    /// Asks `/ping` until an answer satisfies the condition; nil when none did.
+    func ping(until condition: (HTTPExchange) -> Bool) async throws -> HTTPExchange? {
+        var found: HTTPExchange?
+        _ = try await Deadline(in: patience).wait(every: .milliseconds(20)) {
+            let exchange = await get("/ping")
+            if condition(exchange) { found = exchange }
+            return found != nil
+        }
+        return found
+    }
+
+    func isGoodAgain() async throws -> Bool { try await ping { $0.isGood } != nil }
+}
+
+/// Starts the service for the time of `body`, then asks it to leave: it must do so with exit 0, without
+/// a word from a sanitizer, and without having written the password anywhere.
+func withService(
+    _ databaseURL: String, arguments: [String] = [], _ body: (Service) async throws -> Void
+) async throws {
+    let process = try await ServiceProcess.start(
+        [try ServiceProcess.darumaBinary(), "serve", "--host", "127.0.0.1", "--port", "0"] + arguments,
+        environment: ["DATABASE_URL": databaseURL, "PORT": nil, "HOST": nil])
+    do {
+        try await body(Service(process: process, port: try await process.waitUntilListening(within: patience)))
+    } catch {
+        _ = try? await process.stop()
+        Issue.record("the service's last words: \(process.logTail ?? "none")")
+        throw error
+    }
+    #expect(try await process.stop(within: patience) == .code(0), "\(process.logTail ?? "")")
+    let log = process.log
+    #expect(!log.contains("Sanitizer"), "\(log)")
+    for secret in ["P@ssw0rd", "P%40ssw0rd"] { #expect(!log.contains(secret)) }
+}

@@ -1,0 +1,63 @@
+import Glibc
+import PostgresSandbox
+import Testing
+
+extension EndToEnd {
+    @Suite("when it is asked how it is or to leave,", .serialized)
+    struct LeavingTests {
+        @Test("the health check tells a serving service from one that is not there")
+        func healthCheck() async throws {
+            let binary = try ServiceProcess.darumaBinary()
+            let sandbox = try await PostgresSandbox.make()  // stopped: health does not depend on it
+            var port: UInt16 = 0
+            try await withService(sandbox.connectionURL()) { service in
+                port = service.port
+                let check = try await ServiceProcess.start([binary, "healthcheck"], environment: ["PORT": "\(port)"])
+                #expect(try await check.waitForExit(within: patience) == .code(0), "\(check.log)")
+            }
+            let check = try await ServiceProcess.start([binary, "healthcheck"], environment: ["PORT": "\(port)"])
+            #expect(try await check.waitForExit(within: patience) == .code(1))
+            try await sandbox.remove()
+        }
+
+        @Test("a signal with requests in flight: all answered, exit 0, no session left", arguments: [SIGTERM, SIGINT])
+        func leavesPolitely(_ signal: Int32) async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                try await withService(sandbox.connectionURL()) { service in
+                    #expect(try await service.isGoodAgain())
+                    // A frozen database keeps requests in flight for as long as the test wants.
+                    try await sandbox.freeze()
+                    let (port, process) = (service.port, service.process)
+                    let inFlight = RequestsInFlight(port: port)
+                    #expect(await inFlight.send() == [])
+                    // Answered after the others were read: one loop reads them all.
+                    #expect(await service.get("/").isGood)
+                    process.signal(signal)
+                    try await sandbox.thaw()
+                    let outcomes = await inFlight.receive()
+                    #expect(outcomes.count == 16)
+                    #expect(outcomes.filter { $0.status == nil }.map(\.summary) == [])
+                    #expect(try await process.waitForExit(within: patience) == .code(0))
+                    #expect(try await Deadline(in: patience).wait { try await sandbox.sessionCount() == 0 })
+                }
+            }
+        }
+    }
+}
+
+/// Sixteen requests, each on a connection of its own, sent and received on threads that may block.
+private final class RequestsInFlight: @unchecked Sendable {
+    // Used by one of `send` and `receive` at a time, one after the other.
+    private let probes: [HTTPProbe]
+
+    init(port: UInt16) { probes = (0..<16).map { _ in HTTPProbe(port: port, limit: patience) } }
+
+    /// What could not be sent.
+    func send() async -> [String] {
+        await offCooperativeThreads { self.probes.compactMap { $0.send("/ping")?.summary } }
+    }
+
+    func receive() async -> [HTTPExchange] {
+        await offCooperativeThreads { self.probes.map { $0.receive() } }
+    }
+}

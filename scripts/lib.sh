@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# What the scripts share: where things are, and installing what is missing.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# The database of scripts/run, which scripts/db operates.
+# shellcheck disable=SC2034 # Used by the scripts.
+folder=$root/.daruma
+release=$root/.build/release
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 69 # EX_UNAVAILABLE
+}
+
+has_server() {
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+}
+
+has_libpq() {
+    [[ -e /usr/include/postgresql/libpq-fe.h ]] || { command -v pkg-config >/dev/null && pkg-config --exists libpq; }
+}
+
+# need THING...: installs those that are missing. Things are: build, server, or the name of a command
+# that is also the name of its Debian package.
+need() {
+    local missing=() thing
+    for thing in "$@"; do
+        case $thing in
+        build)
+            command -v swift >/dev/null || fail "the Swift 6.3 toolchain is missing: https://www.swift.org/install/linux/"
+            command -v pkg-config >/dev/null || missing+=(pkg-config)
+            has_libpq || missing+=(libpq-dev)
+            ;;
+        server) has_server || missing+=(postgresql) ;;
+        *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || missing+=("$thing") ;;
+        esac
+    done
+    ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+# as_root COMMAND...
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || fail "please install: $*"
+    if ((EUID != 0)); then
+        # Asking for a password needs somebody to ask.
+        if ! command -v sudo >/dev/null || ! { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
+            fail "please install, as root: $*"
+        fi
+    fi
+    printf 'installing: %s\n' "$*" >&2
+    # Debian's package would make a cluster and run it as a service; all that is wanted here is the programs.
+    local no_cluster=/etc/postgresql-common/createcluster.d/daruma.conf
+    if [[ " $* " == *' postgresql '* ]]; then
+        as_root mkdir -p "${no_cluster%/*}"
+        as_root tee "$no_cluster" >/dev/null <<<'create_main_cluster = false'
+    fi
+    local status=0
+    {
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update &&
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+    } >&2 || status=$?
+    if [[ " $* " == *' postgresql '* ]]; then as_root rm -f "$no_cluster"; fi
+    ((status == 0)) || fail "apt-get could not install: $*"
+}
+
+# build_release PRODUCT...: optimised, with Swift's libraries inside.
+build_release() {
+    local product
+    for product in "$@"; do
+        swift build --package-path "$root" --configuration release --static-swift-stdlib --product "$product" >&2
+    done
+}
+
+# The lab, built if it is not there. (A switch must not wait for the compiler each time.)
+lab() {
+    if [[ ! -x $release/daruma-lab ]]; then
+        need build
+        build_release daruma-lab
+    fi
+    "$release/daruma-lab" "$@"
+}
