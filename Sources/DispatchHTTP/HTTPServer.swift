@@ -55,6 +55,7 @@ public final class HTTPServer {
     /// - Throws: `ListenError`, which says where and what to do. Nothing is listened on then.
     @discardableResult
     public func start() throws(ListenError) -> [SocketAddress] {
+        guard listeners.isEmpty else { return addresses }
         let opened = try Listener.open(configuration)
         for listener in opened {
             do throws(SystemCallError) {
@@ -179,6 +180,12 @@ public final class HTTPServer {
         public var answered: Int
         /// Connections closed by force, because they were not done at the deadline.
         public var forced: Int
+
+        /// A report.
+        public init(answered: Int, forced: Int) {
+            self.answered = answered
+            self.forced = forced
+        }
     }
 
     /// Leaves: accepts no more, answers what is in flight with `Connection: close`, closes idle connections at once

@@ -61,7 +61,7 @@ public struct ServerConfiguration: Sendable {
     public init(
         host: String = "", port: UInt16 = 8080, backlog: Int32 = 1024, reusePort: Bool = false,
         maxConnections: Int = 10_000, limits: ParserLimits = ParserLimits(), timeouts: Timeouts = Timeouts(),
-        maxPendingOutput: Int = 65_536, maxLingerBytes: Int = 262_144
+        maxPendingOutput: Int = 65_536, maxLingerBytes: Int = 4_194_304
     ) {
         self.host = host
         self.port = port

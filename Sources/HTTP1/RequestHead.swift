@@ -90,6 +90,8 @@ extension RequestHead {
             limits: ParserLimits(requestLine: wire.count, fieldBytes: wire.count, fieldCount: .max))
         parser.append(wire)
         guard case .request(let head) = try parser.next() else { throw .malformedRequestLine }
+        // Nothing may hide in the target.
+        guard head.target == target else { throw .malformedTarget }
         self = head
     }
 }

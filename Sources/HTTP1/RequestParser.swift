@@ -260,7 +260,9 @@ public struct RequestParser: Sendable {
 
     /// `chunk-size [ chunk-ext ] CRLF`, RFC 9112 §7.1.
     private mutating func readChunkLine(_ bytes: Span<UInt8>) throws(HTTP1Error) -> Step? {
-        guard let range = try nextLine(bytes, limit: ParserLimits.chunkLine, .chunkLineTooLong) else { return waitForBody() }
+        guard let range = try nextLine(bytes, limit: ParserLimits.chunkLine, .chunkLineTooLong) else {
+            return waitForBody()
+        }
         offersContinue = false
         start = line
         var size = 0

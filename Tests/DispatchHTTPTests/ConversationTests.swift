@@ -62,7 +62,7 @@ struct ConversationTests {
         }
     }
 
-    @Test("a client that has ended its side still gets its answers, and is told that they are the last")
+    @Test("a client that has ended its side still gets its answers")
     func halfClose() async throws {
         try await withServer { server in
             let port = server.port
@@ -221,14 +221,27 @@ struct ConversationTests {
         }
     }
 
-    @Test("a client that does not read is not read either, and gets everything once it reads")
+    /// A client whose answers are more than the kernel takes: the connection waits for it to read.
+    static func blockedClient(_ server: TestServer, _ path: String, count: Int) async throws -> TestClient {
+        let port = server.port
+        let client = try await offLoop {
+            let client = try TestClient(port: port, receiveBuffer: 4096)
+            // In one segment: all of it is handled in one event.
+            try client.send(String(repeating: "GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n", count: count))
+            return client
+        }
+        await server.events.until { !$0.statuses.isEmpty }
+        #expect(await server.server.idleCount == 0)
+        return client
+    }
+
+    @Test("a client that does not read is given no more, and gets everything once it reads")
     func backpressure() async throws {
         try await withServer { server in
-            let port = server.port
+            let client = try await Self.blockedClient(server, "/large", count: 40)
+            #expect(await server.events.statuses.count < 40)
             try await offLoop {
-                let client = try TestClient(port: port, receiveBuffer: 4096)
-                for _ in 0..<20 { try client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n") }
-                for _ in 0..<20 {
+                for _ in 0..<40 {
                     let reply = try client.reply()
                     #expect(reply.body.utf8.count == 1 << 20)
                 }
@@ -268,10 +281,87 @@ struct ConversationTests {
             #expect(reply.fields["connection"] == "close")
             #expect(
                 reply.body
-                    == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"The Host header is missing.\"\n  }\n}")
+                    == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"The Host header is missing.\"\n  }\n}"
+            )
             #expect(isEnded)
             #expect(await server.events.closes(1) == [.refused])
             #expect(await server.events.refusals == [.missingHost])
+        }
+    }
+
+    @Test("a client that sends too much, and reads only afterwards, still sees why it is refused")
+    func tooLarge() async throws {
+        try await withServer { server in
+            let port = server.port
+            let status = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n")
+                try client.send(Array(repeating: 0x62, count: 3_000_000))
+                return try client.reply().status
+            }
+            #expect(status == 413)
+            #expect(await server.events.closes(1) == [.refused])
+        }
+    }
+
+    @Test("a reset in the middle of a request is noticed")
+    func resetInTheMiddle() async throws {
+        try await withServer { server in
+            let port = server.port
+            try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT")
+                _ = try client.reply()
+                client.reset()
+            }
+            #expect(await server.events.closes(1) == [.reset])
+        }
+    }
+
+    @Test("a client that resets without reading its large answer is forgotten")
+    func resetWhileWriting() async throws {
+        try await withServer { server in
+            let port = server.port
+            try await offLoop {
+                let client = try TestClient(port: port, receiveBuffer: 4096)
+                for _ in 0..<20 { try client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n") }
+                _ = isReadable(client.descriptor, within: 5000)
+                client.reset()
+            }
+            #expect(await server.events.closes(1) == [.reset])
+        }
+    }
+
+    @Test("requests that are pipelined behind a handler wait for it, and are answered after it")
+    func pipelinedBehindAHandler() async throws {
+        try await withServer { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET /held?1 HTTP/1.1\r\nHost: a\r\n\r\n" + Self.get + Self.get)
+                return client
+            }
+            await server.gate.arrivals(1)
+            try await offLoop { try client.send(Self.get) }
+            #expect(await server.events.statuses == [])
+            await server.gate.open()
+            let bodies = try await offLoop { try (0..<4).map { _ in try client.reply().body } }
+            #expect(bodies == ["held 1", "hello", "hello", "hello"])
+        }
+    }
+
+    @Test("what goes wrong in a pipelined request is said after the answers before it")
+    func badBehindGood() async throws {
+        try await withServer { server in
+            let port = server.port
+            let text = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send(
+                    "GET /later?1 HTTP/1.1\r\nHost: a\r\n\r\n" + Self.get + "GET / HTTP/9.9\r\n\r\n" + Self.get)
+                return try client.rest()
+            }
+            let statuses = text.split(separator: "HTTP/1.1 ").compactMap { Int($0.prefix(3)) }
+            #expect(statuses == [200, 200, 505])
         }
     }
 }

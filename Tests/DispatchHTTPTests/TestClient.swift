@@ -19,8 +19,15 @@ final class TestClient: Sendable {
     private let buffer = Locked<[UInt8]>([])
     private let isClosed = Locked(false)
 
-    init(port: UInt16, ipv6: Bool = false, receiveBuffer: Int32? = nil) throws {
-        descriptor = socket(ipv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    convenience init(port: UInt16, ipv6: Bool = false, receiveBuffer: Int32? = nil) throws {
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        try self.init(
+            adopting: socket(ipv6 ? AF_INET6 : AF_INET, type, 0), port: port, ipv6: ipv6, receiveBuffer: receiveBuffer)
+    }
+
+    /// Connects a socket that exists.
+    init(adopting socket: Int32, port: UInt16, ipv6: Bool = false, receiveBuffer: Int32? = nil) throws {
+        descriptor = socket
         guard descriptor >= 0 else { throw Failure(description: "socket: errno \(errno)") }
         if var size = receiveBuffer {
             setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))

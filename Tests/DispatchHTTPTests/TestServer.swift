@@ -41,6 +41,9 @@ final class TestServer {
         router.get("/large") { _ in
             .now(Response(status: .ok, text: String(repeating: "x", count: 1 << 20), contentType: "text/plain"))
         }
+        router.get("/huge") { _ in
+            .now(Response(status: .ok, text: String(repeating: "x", count: 1 << 23), contentType: "text/plain"))
+        }
         router.get("/last") { _ in
             var response = Response(status: .ok, text: "bye", contentType: "text/plain")
             response.closesConnection = true
@@ -122,7 +125,8 @@ final class Recorder: ServerObserver {
     private(set) var abandonments = 0
     private(set) var pauses = 0
     private(set) var resumes = 0
-    private var waiters: [(condition: @LoopActor (Recorder) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+    private var waiters: [(condition: @LoopActor (Recorder) -> Bool, continuation: CheckedContinuation<Void, Never>)] =
+        []
 
     nonisolated init() {}
 

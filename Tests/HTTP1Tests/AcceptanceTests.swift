@@ -106,7 +106,9 @@ struct Acceptance: CustomTestStringConvertible, Sendable {
         .init("an IPv6 Host", "GET / HTTP/1.1\r\nHost: [fe80::1%25eth0]:8080\r\n\r\n"),
         .init("no body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", method: "POST"),
         .init("a body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde", method: "POST"),
-        .init("zeros before the length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 005\r\n\r\nabcde", method: "POST"),
+        .init(
+            "zeros before the length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 005\r\n\r\nabcde",
+            method: "POST"),
         .init("a body with GET", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
         .init(
             "a body that looks like a request",

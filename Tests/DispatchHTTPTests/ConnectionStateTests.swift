@@ -1,0 +1,162 @@
+import DispatchLoop
+import HTTP1
+import Testing
+
+@testable import DispatchHTTP
+
+@Suite("where a connection stands and until when")
+struct ConnectionStateTests {
+    static let table = DeadlineTable(
+        .init(
+            head: .seconds(10), bodyStall: .seconds(30), body: .seconds(120), idle: .seconds(75),
+            writeStall: .seconds(31), write: .seconds(121), linger: .seconds(2)))
+
+    static func at(_ seconds: Int64) -> MonotonicTime { MonotonicTime(nanoseconds: seconds * 1_000_000_000) }
+
+    @Test("a new connection has the header's time, and is closed in silence after it")
+    func fresh() {
+        let state = ConnectionState(at: Self.at(100))
+        #expect(state.deadline(Self.table) == Self.at(110))
+        #expect(state.expiry == .close(.headTimeout))
+        #expect(state.takesRequests)
+    }
+
+    @Test("the first header's time runs from the connection's start")
+    func firstHeader() {
+        var state = ConnectionState(at: Self.at(100))
+        state.received(.head, at: Self.at(105))
+        state.received(.head, at: Self.at(109))
+        #expect(state.deadline(Self.table) == Self.at(110))
+        #expect(state.expiry == .answerTimeout(.headTimeout))
+    }
+
+    @Test("empty lines do not prolong the first header's time")
+    func emptyLines() {
+        var state = ConnectionState(at: Self.at(100))
+        state.received(.idle, at: Self.at(109))
+        #expect(state.deadline(Self.table) == Self.at(110))
+    }
+
+    @Test("a later header's time runs from its first byte")
+    func laterHeader() {
+        var state = Self.served(at: 100)
+        #expect(state.deadline(Self.table) == Self.at(175))
+        #expect(state.expiry == .close(.idleTimeout))
+        state.received(.head, at: Self.at(150))
+        state.received(.head, at: Self.at(155))
+        #expect(state.deadline(Self.table) == Self.at(160))
+    }
+
+    @Test("a body has to go on, and to end")
+    func body() {
+        var state = Self.served(at: 100)
+        state.received(.body, at: Self.at(110))
+        #expect(state.deadline(Self.table) == Self.at(140))
+        state.received(.body, at: Self.at(139))
+        #expect(state.deadline(Self.table) == Self.at(169))
+        for second in stride(from: Int64(165), to: 230, by: 20) { state.received(.body, at: Self.at(second)) }
+        #expect(state.deadline(Self.table) == Self.at(230))
+        #expect(state.expiry == .answerTimeout(.bodyTimeout))
+    }
+
+    @Test("a request in work has no deadline here, and nothing else is taken meanwhile")
+    func working() {
+        var state = Self.served(at: 100)
+        state.began(at: Self.at(101))
+        #expect(state.deadline(Self.table) == nil)
+        #expect(!state.takesRequests)
+        state.received(.head, at: Self.at(102))
+        #expect(state.phase == .working)
+        state.answered(at: Self.at(150))
+        #expect(state.deadline(Self.table) == Self.at(225))
+    }
+
+    @Test("output that waits has to move, and to end; nothing is taken meanwhile")
+    func blocked() {
+        var state = Self.served(at: 100)
+        state.outputBlocked(at: Self.at(110))
+        #expect(!state.takesRequests)
+        #expect(state.deadline(Self.table) == Self.at(141))
+        #expect(state.expiry == .abort(.writeTimeout))
+        for second in stride(from: Int64(130), to: 230, by: 20) { state.outputBlocked(at: Self.at(second)) }
+        #expect(state.deadline(Self.table) == Self.at(231))
+        state.outputSent()
+        #expect(state.takesRequests)
+        #expect(state.expiry == .close(.idleTimeout))
+    }
+
+    @Test("the first reason to close stays, and no request is taken after it")
+    func closing() {
+        var state = Self.served(at: 100)
+        state.close(after: .requested)
+        state.close(after: .drained)
+        #expect(!state.takesRequests)
+        state.linger(at: Self.at(101))
+        #expect(state.deadline(Self.table) == Self.at(103))
+        #expect(state.expiry == .close(.requested))
+        state.closed()
+        #expect(state.deadline(Self.table) == nil)
+    }
+
+    @Test("timeouts without end never end")
+    func endless() {
+        var timeouts = ServerConfiguration.Timeouts()
+        timeouts.idle = .seconds(Int64.max)
+        #expect(Self.served(at: 100).deadline(DeadlineTable(timeouts)) == .distantFuture)
+    }
+
+    static func served(at second: Int64) -> ConnectionState {
+        var state = ConnectionState(at: at(second))
+        state.began(at: at(second))
+        state.answered(at: at(second))
+        state.received(.idle, at: at(second))
+        return state
+    }
+}
+
+@Suite("the queue of idle connections")
+struct IdleQueueTests {
+    @Test("the one that has been in longest is the oldest")
+    func order() {
+        var queue = IdleQueue()
+        #expect(queue.oldest == nil)
+        for slot in [3, 0, 7] { queue.append(slot) }
+        #expect(queue.oldest == 3)
+        queue.append(3)
+        #expect(queue.oldest == 0)
+        queue.remove(0)
+        queue.remove(0)
+        queue.remove(99)
+        #expect(queue.oldest == 7)
+        #expect(queue.count == 2)
+    }
+
+    @Test("it does what an array would do")
+    func model() {
+        let seed = UInt64.random(in: .min ... .max)
+        var generator = SplitMix(state: seed)
+        var queue = IdleQueue()
+        var model: [Int] = []
+        for _ in 0..<20_000 {
+            let slot = Int(generator.next() % 20)
+            model.removeAll { $0 == slot }
+            if generator.next() % 3 == 0 {
+                queue.remove(slot)
+            } else {
+                queue.append(slot)
+                model.append(slot)
+            }
+            #expect(queue.oldest == model.first && queue.count == model.count, "seed \(seed)")
+            #expect(queue.contains(slot) == model.contains(slot), "seed \(seed)")
+        }
+    }
+
+    struct SplitMix {
+        var state: UInt64
+        mutating func next() -> UInt64 {
+            state &+= 0x9E37_79B9_7F4A_7C15
+            let mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+            return mixed ^ (mixed >> 31)
+        }
+    }
+}

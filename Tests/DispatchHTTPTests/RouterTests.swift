@@ -1,0 +1,91 @@
+import DispatchHTTP
+import DispatchLoop
+import HTTP1
+import HTTPTypes
+import Testing
+
+@Suite("routes without a socket")
+@LoopActor
+struct RouterTests {
+    static func respond(_ method: HTTPRequest.Method, _ target: String) async throws -> Response {
+        try await TestServer.routes(Gate()).respond(to: RequestHead(method, target)).response()
+    }
+
+    static func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }
+
+    @Test("a path is answered, with and without a query, however it is encoded", arguments: ["/", "/?x", "http://a/"])
+    func found(_ target: String) async throws {
+        let response = try await Self.respond(.get, target)
+        #expect(response.status == .ok)
+        #expect(Self.text(response) == "hello")
+    }
+
+    @Test("an answer that takes a while is answered too")
+    func later() async throws {
+        #expect(Self.text(try await Self.respond(.get, "/later?x")) == "x")
+    }
+
+    @Test("HEAD is answered wherever GET is")
+    func head() async throws {
+        #expect(try await Self.respond(.head, "/").status == .ok)
+        #expect(try await Self.respond(.head, "/body").status == .methodNotAllowed)
+    }
+
+    @Test(
+        "an unknown path is 404 and echoes nothing",
+        arguments: ["/x", "//", "/%2F", "/<script>", "/query/", "/Query"])
+    func notFound(_ target: String) async throws {
+        let response = try await Self.respond(.get, target)
+        #expect(response.status == .notFound)
+        #expect(response.fields[.contentType] == "application/json; charset=utf-8")
+        #expect(
+            Self.text(response)
+                == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"There is nothing at this path.\"\n  }\n}"
+        )
+    }
+
+    @Test(
+        "another method is 405, with what is allowed",
+        arguments: [HTTPRequest.Method.post, .put, .delete, .patch, .trace])
+    func notAllowed(_ method: HTTPRequest.Method) async throws {
+        let response = try await Self.respond(method, "/")
+        #expect(response.status == .methodNotAllowed)
+        #expect(response.fields[.allow] == "GET, HEAD, OPTIONS")
+        #expect(Self.text(response).contains("\"message\": \"This path answers GET, HEAD, OPTIONS.\""))
+    }
+
+    @Test("OPTIONS says what is allowed, for a path and for the server")
+    func options() async throws {
+        let path = try await Self.respond(.options, "/body")
+        #expect(path.status == .noContent)
+        #expect(path.fields[.allow] == "POST, OPTIONS")
+        #expect(try await Self.respond(.options, "*").fields[.allow] == "GET, HEAD, OPTIONS, POST")
+        #expect(try await Self.respond(.options, "/x").status == .notFound)
+    }
+
+    @Test("CONNECT is not implemented and ends the connection")
+    func connect() async throws {
+        let response = try await Self.respond(.connect, "a:80")
+        #expect(response.status == .notImplemented)
+        #expect(response.closesConnection)
+    }
+
+    @Test("a later handler replaces an earlier one")
+    func replaces() async throws {
+        var router = Router()
+        router.get("/", always: Response(status: .ok))
+        router.get("/", always: Response(status: .accepted))
+        #expect(try await router.respond(to: RequestHead(.get, "/")).response().status == .accepted)
+    }
+
+    @Test(
+        "text in JSON is escaped",
+        arguments: [
+            ("plain é", "plain é"), ("\"\\", "\\\"\\\\"), ("a\nb\rc\td", "a\\nb\\rc\\td"),
+            ("\u{0}\u{1F}\u{7F}", "\\u0000\\u001f\\u007f"),
+            ("\r\n", "\\r\\n"),
+        ])
+    func escapes(_ text: String, _ escaped: String) {
+        #expect(ErrorBody.escaped(text) == escaped)
+    }
+}

@@ -1,0 +1,135 @@
+import DispatchHTTP
+import DispatchLoop
+import Testing
+
+@Suite("slow clients over a socket", .timeLimit(.minutes(1)))
+struct TimeoutTests {
+    static let short = Duration.milliseconds(50)
+
+    @Test("a header that does not end is answered with 408")
+    func slowHeader() async throws {
+        try await withServer({ $0.timeouts.head = Self.short }) { server in
+            let port = server.port
+            let reply = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET / HTTP/1.1\r\nHo")
+                let reply = try client.reply()
+                return (reply, try client.isEnded())
+            }
+            #expect(reply.0.status == 408)
+            #expect(reply.0.fields["connection"] == "close")
+            #expect(reply.1)
+            #expect(await server.events.closes(1) == [.headTimeout])
+        }
+    }
+
+    @Test("a connection on which nothing comes is closed in silence")
+    func silent() async throws {
+        try await withServer({ $0.timeouts.head = Self.short }) { server in
+            let port = server.port
+            let text = try await offLoop { try TestClient(port: port).rest() }
+            #expect(text == "")
+            #expect(await server.events.closes(1) == [.headTimeout])
+        }
+    }
+
+    @Test("bytes that drip do not prolong a header's time")
+    func drip() async throws {
+        try await withServer({ $0.timeouts.head = .milliseconds(100) }) { server in
+            let port = server.port
+            let text = try await offLoop {
+                let client = try TestClient(port: port)
+                // Writes until the server has had enough; each write is an event that could move the deadline.
+                try client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ")
+                while !isReadable(client.descriptor, within: 5) { try client.send("y") }
+                return try client.reply().status
+            }
+            #expect(text == 408)
+            #expect(await server.events.closes(1) == [.headTimeout])
+        }
+    }
+
+    @Test("an idle connection is closed in silence")
+    func idle() async throws {
+        try await withServer({ $0.timeouts.idle = Self.short }) { server in
+            let port = server.port
+            let (status, rest) = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send(ConversationTests.get)
+                return (try client.reply().status, try client.rest())
+            }
+            #expect(status == 200)
+            #expect(rest == "")
+            #expect(await server.events.closes(1) == [.idleTimeout])
+        }
+    }
+
+    @Test("a body that does not go on is answered with 408")
+    func slowBody() async throws {
+        try await withServer({ $0.timeouts.bodyStall = Self.short }) { server in
+            let port = server.port
+            let status = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+                return try client.reply().status
+            }
+            #expect(status == 408)
+            #expect(await server.events.closes(1) == [.bodyTimeout])
+        }
+    }
+
+    @Test("a body that drips has to end all the same")
+    func drippingBody() async throws {
+        try await withServer({ $0.timeouts.body = .milliseconds(100) }) { server in
+            let port = server.port
+            let status = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+                while !isReadable(client.descriptor, within: 5) { try client.send("b") }
+                return try client.reply().status
+            }
+            #expect(status == 408)
+            #expect(await server.events.closes(1) == [.bodyTimeout])
+        }
+    }
+
+    @Test("a client that does not read its answer is given up")
+    func slowReader() async throws {
+        try await withServer({ $0.timeouts.writeStall = Self.short }) { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port, receiveBuffer: 4096)
+                for _ in 0..<20 { try client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n") }
+                return client
+            }
+            #expect(await server.events.closes(1) == [.writeTimeout])
+            client.close()
+        }
+    }
+
+    @Test("a handler's time does not count against its client")
+    func handlerTime() async throws {
+        try await withServer({
+            $0.timeouts.head = Self.short
+            $0.timeouts.idle = Self.short
+        }) { server in
+            let port = server.port
+            async let reply = offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET /held?x HTTP/1.1\r\nHost: a\r\n\r\n")
+                return try client.reply().body
+            }
+            await server.gate.arrivals(1)
+            // Longer than both timeouts.
+            try await offLoop { try Self.pass(milliseconds: 120) }
+            await server.gate.open()
+            let body = try await reply
+            #expect(body == "held x")
+        }
+    }
+
+    /// Lets time pass where that is what is tried.
+    static func pass(milliseconds: Int32) throws {
+        _ = isReadable(-1, within: milliseconds)
+    }
+}

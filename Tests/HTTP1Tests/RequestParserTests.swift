@@ -1,0 +1,137 @@
+import HTTP1
+import HTTPTypes
+import Testing
+
+@Suite("the parser as its caller sees it")
+struct RequestParserTests {
+    static func parser(_ wire: String) -> RequestParser {
+        var parser = RequestParser()
+        parser.append(Array(wire.utf8))
+        return parser
+    }
+
+    /// A short name for what `next` gave.
+    static func name(_ step: RequestParser.Step) -> String {
+        switch step {
+        case .needsMore: "needsMore"
+        case .continueExpected: "continueExpected"
+        case .request(let head): head.path
+        }
+    }
+
+    static func steps(_ parser: inout RequestParser, _ count: Int) throws -> [String] {
+        try (0..<count).map { _ in name(try parser.next()) }
+    }
+
+    @Test("it says how far a request has come")
+    func progress() throws {
+        var parser = RequestParser()
+        let pieces: [(String, RequestParser.Progress)] = [
+            ("", .idle), ("P", .head), ("OST / HTTP/1.1\r\nHost: a\r\n", .head), ("Content-Length: 2\r\n\r\n", .body),
+            ("a", .body), ("b", .idle), ("\r\n", .idle), ("GET", .head),
+        ]
+        for (piece, progress) in pieces {
+            parser.append(Array(piece.utf8))
+            while case .request = try parser.next() {}
+            #expect(parser.progress == progress, "after \(piece.debugDescription)")
+        }
+    }
+
+    @Test("a client that waits for 100 Continue is noticed once")
+    func continueExpected() throws {
+        var parser = Self.parser("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        #expect(try Self.steps(&parser, 2) == ["continueExpected", "needsMore"])
+        parser.append(Array("ab".utf8))
+        #expect(try Self.steps(&parser, 2) == ["/x", "needsMore"])
+    }
+
+    @Test("a chunked body can be waited for too")
+    func continueChunked() throws {
+        var parser = Self.parser(
+            "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
+        #expect(try Self.steps(&parser, 2) == ["continueExpected", "needsMore"])
+        parser.append(Array("0\r\n\r\n".utf8))
+        #expect(try Self.steps(&parser, 2) == ["/x", "needsMore"])
+    }
+
+    @Test("a client whose first chunk is on its way does not wait for 100 Continue", arguments: ["1\r\n", "1\r\nx"])
+    func continueNotExpectedInChunks(_ body: String) throws {
+        var parser = Self.parser(
+            "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        #expect(try Self.steps(&parser, 2) == ["needsMore", "needsMore"])
+    }
+
+    @Test("a client whose body is on its way does not wait for 100 Continue")
+    func continueNotExpected() throws {
+        var parser = Self.parser("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\na")
+        #expect(try Self.steps(&parser, 1) == ["needsMore"])
+        parser.append(Array("b".utf8))
+        #expect(try Self.steps(&parser, 1) == ["/x"])
+    }
+
+    @Test("it takes only as much as it has room for")
+    func room() throws {
+        var parser = RequestParser(limits: ParserLimits(requestLine: 100, fieldBytes: 100))
+        let wire = Array(String(repeating: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", count: 100).utf8)
+        let taken = parser.append(wire)
+        #expect(taken == 1224)
+        #expect(parser.room == 0)
+        _ = try parser.next()
+        #expect(parser.room == 27)
+    }
+
+    @Test("a request that is kept does not change when more bytes come")
+    func keptRequests() throws {
+        var parser = Self.parser("GET /first?q HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n")
+        guard case .request(let first) = try parser.next() else {
+            Issue.record("no request")
+            return
+        }
+        for number in 0..<10 {
+            parser.append(Array("GET /\(number) HTTP/1.1\r\nHost: b\r\nX: z\r\n\r\n".utf8))
+            #expect(try Self.steps(&parser, 1) == ["/\(number)"])
+        }
+        #expect(first.path == "/first")
+        #expect(first.query == "q")
+        #expect(first.target == "/first?q")
+        #expect(first.firstValue(of: "x") == "y")
+    }
+
+    @Test("a failed parser takes bytes and stays failed")
+    func failed() {
+        var parser = Self.parser("nonsense\r\n")
+        #expect(throws: HTTP1Error.malformedRequestLine) { try parser.next() }
+        #expect(parser.append(Array("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8)) == 27)
+        #expect(throws: HTTP1Error.malformedRequestLine) { try parser.next() }
+        #expect(parser.bufferedBytes == 0)
+    }
+
+    @Test("shrinking loses nothing")
+    func shrink() throws {
+        var parser = Self.parser("GET /" + String(repeating: "a", count: 3000) + " HTTP/1.1\r\nHost: a\r\n\r\nGET /b H")
+        _ = try parser.next()
+        parser.shrink()
+        parser.append(Array("TTP/1.1\r\nHost: a\r\n\r\n".utf8))
+        #expect(try Self.steps(&parser, 1) == ["/b"])
+        parser.shrink()
+        parser.append(Array("GET /c HTTP/1.1\r\nHost: a\r\n\r\n".utf8))
+        #expect(try Self.steps(&parser, 1) == ["/c"])
+    }
+
+    @Test("fields are found in any case of letters, and the first of several is given")
+    func firstValue() throws {
+        let head = try RequestHead(.get, "/", fields: [.accept: "text/html", .userAgent: "x"])
+        #expect(head.firstValue(of: "accept") == "text/html")
+        #expect(head.firstValue(of: "user-agent") == "x")
+        #expect(head.firstValue(of: "host") == "localhost")
+        #expect(head.firstValue(of: "accep") == nil)
+        #expect(head.fields[.accept] == "text/html")
+    }
+
+    @Test("a request made by hand is held to the same rules")
+    func madeByHand() throws {
+        #expect(try RequestHead(.get, "/a%20b?c").path == "/a b")
+        #expect(throws: HTTP1Error.malformedTarget) { try RequestHead(.get, "a") }
+        #expect(throws: HTTP1Error.malformedTarget) { try RequestHead(.get, "/ HTTP/1.1\r\nX: y") }
+    }
+}
