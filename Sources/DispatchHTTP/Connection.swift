@@ -155,9 +155,7 @@ final class Connection {
             working = request
             workingSince = server.loop.now
             server.idle.remove(slot)
-            // Not `Task.immediate`: outside of a job the runtime does not know on which executor the task runs, and
-            // resumes its first suspension by way of the global pool. The loop runs the job right after this event.
-            task = Task { @LoopActor [self] in
+            task = server.loop.task { [self] in
                 completed(await operation())
             }
         }

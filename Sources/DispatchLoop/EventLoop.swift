@@ -16,7 +16,7 @@ internal import Synchronization
 /// A turn does not hand the queue back after the last round but lingers in the kernel for what comes next: a wake-up
 /// through Dispatch costs a hop from its manager's thread to a worker's and two more system calls, which under load
 /// was two thirds of the cost of a request to the database. Other threads interrupt the lingering by an event descriptor.
-public final class EventLoop: SerialExecutor {
+public final class EventLoop: SerialExecutor, TaskExecutor {
     /// The loop of this process.
     public static let shared = EventLoop()
 
@@ -143,7 +143,16 @@ public final class EventLoop: SerialExecutor {
         add(.closure(work))
     }
 
-    /// The requirement of `SerialExecutor`.
+    /// Starts a task that stays on the loop, between its actors as well.
+    ///
+    /// A continuation resumes on the generic executor and hops to its actor's from there. With the loop as the task's
+    /// preferred executor that is an array append; without, a trip through a thread of the global pool.
+    public func task(_ operation: @escaping @Sendable @LoopActor () async -> Void) -> Task<Void, Never> {
+        Task(executorPreference: self) { await operation() }
+    }
+
+    /// The requirement of `SerialExecutor` and of `TaskExecutor`: a task that prefers this executor stays on the loop
+    /// between its actors.
     public func enqueue(_ job: consuming ExecutorJob) {
         add(.job(UnownedJob(job)))
     }
@@ -248,7 +257,9 @@ public final class EventLoop: SerialExecutor {
             swap(&jobs, &runningJobs)
             for work in runningJobs {
                 switch work {
-                case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
+                case .job(let job):
+                    job.runSynchronously(
+                        isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
                 case .closure(let closure): closure()
                 }
             }
