@@ -11,6 +11,7 @@ package struct Routes {
     private let pool: PostgresPool
     private let pingTimeout: Duration
     private let pingFailureStatus: HTTPResponse.Status
+    private let memo = PingMemo()
     private let isLeaving: @LoopActor () -> Bool
 
     package init(
@@ -39,7 +40,7 @@ package struct Routes {
             let connection = try await pool.checkOut(deadline: deadline)
             defer { pool.release(connection) }
             let result = try await connection.query("select 1", isRepeatable: true, deadline: deadline)
-            return PingAnswer.success(result)
+            return memo.response(to: result)
         } catch {
             return PingAnswer.failure(error, status: pingFailureStatus)
         }
@@ -60,6 +61,22 @@ package struct Routes {
             leaving ? .serviceUnavailable : .ok,
             .object([("status", .bool(!leaving)), ("database", .object(database))]))
         if leaving { response.fields[.retryAfter] = "1" }
+        return response
+    }
+}
+
+/// The latest good answer and what it was made from. `select 1` gives the same again and again; its JSON is made once,
+/// and compared with what the database really said each time.
+@LoopActor
+private final class PingMemo {
+    private var result: QueryResult?
+    private var response = Response(status: .ok)
+
+    func response(to result: QueryResult) -> Response {
+        if result != self.result {
+            self.result = result
+            response = PingAnswer.success(result).prepared()
+        }
         return response
     }
 }

@@ -155,10 +155,9 @@ final class Connection {
             working = request
             workingSince = server.loop.now
             server.idle.remove(slot)
-            let task = Task.immediate { @LoopActor [self] in
+            task = server.loop.task { [self] in
                 completed(await operation())
             }
-            if working != nil { self.task = task }
         }
     }
 
@@ -269,15 +268,7 @@ final class Connection {
     private func settle() {
         guard state.phase != .closed else { return }
         if let reason = state.closing, !state.isBlocked, state.phase != .lingering, working == nil {
-<<<<<<< HEAD
-            // Bytes that nobody reads would turn the close into a reset, which can destroy the answer on its way.
-            guard
-                reason == .refused || hasUnread || parser.bufferedBytes > 0 || reason == .headTimeout
-                    || reason == .bodyTimeout, !(state.inputEnded && parser.bufferedBytes == 0 && !hasUnread)
-            else { return close(reason) }
-=======
             guard needsLinger(reason) else { return close(reason) }
->>>>>>> 910ff002112e910ef0a2c8f7c010f6d27193b23a
             Socket.shutdownWriting(descriptor)
             state.linger(at: server.loop.now)
             server.idle.remove(slot)
@@ -316,13 +307,7 @@ final class Connection {
             switch outcome {
             case .bytes(let count) where count > 0:
                 lingerBytes += count
-<<<<<<< HEAD
-                guard lingerBytes <= server.configuration.maxLingerBytes else {
-                    return close(state.closing ?? .refused)
-                }
-=======
                 if lingerBytes > server.configuration.maxLingerBytes { return close(reason) }
->>>>>>> 910ff002112e910ef0a2c8f7c010f6d27193b23a
             case .wouldBlock:
                 hasUnread = false
             case .bytes, .failed:

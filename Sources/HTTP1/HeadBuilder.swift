@@ -60,14 +60,9 @@ struct HeadBuilder: Sendable {
     }
 
     /// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT, case-sensitive.
-<<<<<<< HEAD
-    private static func readVersion(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(HTTP1Error) -> RequestHead.Version
-    {
-=======
     private static func readVersion(
         _ bytes: Span<UInt8>, _ range: Range<Int>
     ) throws(HTTP1Error) -> RequestHead.Version {
->>>>>>> 910ff002112e910ef0a2c8f7c010f6d27193b23a
         let start = range.lowerBound
         guard range.count == 8, bytes.isEqual(start..<(start + 5), "HTTP/"), bytes[start + 5].isDigit,
             bytes[start + 6] == UInt8(ascii: "."), bytes[start + 7].isDigit
@@ -173,15 +168,9 @@ struct HeadBuilder: Sendable {
 /// `field-name ":" OWS field-value OWS`, RFC 9112 §5.
 enum FieldLine {
     /// Name and value of the line, as places in the bytes.
-<<<<<<< HEAD
-    static func split(_ bytes: Span<UInt8>, _ line: Range<Int>) throws(HTTP1Error) -> (
-        name: Range<Int>, value: Range<Int>
-    ) {
-=======
     static func split(
         _ bytes: Span<UInt8>, _ line: Range<Int>
     ) throws(HTTP1Error) -> (name: Range<Int>, value: Range<Int>) {
->>>>>>> 910ff002112e910ef0a2c8f7c010f6d27193b23a
         var colon = line.lowerBound
         while colon < line.upperBound, bytes[colon].isToken { colon += 1 }
         guard colon < line.upperBound, bytes[colon] == UInt8(ascii: ":"), colon > line.lowerBound else {

@@ -156,7 +156,7 @@ public final class PostgresConnection {
         _ sql: String, parameters: [String?] = [], deadline: MonotonicTime
     ) async throws(PostgresError) -> QueryResult {
         let statement = Statement(sql, parameters: parameters)
-        let result: Result<QueryResult, PostgresError> = await withTaskCancellationHandler {
+        let result: Result<QueryResult, PostgresError> = await withTaskCancellationHandler { @LoopActor in
             await withCheckedContinuation { continuation in
                 start(statement, deadline: deadline) { continuation.resume(returning: $0) }
                 if Task.isCancelled { end(Self.cancelledError) }

@@ -72,11 +72,22 @@ extension QueryResult {
                 values.append(Self.text(result, row, column))
             }
         }
-        // "SELECT 1", "INSERT 0 1", "CREATE TABLE", "": the command is what stands before the numbers.
-        let tag = PQcmdStatus(result).map { String(cString: $0) } ?? ""
-        let words = tag.split(separator: " ").prefix { $0.first?.isNumber == false }
+        let command = PQcmdStatus(result).map(Self.command) ?? ""
         let touched = PQcmdTuples(result).flatMap { Int(String(cString: $0)) }
-        self.init(command: words.joined(separator: " "), rowCount: touched, columns: columns, values: values)
+        self.init(command: command, rowCount: touched, columns: columns, values: values)
+    }
+
+    /// "SELECT 1", "INSERT 0 1", "CREATE TABLE", "": the command is what stands before the numbers.
+    private static func command(inTag tag: UnsafeMutablePointer<CChar>) -> String {
+        var length = 0
+        while tag[length] != 0 {
+            let next = UInt8(bitPattern: tag[length + 1])
+            if tag[length] == CChar(UInt8(ascii: " ")), (0x30...0x39).contains(next) { break }
+            length += 1
+        }
+        return tag.withMemoryRebound(to: UInt8.self, capacity: length) {
+            String(decoding: UnsafeBufferPointer(start: $0, count: length), as: UTF8.self)
+        }
     }
 
     private static func text(_ result: OpaquePointer, _ row: Int32, _ column: Int32) -> String? {

@@ -44,7 +44,7 @@ public final class PooledConnection {
             Statement(sql, parameters: parameters), on: leased, of: pool, deadline: deadline,
             isRepeatable: isRepeatable && isPristine, canMove: isPristine)
         isPristine = false
-        let outcome = await withTaskCancellationHandler {
+        let outcome = await withTaskCancellationHandler { @LoopActor in
             await withCheckedContinuation { continuation in
                 race.start { continuation.resume(returning: $0) }
                 if Task.isCancelled { race.cancel() }

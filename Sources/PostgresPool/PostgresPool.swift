@@ -142,7 +142,7 @@ public final class PostgresPool {
 
     private func wait(until deadline: MonotonicTime) async -> Answer {
         let ticket = WaitTicket()
-        return await withTaskCancellationHandler {
+        return await withTaskCancellationHandler { @LoopActor in
             await withCheckedContinuation { continuation in
                 ticket.waiter = request(deadline: deadline) { continuation.resume(returning: $0) }
                 if Task.isCancelled { cancel(ticket) }

@@ -53,7 +53,8 @@ package struct Verdict: Sendable {
                 verdicts.append(
                     Verdict(
                         isKept: figures.knownDownWorst <= fast,
-                        text: "the \(figures.knownDownCount) asked once that was known: p99 \(figures.knownDownP99.shown), "
+                        text:
+                            "the \(figures.knownDownCount) asked once that was known: p99 \(figures.knownDownP99.shown), "
                             + "worst \(figures.knownDownWorst.shown) (at most \(fast.shown))"))
             }
         } else {
