@@ -88,7 +88,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PostgresPoolTests",
-            dependencies: ["PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop"],
+            dependencies: ["PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop", "CLinux"],
             swiftSettings: settings),
         .testTarget(
             name: "DarumaServiceTests", dependencies: ["DarumaService", "PostgresSandbox"], swiftSettings: settings),

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 // accept4 hides behind _GNU_SOURCE, which the Glibc module is built without.
 extern int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict length, int flags);
@@ -23,5 +24,8 @@ static inline struct epoll_event clinux_epoll_event(uint32_t events, uint64_t da
 
 // epoll_event is packed on x86_64: reading the datum here keeps the unaligned access out of Swift.
 static inline uint64_t clinux_epoll_datum(const struct epoll_event *event) { return event->data.u64; }
+
+// Swift hides fork, rightly. A test needs it, to show that a pool refuses to work in a forked process.
+static inline pid_t clinux_fork(void) { return fork(); }
 
 #endif

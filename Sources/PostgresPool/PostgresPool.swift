@@ -122,14 +122,16 @@ public final class PostgresPool {
 
     /// An idle connection that has passed the free check, if there is one.
     private func leaseNow() throws(PoolError) -> Leased? {
-        guard getpid() == processID else {
-            throw PoolError(kind: .wrongProcess, health: machine.health)
-        }
+        if let refusal = refusalInForkedProcess { throw refusal }
         while machine.health != .draining, machine.health != .closed, machine.slots.hasIdle {
             guard case .lease(let id) = machine.checkOut(at: loop.now) else { break }
             if let leased = checked(id) { return leased }
         }
         return nil
+    }
+
+    private var refusalInForkedProcess: PoolError? {
+        getpid() == processID ? nil : PoolError(kind: .wrongProcess, health: machine.health)
     }
 
     /// The free check at check-out: a connection that has ended since the loop last looked is not handed out.
@@ -159,6 +161,10 @@ public final class PostgresPool {
 
     /// Asks for a connection; `completion` is called once, perhaps before this returns. The waiter is `nil` then.
     func request(deadline: MonotonicTime, completion: @escaping @LoopActor (Answer) -> Void) -> WaiterID? {
+        if let refusal = refusalInForkedProcess {
+            completion(.failure(refusal))
+            return nil
+        }
         while true {
             switch machine.checkOut(at: loop.now) {
             case .lease(let id):

@@ -1,0 +1,74 @@
+import DispatchLoop
+import PostgresConnection
+import PostgresSandbox
+import Testing
+
+@testable import PostgresPool
+
+/// Keeps what the pool reports.
+@LoopActor
+final class EventRecorder: PoolDelegate {
+    private(set) var events: [PoolEvent] = []
+    private var watchers: [(@LoopActor (PoolEvent) -> Bool, CheckedContinuation<Void, Never>)] = []
+
+    func pool(_ pool: PostgresPool, did event: PoolEvent) {
+        events.append(event)
+        let due = watchers.filter { $0.0(event) }
+        watchers.removeAll { $0.0(event) }
+        for (_, continuation) in due { continuation.resume() }
+    }
+
+    /// Waits for an event to come.
+    func next(where isWanted: @escaping @LoopActor (PoolEvent) -> Bool) async {
+        await withCheckedContinuation { watchers.append((isWanted, $0)) }
+    }
+
+    var retries: Int { events.count { if case .retried = $0 { true } else { false } } }
+    var reasons: [CloseReason] { events.compactMap { if case .closed(_, let reason, _) = $0 { reason } else { nil } } }
+}
+
+extension PoolEvent {
+    var isUp: Bool { if case .healthChanged(_, .up, _, _) = self { true } else { false } }
+    var isDown: Bool { if case .healthChanged(_, .down, _, _) = self { true } else { false } }
+}
+
+var soon: MonotonicTime { .now() + .seconds(20) }
+
+@LoopActor
+func withPool(
+    _ url: String, _ change: (inout PoolSettings) -> Void = { _ in },
+    _ body: @LoopActor (PostgresPool, EventRecorder) async throws -> Void
+) async throws {
+    var settings = PoolSettings()
+    change(&settings)
+    let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
+    let recorder = EventRecorder()
+    pool.delegate = recorder
+    pool.start()
+    do { try await body(pool, recorder) } catch {
+        await pool.close(deadline: .now() + .seconds(1))
+        throw error
+    }
+    await pool.close(deadline: .now() + .seconds(5))
+    #expect(pool.snapshot.total == 0)
+}
+
+/// What `/ping` does.
+@LoopActor
+func ping(_ pool: PostgresPool, deadline: MonotonicTime = soon) async throws {
+    let connection = try await pool.checkOut(deadline: deadline)
+    defer { pool.release(connection) }
+    let result = try await connection.query("select 1", isRepeatable: true, deadline: deadline)
+    #expect(result.values == ["1"])
+}
+
+/// One server for all tests that do not harm it; removed with this process.
+enum SharedSandbox {
+    private static let task = Task {
+        let sandbox = try await PostgresSandbox.make()
+        try await sandbox.start()
+        return sandbox
+    }
+
+    static func get() async throws -> PostgresSandbox { try await task.value }
+}

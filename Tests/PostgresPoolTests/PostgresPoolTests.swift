@@ -1,0 +1,143 @@
+import CLinux
+import DispatchLoop
+import Glibc
+import PostgresConnection
+import PostgresSandbox
+import Testing
+
+@testable import PostgresPool
+
+@LoopActor
+@Suite(.timeLimit(.minutes(3))) struct PostgresPoolTests {
+    @Test("a hundred tasks share three connections, and all are served")
+    func shared() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 3 }) { pool, _ in
+            try await withThrowingTaskGroup { group in
+                for _ in 0..<100 { group.addTask { try await ping(pool) } }
+                try await group.waitForAll()
+            }
+            #expect(pool.snapshot.total <= 3)
+            #expect(pool.snapshot.leased == 0)
+        }
+    }
+
+    @Test("a forgotten lease goes home by itself")
+    func forgotten() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
+            _ = try await pool.checkOut(deadline: soon)
+            try await ping(pool)
+        }
+    }
+
+    @Test("releasing twice does no harm, and a released lease cannot be used")
+    func releasedTwice() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, _ in
+            let connection = try await pool.checkOut(deadline: soon)
+            pool.release(connection)
+            pool.release(connection)
+            #expect(pool.snapshot.idle == 1)
+            await #expect(throws: PostgresError.self) { try await connection.query("select 1", deadline: soon) }
+        }
+    }
+
+    @Test("an open transaction is rolled back before the next one gets the connection")
+    func rollback() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
+            try await pool.withConnection(deadline: soon) { connection in
+                _ = try await connection.query("begin; create temporary table t (i int)", deadline: soon)
+            }
+            try await pool.withConnection(deadline: soon) { connection in
+                let result = try await connection.query("select to_regclass('t') is null", deadline: soon)
+                #expect(result.values == ["t"])
+            }
+        }
+    }
+
+    @Test("a waiter that is cancelled leaves; the connection goes to the next")
+    func cancelledWaiter() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
+            let lease = try await pool.checkOut(deadline: soon)
+            let waiting = Task { try await pool.checkOut(deadline: soon) }
+            while pool.snapshot.waiters == 0 { await Task.yield() }
+            waiting.cancel()
+            let error = await #expect(throws: PoolError.self) { try await waiting.value }
+            #expect(error?.kind == .cancelled)
+            pool.release(lease)
+            try await ping(pool)
+        }
+    }
+
+    @Test("when all connections are in use until the deadline, the pool is saturated, not down")
+    func saturated() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
+            let lease = try await pool.checkOut(deadline: soon)
+            defer { pool.release(lease) }
+            async let slow = lease.query("select pg_sleep(0.5)", deadline: soon)
+            let error = await #expect(throws: PoolError.self) {
+                try await pool.checkOut(deadline: .now() + .milliseconds(400))
+            }
+            #expect(error?.kind == .saturated)
+            #expect(pool.snapshot.health == .up)
+            _ = try await slow
+        }
+    }
+
+    @Test("a cancelled query's connection is waited for and used again")
+    func cancelledQuery() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, recorder in
+            let task = Task {
+                let connection = try await pool.checkOut(deadline: soon)
+                defer { pool.release(connection) }
+                return try await connection.query("select pg_sleep(0.1)", deadline: soon)
+            }
+            while pool.snapshot.leased == 0 { await Task.yield() }
+            task.cancel()
+            await #expect(throws: (any Error).self) { try await task.value }
+            try await ping(pool)
+            #expect(recorder.reasons.isEmpty)
+        }
+    }
+
+    @Test("closing waits for what is leased, refuses newcomers, and leaves no session")
+    func close() async throws {
+        let sandbox = try await SharedSandbox.get()
+        let url = sandbox.connectionURL(parameters: ["application_name": "closing"])
+        let pool = PostgresPool(ConnectionConfiguration(url))
+        pool.start()
+        let lease = try await pool.checkOut(deadline: soon)
+        async let closed: Void = pool.close(deadline: soon)
+        while pool.snapshot.health != .draining { await Task.yield() }
+        let error = await #expect(throws: PoolError.self) { try await pool.checkOut(deadline: soon) }
+        #expect(error?.kind == .closed)
+        _ = try await lease.query("select 1", deadline: soon)
+        pool.release(lease)
+        await closed
+        let sessions = "select count(*) from pg_stat_activity where application_name = 'closing'"
+        while try await sandbox.execute(sessions) != "0" {}
+    }
+
+    @Test("in a forked process the pool refuses to work")
+    func forked() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, _ in
+            try await ping(pool)
+            let child = clinux_fork()
+            if child == 0 {
+                var kind: PoolError.Kind?
+                _ = pool.request(deadline: soon) { if case .failure(let error) = $0 { kind = error.kind } }
+                _exit(kind == .wrongProcess ? 0 : 1)
+            }
+            var status: Int32 = -1
+            waitpid(child, &status, 0)
+            #expect(status == 0)
+            try await ping(pool)
+        }
+    }
+}
