@@ -18,16 +18,18 @@ struct Command: Sendable {
     @discardableResult
     func run() async throws -> String {
         let name = executable.split(separator: "/").last.map(String.init) ?? executable
-        var options = PlatformOptions()
+        var words = [executable] + arguments
         if let (user, group) = account.ids {
-            options.userID = user
-            options.groupID = group
-            options.supplementaryGroups = [group]
+            // setpriv instead of the spawning call's own user options: those fork in this process, which
+            // hangs now and then under ThreadSanitizer, where the child waits for a lock of a thread it
+            // does not have. Without them it is a posix_spawn.
+            words = ["/usr/bin/setpriv", "--reuid=\(user)", "--regid=\(group)", "--clear-groups", "--"] + words
         }
+        var options = PlatformOptions()
         // A session of its own: Ctrl-C at the terminal is for the maker, which then tidies up.
         options.createSession = true
         let configuration = Configuration(
-            executable: .path(FilePath(executable)), arguments: Arguments(arguments),
+            executable: .path(FilePath(words[0])), arguments: Arguments(Array(words.dropFirst())),
             environment: .inherit.updating(
                 Dictionary(uniqueKeysWithValues: environment.map { (Environment.Key(stringLiteral: $0), $1) })),
             workingDirectory: FilePath(folder), platformOptions: options)
