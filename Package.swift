@@ -91,7 +91,12 @@ let package = Package(
             dependencies: ["PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop", "CLinux"],
             swiftSettings: settings),
         .testTarget(
-            name: "DarumaServiceTests", dependencies: ["DarumaService", "PostgresSandbox"], swiftSettings: settings),
+            name: "DarumaServiceTests",
+            dependencies: [
+                "DarumaService", "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop",
+                "PostgresSandbox", httpTypes, logging,
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "PostgresSandboxTests", dependencies: ["PostgresSandbox", subprocess], swiftSettings: settings),
         .testTarget(

@@ -27,6 +27,18 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
     /// When the next connect is tried, counted from now, if one is to be.
     public var nextAttempt: Duration?
 
+    /// An error with the given parts.
+    public init(
+        kind: Kind, health: PoolHealth, cause: PostgresError? = nil, outageDuration: Duration? = nil,
+        nextAttempt: Duration? = nil
+    ) {
+        self.kind = kind
+        self.health = health
+        self.cause = cause
+        self.outageDuration = outageDuration
+        self.nextAttempt = nextAttempt
+    }
+
     /// A short code: the cause's where there is one.
     public var code: String {
         switch kind {

@@ -1,0 +1,73 @@
+import DispatchHTTP
+import DispatchLoop
+import HTTP1
+import HTTPTypes
+import PostgresConnection
+import PostgresPool
+import PostgresSandbox
+import Testing
+
+@testable import DarumaService
+
+/// The routes without a socket to a client, on a real database or on the lack of one.
+@LoopActor
+@Suite(.timeLimit(.minutes(2))) struct RoutesTests {
+    private func pool(_ url: String) -> PostgresPool {
+        let pool = PostgresPool(ConnectionConfiguration(url))
+        pool.start()
+        return pool
+    }
+
+    private func get(_ path: String, _ pool: PostgresPool, isLeaving: Bool = false) async throws -> Response {
+        let routes = Routes(pool: pool, pingTimeout: .seconds(20), pingFailureStatus: 503, isLeaving: { isLeaving })
+        return await routes.router.respond(to: try RequestHead(.get, path)).response()
+    }
+
+    private func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }
+
+    @Test("/ and /livez are well without a database", arguments: ["/", "/livez"])
+    func well(path: String) async throws {
+        let pool = pool("postgres://admin@127.0.0.1:1/mydb")
+        let response = try await get(path, pool)
+        #expect(response.status == .ok)
+        #expect(text(response) == "{\n  \"status\": true\n}")
+        #expect(response.fields[.cacheControl] == "no-store")
+        await pool.close(deadline: .now() + .seconds(1))
+    }
+
+    @Test("/ping gives the database's answer, and the connection goes home")
+    func ping() async throws {
+        try await PostgresSandbox.withSandbox { sandbox in
+            let pool = pool(sandbox.connectionURL())
+            for _ in 0..<50 {
+                let response = try await get("/ping", pool)
+                #expect(response.status == .ok)
+                #expect(text(response).contains(#""?column?": 1"#))
+            }
+            #expect(pool.snapshot.leased == 0)
+            await pool.close(deadline: .now() + .seconds(5))
+        }
+    }
+
+    @Test("/ping fails with the status that is set, and says why")
+    func failingPing() async throws {
+        let pool = pool("postgres://admin@127.0.0.1:1/mydb")
+        let response = try await get("/ping", pool)
+        #expect(response.status == .serviceUnavailable)
+        #expect(text(response).contains(PostgresError.Code.refused))
+        await pool.close(deadline: .now() + .seconds(1))
+    }
+
+    @Test("/readyz is ready without a database, says so, and is not once the service leaves")
+    func ready() async throws {
+        let pool = pool("postgres://admin@127.0.0.1:1/mydb")
+        while pool.snapshot.health != .down { await Task.yield() }
+        let ready = try await get("/readyz", pool)
+        #expect(ready.status == .ok)
+        #expect(text(ready).contains(#""state": "down""#))
+        let leaving = try await get("/readyz", pool, isLeaving: true)
+        #expect(leaving.status == .serviceUnavailable)
+        #expect(leaving.fields[.retryAfter] == "1")
+        await pool.close(deadline: .now() + .seconds(1))
+    }
+}

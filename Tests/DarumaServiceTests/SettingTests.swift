@@ -1,0 +1,111 @@
+import DispatchHTTP
+import PostgresConnection
+import PostgresPool
+import Testing
+
+@testable import DarumaService
+
+@Suite struct SettingTests {
+    private func settings(
+        _ flags: [Setting: String] = [:], _ environment: [String: String] = [:]
+    ) throws(SettingProblem) -> ServiceSettings {
+        try ServiceSettings(flags: flags) { environment[$0] }
+    }
+
+    @Test("without any setting there are the defaults")
+    func defaults() throws {
+        let settings = try settings()
+        #expect(settings.http.port == 8080)
+        #expect(settings.pingFailureStatus == 400)
+        #expect(settings.pingTimeout == .seconds(1))
+        #expect(settings.pool.maximum == 10)
+    }
+
+    @Test("the defaults that --help names are the ones in force", arguments: Setting.allCases)
+    func documentedDefaults(setting: Setting) throws {
+        let documented = setting.defaultText
+        guard ![.databaseURL, .poolMaxIdle].contains(setting) else { return }
+        let applied = try settings([setting: documented])
+        #expect("\(applied.http)" == "\(try settings().http)")
+        #expect(applied.pool == (try settings().pool))
+        #expect(applied.pingTimeout == (try settings().pingTimeout))
+        #expect(applied.shutdownTimeout == (try settings().shutdownTimeout))
+        #expect(applied.logLevel == (try settings().logLevel))
+    }
+
+    @Test("flags win over the environment, and an empty variable is none")
+    func precedence() throws {
+        #expect(try settings([.port: "1"], ["PORT": "2"]).http.port == 1)
+        #expect(try settings([:], ["PORT": "2"]).http.port == 2)
+        #expect(try settings([:], ["PORT": ""]).http.port == 8080)
+    }
+
+    @Test("flags and variables are the name in kebab and in capitals")
+    func names() {
+        #expect(Setting.poolMaxIdle.flag == "pool-max-idle")
+        #expect(Setting.poolMaxIdle.variable == "POOL_MAX_IDLE")
+        #expect(Setting.databaseURL.flag == "database-url")
+        #expect(Setting.databaseURL.variable == "DATABASE_URL")
+        #expect(Set(Setting.allCases.map(\.variable)).count == Setting.allCases.count)
+    }
+
+    @Test(
+        "a wrong value is one line that names where it came from",
+        arguments: [
+            (Setting.port, "99999"), (.port, "http"), (.pingFailureStatus, "500"), (.pingTimeout, "1"),
+            (.pingTimeout, "-1s"), (.pingTimeout, "0s"), (.pingTimeout, "soon"), (.poolMax, "0"), (.poolMin, "-1"),
+            (.poolIdleTimeout, "5"), (.logLevel, "loud"), (.logFormat, "xml"), (.reusePort, "yes"),
+            (.httpMaxConnections, "0"), (.httpMaxHeaderCount, "many"),
+        ])
+    func wrong(setting: Setting, value: String) throws {
+        let fromFlag = #expect(throws: SettingProblem.self) { try settings([setting: value]) }
+        #expect(fromFlag?.source == "--\(setting.flag)")
+        #expect(fromFlag.map { "\($0)".contains("'\(value)'") && !"\($0)".contains("\n") } ?? false)
+        let fromEnvironment = #expect(throws: SettingProblem.self) { try settings([:], [setting.variable: value]) }
+        #expect(fromEnvironment?.source == setting.variable)
+    }
+
+    @Test("settings of the pool that contradict each other are refused")
+    func contradiction() {
+        let problem = #expect(throws: SettingProblem.self) { try settings([.poolMin: "5", .poolMax: "2"]) }
+        #expect(problem?.problem.contains("minimum (5)") ?? false)
+    }
+
+    @Test("a database setting that cannot be parsed is no reason not to start, and is not repeated")
+    func badDatabase() throws {
+        let settings = try settings([:], ["DATABASE_URL": "postgres://u:hunter2%zz@h/d"])
+        let problem = try #require(settings.database.problem)
+        #expect(!"\(problem)".contains("hunter2"))
+        #expect(!"\(settings.database)".contains("hunter2"))
+    }
+}
+
+@Suite struct DurationTextTests {
+    @Test(
+        "durations are a number and a unit",
+        arguments: [
+            ("250ms", Duration.milliseconds(250)), ("1.5s", .milliseconds(1500)), ("5m", .seconds(300)),
+            ("2h", .seconds(7200)), ("0s", .zero), (".5s", .milliseconds(500)),
+        ])
+    func read(text: String, duration: Duration) {
+        #expect(Duration(settingText: text) == duration)
+    }
+
+    @Test(
+        "anything else is none",
+        arguments: ["", "s", "5", "5 s", "-1s", "1d", "1e3s", "1..2s", "99999999999999h", "infs"])
+    func refused(text: String) {
+        #expect(Duration(settingText: text) == nil)
+    }
+
+    @Test(
+        "for a reader, a duration is as precise as it is worth",
+        arguments: [
+            (Duration.milliseconds(3), "3 ms"), (.milliseconds(999), "999 ms"), (.milliseconds(1000), "1 s"),
+            (.milliseconds(1250), "1.25 s"), (.milliseconds(1009), "1 s"), (.seconds(250), "4 min 10 s"),
+            (.seconds(7500), "2 h 5 min"),
+        ])
+    func written(duration: Duration, text: String) {
+        #expect(duration.text == text)
+    }
+}

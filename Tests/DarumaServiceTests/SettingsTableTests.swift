@@ -1,0 +1,16 @@
+import Foundation
+import Testing
+
+@testable import DarumaService
+
+@Suite struct SettingsTableTests {
+    @Test("the README's table of settings is what the settings say of themselves")
+    func table() throws {
+        let rows = Setting.allCases.map { "| `--\($0.flag)` | `\($0.variable)` | \($0.defaultText) | \($0.meaning) |" }
+        let table = rows.joined(separator: "\n")
+        let readme = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+            "../../README.md")
+        let text = try String(contentsOf: readme, encoding: .utf8)
+        #expect(text.contains(table), "The table should be:\n\(table)")
+    }
+}
