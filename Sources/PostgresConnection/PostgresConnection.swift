@@ -34,11 +34,13 @@ public final class PostgresConnection {
 
     /// Called once when the session ends by itself while no statement runs.
     package var onEnd: (@LoopActor (PostgresError) -> Void)?
-    /// Called for each notification that arrives (`LISTEN`), with channel and payload.
-    package var onNotification: (@LoopActor (_ channel: String, _ payload: String) -> Void)?
+    /// Called for each notification that arrives (`LISTEN`).
+    package var onNotification: (@LoopActor (Notification) -> Void)?
     /// When the server was last heard answering.
     package private(set) var lastHeard: MonotonicTime
 
+    /// What the server can be asked to stop, after a statement was given up at its deadline.
+    private var cancelRequest: CancelRequest?
     /// `nil` once closed.
     private var connection: OpaquePointer?
     private let notices: SessionNotices
@@ -186,6 +188,12 @@ public final class PostgresConnection {
         return error
     }
 
+    /// The means to stop, at the server, the statement that was given up at its deadline; closing the connection does not.
+    package func takeCancelRequest() -> CancelRequest? {
+        defer { cancelRequest = nil }
+        return cancelRequest
+    }
+
     /// Ends the session. A running statement fails with `CLOSED`. The socket is closed when this returns.
     public func close() {
         end(Self.closedError)
@@ -255,7 +263,11 @@ public final class PostgresConnection {
         while let connection, let notification = PQnotifies(connection) {
             defer { PQfreemem(notification) }
             guard let onNotification, let channel = notification.pointee.relname else { continue }
-            onNotification(String(cString: channel), notification.pointee.extra.map { String(cString: $0) } ?? "")
+            onNotification(
+                Notification(
+                    channel: String(cString: channel),
+                    payload: notification.pointee.extra.map { String(cString: $0) } ?? "",
+                    processID: notification.pointee.be_pid))
         }
     }
 
@@ -294,6 +306,7 @@ public final class PostgresConnection {
         guard let statement = running else { return }
         let now = loop.now
         if statement.deadline <= now {
+            cancelRequest = connection.flatMap(CancelRequest.init)
             end(
                 PostgresError(
                     code: PostgresError.Code.queryTimeout, message: "the database did not answer the query in time",

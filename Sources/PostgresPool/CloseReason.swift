@@ -26,6 +26,8 @@ public enum CloseReason: String, Sendable, Hashable, CaseIterable {
     case hung
     /// The server has the wrong role.
     case wrongRole = "wrong_role"
+    /// It was listening, and nobody subscribes any more.
+    case unsubscribed
     /// The pool was closed.
     case drained
     /// The pool was closed, and the connection did not come home in time.

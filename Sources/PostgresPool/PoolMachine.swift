@@ -140,6 +140,12 @@ struct PoolMachine: Sendable {
         close(id, reason, at: now)
     }
 
+    /// The lease is kept for good, by somebody who only listens.
+    mutating func dedicate(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.state(id) == .leased else { return }
+        slots.update(id) { $0.isDedicated = true }
+    }
+
     private mutating func comeHome(_ id: ConnectionID, at now: MonotonicTime) {
         guard let slot = slots.slot(id) else { return }
         if health == .draining {
@@ -168,8 +174,9 @@ struct PoolMachine: Sendable {
 
     // MARK: Ends
 
-    /// The session ended by itself; its socket is closed already.
-    mutating func ended(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
+    /// The session ended by itself; its socket is closed already. With `keepsSlot` its slot is needed a little longer, for
+    /// asking the server to stop the query, and `closed` is to follow.
+    mutating func ended(_ id: ConnectionID, _ error: PostgresError, keepsSlot: Bool = false, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state != .closing else { return }
         let reason: CloseReason =
             switch slot.state {
@@ -178,7 +185,7 @@ struct PoolMachine: Sendable {
             case .leased: .failed
             case .idle, .connecting, .free, .closing: .ended
             }
-        slots.release(id, at: now)
+        if keepsSlot { slots.beginClose(id, at: now) } else { slots.release(id, at: now) }
         actions.append(.report(.closed(id, reason, error)))
         assess(error, at: now)
         settle(at: now)

@@ -48,6 +48,7 @@ public final class PostgresPool {
     private var waiting: [WaiterID: Waiting] = [:]
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var isPerforming = false
+    private lazy var subscriptions = SubscriptionHub(pool: self)
     private var whenClosed: [CheckedContinuation<Void, Never>] = []
 
     /// A pool that has not been started.
@@ -78,6 +79,7 @@ public final class PostgresPool {
     /// Closes the pool: no more check-outs, idle connections closed now, leased ones when they come home, all that is
     /// left at the deadline. Returns when no connection is open.
     public func close(deadline: MonotonicTime) async {
+        subscriptions.close()
         apply { $0.drain(at: $1, deadline: deadline) }
         if machine.health == .closed { return }
         await withCheckedContinuation { whenClosed.append($0) }
@@ -119,6 +121,17 @@ public final class PostgresPool {
         defer { release(connection) }
         return try await body(connection)
     }
+
+    /// Listens on a channel (`LISTEN`), from now until the subscription is dropped or the pool is closed. All
+    /// subscriptions of a pool share one of its connections.
+    ///
+    /// - Throws: ``PostgresError`` when no channel can have that name.
+    public func subscribe(to channel: String) throws(PostgresError) -> Subscription {
+        try subscriptions.subscribe(to: channel)
+    }
+
+    /// Counts how often the pool has retired its connections.
+    var generation: UInt32 { machine.generation }
 
     /// An idle connection that has passed the free check, if there is one.
     private func leaseNow() throws(PoolError) -> Leased? {
@@ -212,6 +225,10 @@ public final class PostgresPool {
         apply { $0.release(leased.id, needsReset: needsReset, at: $1) }
     }
 
+    func dedicate(_ id: ConnectionID) {
+        apply { $0.dedicate(id, at: $1) }
+    }
+
     func heard(_ id: ConnectionID) {
         apply { $0.heard(id, at: $1) }
     }
@@ -231,9 +248,23 @@ public final class PostgresPool {
     /// The session ended, and its socket is closed already.
     func ended(_ id: ConnectionID, _ error: PostgresError) {
         guard machine.slots.slot(id) != nil else { return }
+        let isCanceling = connections[id.index].map { cancelAtServer(id, $0) } ?? false
         connections[id.index]?.onEnd = nil
         connections[id.index] = nil
-        apply { $0.ended(id, error, at: $1) }
+        apply { $0.ended(id, error, keepsSlot: isCanceling, at: $1) }
+        subscriptions.connectionEnded(id)
+    }
+
+    /// After a deadline, asks the server to stop the query, in the slot of the connection that ran it. Not while the
+    /// database is suspected: a helper would hang in it, and the slot is needed to find out.
+    private func cancelAtServer(_ id: ConnectionID, _ connection: PostgresConnection) -> Bool {
+        guard let request = connection.takeCancelRequest(), machine.health == .up else { return false }
+        let isSent = request.send { [weak self] in self?.apply { $0.closed(id, at: $1) } }
+        if isSent {
+            // A helper that hangs all the same must not keep the slot.
+            _ = loop.schedule(at: loop.now + Self.resetTimeout) { [weak self] in self?.apply { $0.closed(id, at: $1) } }
+        }
+        return isSent
     }
 
     func report(_ event: PoolEvent) {
@@ -275,6 +306,7 @@ public final class PostgresPool {
             connection?.onEnd = nil
             connection?.close()
             machine.closed(id, at: loop.now)
+            subscriptions.connectionEnded(id)
         case .grant(let waiter, let id):
             guard let waiting = waiting.removeValue(forKey: waiter), let connection = connections[id.index] else {
                 return
@@ -290,6 +322,7 @@ public final class PostgresPool {
                 for continuation in whenClosed { continuation.resume() }
                 whenClosed.removeAll()
             }
+            if case .healthChanged(_, let health, _, _) = event { subscriptions.healthChanged(to: health) }
             report(event)
         }
     }

@@ -47,6 +47,8 @@ struct Slot: Sendable {
     var expiresAt = MonotonicTime.distantFuture
     /// Leased, and its query has been silent for too long.
     var isSilent = false
+    /// Leased for good, by somebody who only listens: that it is leased says nothing of the database.
+    var isDedicated = false
     /// Leased and silent, and whoever leased it can do without: its query is safe to repeat.
     var canBeAbandoned = false
 }
@@ -60,6 +62,7 @@ struct SlotTable: Sendable {
     private(set) var connectingCount = 0
     private(set) var leasedCount = 0
     private(set) var silentCount = 0
+    private(set) var dedicatedCount = 0
 
     init(count: Int) {
         slots = Array(repeating: Slot(), count: count)
@@ -71,7 +74,7 @@ struct SlotTable: Sendable {
     /// Slots in any use.
     var usedCount: Int { slots.count - free.count }
     /// Connections that are known to work or are at work without being overdue.
-    var livingCount: Int { idle.count + leasedCount - silentCount }
+    var livingCount: Int { idle.count + leasedCount - silentCount - dedicatedCount }
 
     /// The slot of a connection that still has it.
     func slot(_ id: ConnectionID) -> Slot? {
@@ -89,9 +92,10 @@ struct SlotTable: Sendable {
 
     mutating func update(_ id: ConnectionID, _ change: (inout Slot) -> Void) {
         guard slot(id) != nil else { return }
-        let wasSilent = slots[id.index].isSilent
+        let (wasSilent, wasDedicated) = (slots[id.index].isSilent, slots[id.index].isDedicated)
         change(&slots[id.index])
         silentCount += (slots[id.index].isSilent ? 1 : 0) - (wasSilent ? 1 : 0)
+        dedicatedCount += (slots[id.index].isDedicated ? 1 : 0) - (wasDedicated ? 1 : 0)
     }
 
     // MARK: Transitions
@@ -142,7 +146,9 @@ struct SlotTable: Sendable {
         case .leased:
             leasedCount -= 1
             if slots[index].isSilent { silentCount -= 1 }
+            if slots[index].isDedicated { dedicatedCount -= 1 }
             slots[index].isSilent = false
+            slots[index].isDedicated = false
             slots[index].canBeAbandoned = false
         case .free, .checking, .resetting, .closing: break
         }

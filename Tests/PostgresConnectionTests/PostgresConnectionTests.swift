@@ -203,7 +203,7 @@ private var soon: MonotonicTime { .now() + .seconds(10) }
         let sandbox = try await SharedSandbox.get()
         _ = try await connection.query("listen news", deadline: soon)
         let heard: String = try await withCheckedThrowingContinuation { continuation in
-            connection.onNotification = { continuation.resume(returning: "\($0): \($1)") }
+            connection.onNotification = { continuation.resume(returning: "\($0.channel): \($0.payload)") }
             Task {
                 do { _ = try await sandbox.execute("notify news, 'hello'", database: "mydb") } catch {
                     continuation.resume(throwing: error)

@@ -196,6 +196,9 @@ struct MachineHarness {
         require(slots.connectingCount == connecting.count, "the count of connecting is \(slots.connectingCount)")
         require(slots.leasedCount == leased.count, "the count of leased is \(slots.leasedCount)")
         require(slots.silentCount == slots.slots.count { $0.isSilent }, "the count of silent is \(slots.silentCount)")
+        require(
+            slots.dedicatedCount == slots.slots.count { $0.isDedicated },
+            "the count of dedicated is \(slots.dedicatedCount)")
         require(machine.waiters.count == waiting.count, "\(machine.waiters.count) waiters for \(waiting.count)")
         require(waiting.isEmpty || slots.idle.isEmpty, "somebody waits while a connection is idle")
         require(

@@ -107,6 +107,10 @@ import Testing
             world.apply { $0.discard(id, .silent, at: $1) }
             return "discarded \(id)"
         case 17:
+            if let id = world.leased.randomElement(using: &random), Int.random(in: 0..<10, using: &random) == 0 {
+                world.apply { $0.dedicate(id, at: $1) }
+                return "dedicated \(id)"
+            }
             if Int.random(in: 0..<10, using: &random) == 0 {
                 world.apply {
                     $0.retireGeneration(at: $1)
