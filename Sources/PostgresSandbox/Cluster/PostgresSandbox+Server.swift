@@ -80,21 +80,23 @@ extension PostgresSandbox {
     /// One start. False when it is worth another try.
     private func attemptToStart(from logSize: Int, _ wait: Bool, _ deadline: Deadline) async throws -> Bool {
         let attempt = try await spawn()
-        let isUp = try await deadline.wait(every: .milliseconds(2)) {
+        let isUp = try await deadline.wait(every: .milliseconds(4)) {
             if ProcessTable.hasEnded(attempt) { return true }
             guard self.server != nil else { return false }
             return wait ? await self.login(within: .milliseconds(200)).isReady : true
         }
         if isUp && !ProcessTable.hasEnded(attempt) { return true }
-        let tail = Files.tail(logPath, from: logSize) ?? ""
-        let isPassing = ["shared memory block", "lock file"].contains { tail.contains($0) }
-        if ProcessTable.hasEnded(attempt) && isPassing && !deadline.hasPassed {
-            guard server != nil else { return false }
+        guard ProcessTable.hasEnded(attempt) else { throw timeout("start") }
+        if server != nil {
+            // Another process, or task, was faster.
             if wait { try await waitForLogins(deadline) }
             return true
         }
-        guard ProcessTable.hasEnded(attempt) else { throw timeout("start") }
-        throw SandboxError(.serverEnded, "PostgreSQL ended instead of starting", logTail: tail)
+        let log = Files.read(logPath, from: logSize) ?? ""
+        let isPassing = ["shared memory block", "lock file"].contains { log.contains($0) }
+        if isPassing && !deadline.hasPassed { return false }
+        throw SandboxError(
+            .serverEnded, "PostgreSQL ended instead of starting", logTail: Files.tail(logPath, from: logSize))
     }
 
     /// Starts a postmaster in a session of its own, as nobody's child here: it must outlive a command
