@@ -61,7 +61,7 @@ import Testing
     @Test("/readyz is ready without a database, says so, and is not once the service leaves")
     func ready() async throws {
         let pool = pool("postgres://admin@127.0.0.1:1/mydb")
-        while pool.snapshot.health != .down { await Task.yield() }
+        try await eventually("down") { pool.snapshot.health == .down }
         let ready = try await get("/readyz", pool)
         #expect(ready.status == .ok)
         #expect(text(ready).contains(#""state": "down""#))

@@ -128,7 +128,7 @@ private var soon: MonotonicTime { .now() + .seconds(10) }
     func cancellation() async throws {
         let connection = try await connect()
         let task = Task { try await connection.query("select pg_sleep(60)", deadline: soon) }
-        while connection.isIdle { await Task.yield() }
+        try await eventually("the query runs") { !connection.isIdle }
         task.cancel()
         let error = await #expect(throws: PostgresError.self) { try await task.value }
         #expect(error?.code == PostgresError.Code.cancelled)
@@ -170,7 +170,9 @@ private var soon: MonotonicTime { .now() + .seconds(10) }
         let sandbox = try await SharedSandbox.get()
         async let outcome: QueryResult = connection.query("select pg_sleep(60)", deadline: soon)
         let pid = connection.backendProcessID
-        while try await sandbox.execute("select state from pg_stat_activity where pid = \(pid)") != "active" {}
+        try await eventually("the query runs") {
+            try await sandbox.execute("select state from pg_stat_activity where pid = \(pid)") == "active"
+        }
         _ = try await sandbox.execute("select pg_terminate_backend(\(pid))")
         do {
             _ = try await outcome
@@ -188,10 +190,10 @@ private var soon: MonotonicTime { .now() + .seconds(10) }
         let sandbox = try await SharedSandbox.get()
         _ = try await sandbox.execute("select pg_terminate_backend(\(connection.backendProcessID))")
         // Either the loop has seen it by now, or the check does.
-        var found = connection.checkForEnd()
-        while found == nil {
-            await Task.yield()
+        var found: PostgresError?
+        try await eventually("the end is found") {
             found = connection.checkForEnd()
+            return found != nil
         }
         #expect(found?.isProvablyUnsent == true)
         #expect(connection.isClosed)

@@ -20,7 +20,7 @@ import Testing
                     }
                     return count
                 }
-                while pool.snapshot.health != .up { await Task.yield() }
+                try await eventually("up") { pool.snapshot.health == .up }
                 try await sandbox.stop(mode)
                 async let isUp: Void = recorder.next { $0.isUp }
                 try await sandbox.start()
@@ -40,7 +40,7 @@ import Testing
     func comesAndGoes() async throws {
         let sandbox = try await PostgresSandbox.make()
         try await withPool(sandbox.connectionURL(), { $0.grace = .milliseconds(50) }) { pool, recorder in
-            while pool.snapshot.health != .down { await Task.yield() }
+            try await eventually("down") { pool.snapshot.health == .down }
             let error = await #expect(throws: PoolError.self) { try await ping(pool) }
             #expect(error?.kind == .unavailable)
             #expect(error?.code == PostgresError.Code.refused)
@@ -60,7 +60,7 @@ import Testing
     func password() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             try await withPool(sandbox.connectionURL(password: "new")) { pool, recorder in
-                while pool.snapshot.health != .misconfigured { await Task.yield() }
+                try await eventually("misconfigured") { pool.snapshot.health == .misconfigured }
                 let error = await #expect(throws: PoolError.self) { try await ping(pool) }
                 #expect(error?.code == "28P01")
                 async let isUp: Void = recorder.next { $0.isUp }
@@ -74,7 +74,7 @@ import Testing
     @Test("a bad connection string fails every check-out with what is wrong, and closing still works")
     func badString() async throws {
         try await withPool("nonsense") { pool, _ in
-            while pool.snapshot.health != .misconfigured { await Task.yield() }
+            try await eventually("misconfigured") { pool.snapshot.health == .misconfigured }
             let error = await #expect(throws: PoolError.self) { try await ping(pool) }
             #expect(error?.code == PostgresError.Code.conninfo)
         }

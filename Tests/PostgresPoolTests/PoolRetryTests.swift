@@ -18,7 +18,9 @@ import Testing
                 // Sleeps on the session that is going to be killed only.
                 let sql = "select case when pg_backend_pid() = \(pid) then pg_sleep(60) end"
                 async let outcome = connection.query(sql, isRepeatable: isRepeatable, deadline: soon)
-                while try await sandbox.execute("select state from pg_stat_activity where pid = \(pid)") != "active" {}
+                try await eventually("the query runs") {
+                    try await sandbox.execute("select state from pg_stat_activity where pid = \(pid)") == "active"
+                }
                 _ = try await sandbox.execute("select pg_terminate_backend(\(pid))")
                 if isRepeatable {
                     _ = try await outcome
@@ -42,7 +44,7 @@ import Testing
         try await PostgresSandbox.withSandbox { sandbox in
             try await withPool(sandbox.connectionURL(), { $0.minimum = 5 }) { pool, _ in
                 try await ping(pool)
-                while pool.snapshot.idle < 5 { await Task.yield() }
+                try await eventually("five idle connections") { pool.snapshot.idle == 5 }
                 #expect(try await sandbox.terminateSessions() >= 5)
                 for _ in 0..<1_000 { try await ping(pool) }
             }
@@ -55,7 +57,7 @@ import Testing
         let relay = try FaultRelay(to: sandbox.port)
         try await withPool(sandbox.connectionURL(port: relay.port), { $0.minimum = 3 }) { pool, recorder in
             try await ping(pool)
-            while pool.snapshot.idle < 3 { await Task.yield() }
+            try await eventually("three idle connections") { pool.snapshot.idle == 3 }
             relay.forgetAll()
             for _ in 0..<20 { try await ping(pool) }
             #expect(!recorder.events.contains { $0.isDown })
@@ -75,7 +77,7 @@ import Testing
             }
         ) { pool, _ in
             try await ping(pool)
-            while pool.snapshot.idle < 4 { await Task.yield() }
+            try await eventually("four idle connections") { pool.snapshot.idle == 4 }
             relay.forgetAll()
             try await withThrowingTaskGroup { group in
                 for _ in 0..<40 { group.addTask { try await ping(pool) } }

@@ -63,7 +63,7 @@ import Testing
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
             let lease = try await pool.checkOut(deadline: soon)
             let waiting = Task { try await pool.checkOut(deadline: soon) }
-            while pool.snapshot.waiters == 0 { await Task.yield() }
+            try await eventually("a waiter") { pool.snapshot.waiters == 1 }
             waiting.cancel()
             let error = await #expect(throws: PoolError.self) { try await waiting.value }
             #expect(error?.kind == .cancelled)
@@ -92,14 +92,12 @@ import Testing
     func cancelledQuery() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, recorder in
-            let task = Task {
-                let connection = try await pool.checkOut(deadline: soon)
-                defer { pool.release(connection) }
-                return try await connection.query("select pg_sleep(0.1)", deadline: soon)
-            }
-            while pool.snapshot.leased == 0 { await Task.yield() }
+            let connection = try await pool.checkOut(deadline: soon)
+            let task = Task { try await connection.query("select pg_sleep(0.8)", deadline: soon) }
+            try await eventually("the query runs") { connection.backendProcessID == nil }
             task.cancel()
             await #expect(throws: (any Error).self) { try await task.value }
+            pool.release(connection)
             try await ping(pool)
             #expect(recorder.reasons.isEmpty)
         }
@@ -113,14 +111,14 @@ import Testing
         pool.start()
         let lease = try await pool.checkOut(deadline: soon)
         async let closed: Void = pool.close(deadline: soon)
-        while pool.snapshot.health != .draining { await Task.yield() }
+        try await eventually("draining") { pool.snapshot.health == .draining }
         let error = await #expect(throws: PoolError.self) { try await pool.checkOut(deadline: soon) }
         #expect(error?.kind == .closed)
         _ = try await lease.query("select 1", deadline: soon)
         pool.release(lease)
         await closed
         let sessions = "select count(*) from pg_stat_activity where application_name = 'closing'"
-        while try await sandbox.execute(sessions) != "0" {}
+        try await eventually("no session is left") { try await sandbox.execute(sessions) == "0" }
     }
 
     @Test("in a forked process the pool refuses to work")

@@ -47,7 +47,7 @@ import Testing
                 var events = subscription.makeAsyncIterator()
                 #expect(await events.next() == .listening)
                 try await sandbox.stop(.immediate)
-                while pool.snapshot.health != .down { await Task.yield() }
+                try await eventually("down") { pool.snapshot.health == .down }
                 try await sandbox.start()
                 guard case .gap(.disconnected(let duration)) = await events.next() else {
                     Issue.record("expected to be told of the gap")
@@ -91,7 +91,7 @@ import Testing
                 }
                 #expect(pool.snapshot.leased == 1)
             }
-            while pool.snapshot.leased > 0 { await Task.yield() }
+            try await eventually("nothing is leased") { pool.snapshot.leased == 0 }
             #expect(recorder.reasons.contains(.unsubscribed))
         }
     }
@@ -106,7 +106,7 @@ import Testing
                 for await _ in subscription { count += 1 }
                 return count
             }
-            while pool.snapshot.leased == 0 { await Task.yield() }
+            try await eventually("a connection listens") { pool.snapshot.leased == 1 }
             cancelled.cancel()
             _ = await cancelled.value
             let reading = Task { for await _ in subscription {} }
@@ -151,7 +151,7 @@ import Testing
             let running =
                 "select count(*) from pg_stat_activity where state = 'active' and query like '%given up%pg_sleep%' "
                 + "and pid <> pg_backend_pid()"
-            while try await sandbox.execute(running) != "0" {}
+            try await eventually("it no longer runs") { try await sandbox.execute(running) == "0" }
         }
     }
 }
