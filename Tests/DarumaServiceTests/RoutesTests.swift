@@ -12,8 +12,10 @@ import Testing
 /// The routes without a socket to a client, on a real database or on the lack of one.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct RoutesTests {
-    private func pool(_ url: String) -> PostgresPool {
-        let pool = PostgresPool(ConnectionConfiguration(url))
+    private func pool(_ url: String, grace: Duration = .milliseconds(100)) -> PostgresPool {
+        var settings = PoolSettings()
+        settings.grace = grace
+        let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
         pool.start()
         return pool
     }
@@ -38,7 +40,7 @@ import Testing
     @Test("/ping gives the database's answer, and the connection goes home")
     func ping() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
-            let pool = pool(sandbox.connectionURL())
+            let pool = pool(sandbox.connectionURL(), grace: .seconds(20))
             for _ in 0..<50 {
                 let response = try await get("/ping", pool)
                 #expect(response.status == .ok)

@@ -10,8 +10,7 @@ import Testing
     @Test("a restart under load fails no query", arguments: [StopMode.fast, .immediate])
     func restart(mode: StopMode) async throws {
         try await PostgresSandbox.withSandbox { sandbox in
-            // The machine may be busy: the grace is what is tried here, not the speed of the server's start.
-            try await withPool(sandbox.connectionURL(), { $0.grace = .seconds(15) }) { pool, recorder in
+            try await withPool(sandbox.connectionURL()) { pool, recorder in
                 let load = Task {
                     var count = 0
                     while !Task.isCancelled {
@@ -84,11 +83,11 @@ import Testing
     func blackHole() async throws {
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)
-        try await withPool(sandbox.connectionURL(port: relay.port)) { pool, recorder in
+        try await withPool(sandbox.connectionURL(port: relay.port), { $0.grace = .seconds(3) }) { pool, recorder in
             try await ping(pool)
             relay.behave(.blackHole)
             async let isDown: Void = recorder.next { $0.isDown }
-            await #expect(throws: (any Error).self) { try await ping(pool, deadline: .now() + .seconds(2)) }
+            await #expect(throws: (any Error).self) { try await ping(pool, deadline: .now() + .seconds(10)) }
             await isDown
             let error = await #expect(throws: PoolError.self) { try await ping(pool) }
             #expect(error?.kind == .unavailable)

@@ -40,6 +40,8 @@ func withPool(
     _ body: @LoopActor (PostgresPool, EventRecorder) async throws -> Void
 ) async throws {
     var settings = PoolSettings()
+    // All tests run at once, on a machine that may be small: how fast a server answers is not what they are about.
+    settings.grace = .seconds(20)
     change(&settings)
     let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
     let recorder = EventRecorder()
