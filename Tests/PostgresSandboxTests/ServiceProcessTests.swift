@@ -64,15 +64,17 @@ struct ServiceProcessTests {
     func orphan() async throws {
         let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
             let service = try await ServiceProcess.start(["sleep", "600"])
-            print("\nservice \(service.id)")
+            print("\nservice \(service.id) \(service.logPath)")
             fflush(nil)
             kill(getpid(), SIGKILL)
         }
         let output = String(decoding: try #require(result).standardOutputContent, as: UTF8.self)
         let line = try #require(output.split(separator: "\n").first { $0.hasPrefix("service ") })
-        let id = try #require(Int32(line.split(separator: " ")[1]))
+        let words = line.split(separator: " ").map(String.init)
+        let id = try #require(Int32(words[1]))
         #expect(
-            try await Deadline(in: .seconds(20)).wait { ProcessTable.entry(id)?.hasEnded != false },
-            "the service outlived its maker")
+            try await Deadline(in: .seconds(20)).wait {
+                ProcessTable.entry(id)?.hasEnded != false && !exists(words[2])
+            }, "the service, or its log, outlived its maker")
     }
 }

@@ -131,8 +131,13 @@ package final class PostgresSandbox: Sendable {
     private func releaseSharedMemory() {
         let lines = (Files.read("\(dataFolder)/postmaster.pid") ?? "").split(
             separator: "\n", omittingEmptySubsequences: false)
-        guard lines.count > 6, let id = lines[6].split(separator: " ").last.flatMap({ Int32($0) }) else { return }
-        shmctl(id, IPC_RMID, nil)
+        guard lines.count > 6 else { return }
+        let named = lines[6].split(separator: " ")
+        // Ids are given out again: only a segment that still has the server's key is the server's.
+        let isStillIts = (Files.read("/proc/sysvipc/shm") ?? "").split(separator: "\n").contains {
+            $0.split(separator: " ").prefix(2).elementsEqual(named)
+        }
+        if isStillIts, let id = named.last.flatMap({ Int32($0) }) { shmctl(id, IPC_RMID, nil) }
     }
 
     /// A connection string in URL form. Parts left out are the sandbox's own; `password: ""` leaves the

@@ -109,9 +109,15 @@ struct SandboxLayout {
             while kill -0 "$pid" 2>/dev/null && [ "$n" -lt 100 ]; do sleep 0.05; n=$((n + 1)); done
             kill -KILL "$pid" $children 2>/dev/null
         }
+        # What a killed server leaves: lines 7's key and id, if they still belong together.
+        free_memory() {
+            set -- $(sed -n 7p "$1/data/postmaster.pid" 2>/dev/null)
+            [ $# -eq 2 ] && grep -Eq "^ *$1 +$2 " /proc/sysvipc/shm && ipcrm -m "$2" 2>/dev/null
+        }
         round=0
         while [ "$round" -lt 10 ]; do
             stop_server "$1"
+            free_memory "$1"
             rm -rf -- "$1" "$2"
             [ -e "$1" ] || break
             sleep 0.2

@@ -84,8 +84,10 @@ package final class ServiceProcess: Sendable {
         // The start time tells the process from a later one with the same id.
         let script = """
             [ "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)" = "$2" ] && kill -KILL "$1"
+            [ -z "$3" ] || rm -rf -- "$3"
             """
-        let lifeline = try await Lifeline(script: script, arguments: ["\(id)", "\(startTime)"])
+        let lifeline = try await Lifeline(
+            script: script, arguments: ["\(id)", "\(startTime)", folder?.path ?? ""])
         return ServiceProcess(
             id: id, logPath: logPath, command: command, exit: exit, lifeline: lifeline, folder: folder)
     }
