@@ -140,7 +140,7 @@ private var soon: MonotonicTime { .now() + .seconds(10) }
         var silences = 0
         let result: Result<QueryResult, PostgresError> = await withCheckedContinuation { continuation in
             connection.start(
-                Statement("select pg_sleep(0.1)"), deadline: soon, silence: .now() + .milliseconds(10),
+                Statement("select pg_sleep(2)"), deadline: soon, silence: .now() + .milliseconds(10),
                 onSilence: { silences += 1 }, completion: { continuation.resume(returning: $0) })
         }
         #expect(silences == 1)
