@@ -202,7 +202,11 @@ public final class HTTPServer {
             if connectionCount == 0 { finishDraining() }
         }
         let timer = loop.schedule(at: deadline) { [self] in forceAll() }
-        await withCheckedContinuation { drainWaiters.append($0) }
+        await withCheckedContinuation { continuation in
+            drainWaiters.append(continuation)
+            // The drain may have been and gone: an `await` may let others run before this.
+            if listeners.isEmpty, connectionCount == 0 { finishDraining() }
+        }
         loop.cancel(timer)
         return DrainReport(answered: answered - answeredBefore, forced: forced)
     }

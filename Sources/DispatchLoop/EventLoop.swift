@@ -16,7 +16,7 @@ internal import Synchronization
 /// A turn does not hand the queue back after the last round but lingers in the kernel for what comes next: a wake-up
 /// through Dispatch costs a hop from its manager's thread to a worker's and two more system calls, which under load
 /// was two thirds of the cost of a request to the database. Other threads interrupt the lingering by an event descriptor.
-public final class EventLoop: SerialExecutor, TaskExecutor {
+public final class EventLoop: SerialExecutor {
     /// The loop of this process.
     public static let shared = EventLoop()
 
@@ -53,13 +53,23 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
 
     private enum Work {
         case job(UnownedJob)
+        case betweenJob(UnownedJob)
         case closure(@Sendable @LoopActor () -> Void)
     }
 
     /// Work from other threads, and how to tell the loop of it.
     private struct Inbox {
         var work: [Work] = []
-        var isLingering = false
+        var loop = Presence.away
+
+        enum Presence {
+            /// No turn is running or on its way; one has to be submitted to the queue.
+            case away
+            /// A turn is running, or on its way, and will look into the inbox before it ends.
+            case turning
+            /// A turn waits in the kernel; it has to be interrupted.
+            case lingering
+        }
     }
 
     private init() {
@@ -150,11 +160,22 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     /// A continuation resumes on the generic executor and hops to its actor's from there. With the loop as the task's
     /// preferred executor that is an array append; without, a trip through a thread of the global pool.
     public func task(_ operation: @escaping @Sendable @LoopActor () async -> Void) -> Task<Void, Never> {
-        Task(executorPreference: self) { await operation() }
+        Task(executorPreference: between) { await operation() }
     }
 
-    /// The requirement of `SerialExecutor` and of `TaskExecutor`: a task that prefers this executor stays on the loop
-    /// between its actors.
+    /// Where tasks that prefer the loop are between their actors.
+    ///
+    /// An executor of its own: if jobs of ``LoopActor`` ran under both, the runtime would take every `await` of a task
+    /// without that preference for a change of executors, and suspend it where nobody expects it.
+    private final class Between: TaskExecutor {
+        func enqueue(_ job: consuming ExecutorJob) {
+            EventLoop.shared.add(.betweenJob(UnownedJob(job)))
+        }
+    }
+
+    private let between = Between()
+
+    /// The requirement of `SerialExecutor`.
     public func enqueue(_ job: consuming ExecutorJob) {
         add(.job(UnownedJob(job)))
     }
@@ -174,15 +195,15 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
             jobs.append(work)
             return
         }
-        let (isFirst, isLingering) = inbox.withLock { inbox in
+        let presence = inbox.withLock { inbox in
             inbox.work.append(work)
-            return (inbox.work.count == 1, inbox.isLingering)
+            defer { inbox.loop = .turning }
+            return inbox.loop
         }
-        // Whoever adds the first piece tells the loop; it takes all there is.
-        if isFirst, isLingering {
-            eventfd_write(interruption, 1)
-        } else if isFirst {
-            queue.async { self.turn() }
+        switch presence {
+        case .away: queue.async { self.turn() }
+        case .turning: break
+        case .lingering: eventfd_write(interruption, 1)
         }
     }
 
@@ -215,15 +236,15 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     /// `false` when there is work to do instead.
     private func startLingering() -> Bool {
         inbox.withLock { inbox in
-            inbox.isLingering = inbox.work.isEmpty
-            return inbox.isLingering
+            inbox.loop = inbox.work.isEmpty ? .lingering : .turning
+            return inbox.work.isEmpty
         }
     }
 
     /// `false` when work has come meanwhile.
     private func stopLingering() -> Bool {
         inbox.withLock { inbox in
-            inbox.isLingering = false
+            inbox.loop = inbox.work.isEmpty ? .away : .turning
             return inbox.work.isEmpty
         }
     }
@@ -243,7 +264,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
     @LoopActor
     private func takeInbox() -> Bool {
         inbox.withLock { inbox in
-            inbox.isLingering = false
+            inbox.loop = .turning
             guard !inbox.work.isEmpty else { return false }
             jobs.append(contentsOf: inbox.work)
             inbox.work.removeAll(keepingCapacity: true)
@@ -259,9 +280,8 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
             swap(&jobs, &runningJobs)
             for work in runningJobs {
                 switch work {
-                case .job(let job):
-                    job.runSynchronously(
-                        isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+                case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
+                case .betweenJob(let job): job.runSynchronously(on: between.asUnownedTaskExecutor())
                 case .closure(let closure): closure()
                 }
             }

@@ -81,8 +81,10 @@ public final class PostgresPool {
     public func close(deadline: MonotonicTime) async {
         subscriptions.close()
         apply { $0.drain(at: $1, deadline: deadline) }
-        if machine.health == .closed { return }
-        await withCheckedContinuation { whenClosed.append($0) }
+        await withCheckedContinuation { continuation in
+            // Asked here and not before: an `await` may let others run.
+            if machine.health == .closed { continuation.resume() } else { whenClosed.append(continuation) }
+        }
     }
 
     /// Replaces all connections: idle ones at once, leased ones when they come home.
