@@ -87,7 +87,7 @@ import Testing
             try await ping(pool)
             relay.behave(.blackHole)
             async let isDown: Void = recorder.next { $0.isDown }
-            await #expect(throws: (any Error).self) { try await ping(pool, deadline: .now() + .seconds(10)) }
+            await #expect(throws: (any Error).self) { try await ping(pool, deadline: .now() + .seconds(4)) }
             await isDown
             let error = await #expect(throws: PoolError.self) { try await ping(pool) }
             #expect(error?.kind == .unavailable)
