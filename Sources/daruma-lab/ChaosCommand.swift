@@ -1,12 +1,21 @@
 import ArgumentParser
 import PostgresSandbox
 
-/// Faults on the database of a service that is running already.
+/// Faults on the database of a service that is running already, or the whole matrix of faults on one of
+/// its own.
 struct ChaosCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "chaos",
-        abstract: "Stops and starts the database of a running service, and prints what its clients see.",
-        discussion: "The exit code is 0 if every promise held in every round, 1 if one was broken.")
+        abstract: "Does to a service's database what may happen to it, and prints what its clients see.",
+        discussion: """
+            Without --all, --quick, --command or --report: stops and starts the database of a service that is \
+            running already, --times over. With one of them: runs the fault matrix, or the faults named by \
+            --only, each on a database and a service of its own.
+
+            The exit code is 0 if every promise held, 1 if one was broken.
+
+            The faults: \(Fault.all.map(\.name).joined(separator: ", ")).
+            """)
 
     @Option(help: "Where the service listens.", transform: Self.address)
     var service = ServiceAddress(port: 8080)
@@ -16,8 +25,12 @@ struct ChaosCommand: AsyncParsableCommand {
 
     @Option(
         name: .customLong("only"), parsing: .upToNextOption,
-        help: "What each round consists of: \(Fault.all.map(\.name).joined(separator: ", ")).", transform: Self.fault)
-    var faults = [Fault.stop]
+        help: "These faults only, split by commas or spaces. (default: all; with a running service: stop)",
+        transform: Self.faults)
+    var chosen: [[Fault]] = []
+
+    @OptionGroup(title: "Matrix")
+    var matrix: MatrixOptions
 
     @Option(help: "How long each outage lasts, in seconds.")
     var hold = 3.0
@@ -34,18 +47,33 @@ struct ChaosCommand: AsyncParsableCommand {
     @Option(help: "The service's process. (default: the one that listens on the service's port here)")
     var pid: Int32?
 
+    private var faults: [Fault] { chosen.flatMap { $0 } }
+
+    /// A fault that needs more than a switch can only be had in the matrix.
+    private var isMatrix: Bool {
+        matrix.areUsed || faults.contains { fault in !Fault.basic.contains { $0.name == fault.name } }
+    }
+
     func validate() throws {
         guard times >= 1 else { throw ValidationError("--times is at least 1") }
         guard hold >= 1, hold <= 600 else { throw ValidationError("--hold is between 1 and 600 seconds") }
         guard clients >= 1, clients <= 256 else { throw ValidationError("--clients is between 1 and 256") }
+        if matrix.all && !faults.isEmpty { throw ValidationError("--all and --only exclude each other") }
+        if isMatrix && docker { throw ValidationError("--docker is for a running service, not for the matrix") }
     }
 
     func run() async throws {
         let chaos = self
-        try await LabExit.run { try await chaos.rounds() }
+        try await LabExit.run {
+            if chaos.isMatrix {
+                try await chaos.matrix.run(chaos.faults.isEmpty ? Fault.all : chaos.faults)
+            } else {
+                try await chaos.rounds(chaos.faults.isEmpty ? [.stop] : chaos.faults)
+            }
+        }
     }
 
-    private func rounds() async throws {
+    private func rounds(_ faults: [Fault]) async throws {
         var settings = FaultRun.Settings()
         settings.hold = .milliseconds(Int64(hold * 1000))
         settings.pingClients = clients
@@ -83,10 +111,13 @@ struct ChaosCommand: AsyncParsableCommand {
         return address
     }
 
-    private static func fault(_ name: String) throws -> Fault {
-        guard let fault = Fault.all.first(where: { $0.name == name }) else {
-            throw ValidationError("no such fault: \(name); there are \(Fault.all.map(\.name).joined(separator: ", "))")
+    private static func faults(_ names: String) throws -> [Fault] {
+        try names.split(separator: ",").map { name in
+            guard let fault = Fault.all.first(where: { $0.name == name }) else {
+                let known = Fault.all.map(\.name).joined(separator: ", ")
+                throw ValidationError("no such fault: \(name); there are \(known)")
+            }
+            return fault
         }
-        return fault
     }
 }

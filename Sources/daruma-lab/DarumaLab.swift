@@ -30,7 +30,7 @@ enum LabExit {
             throw interrupted
         } catch let error as SandboxError {
             Terminal.complain("daruma-lab: \(error)")
-            throw error.kind == .missingBinaries ? unavailable : software
+            throw error.kind == .missingBinaries || error.kind == .launch ? unavailable : software
         }
     }
 }

@@ -67,7 +67,7 @@ struct DemoCommand: AsyncParsableCommand {
         let run = FaultRun(
             on: address, process: service.id, database: SandboxDatabase(sandbox), settings: settings)
         var isKept = true
-        for (number, fault) in Fault.all.enumerated() {
+        for (number, fault) in Fault.basic.enumerated() {
             Terminal.say()
             Terminal.say(Terminal.coloured("Act \(number + 1): \(fault.title)", .heading))
             let narrator = Narrator()

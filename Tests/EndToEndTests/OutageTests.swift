@@ -25,9 +25,9 @@ extension EndToEnd {
             try await sandbox.remove()
         }
 
-        @Test("lives through every fault, and is good again afterwards", arguments: Fault.all.map(\.name))
+        @Test("lives through every fault, and is good again afterwards", arguments: Fault.basic.map(\.name))
         func faults(_ name: String) async throws {
-            let fault = try #require(Fault.all.first { $0.name == name })
+            let fault = try #require(Fault.basic.first { $0.name == name })
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL()) { service in
                     var settings = FaultRun.Settings()

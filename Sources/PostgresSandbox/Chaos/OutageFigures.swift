@@ -27,8 +27,8 @@ package struct OutageFigures: Sendable {
     /// `/` that were not answered with 200.
     package let rootFailing: Int
     package let rootP99: Duration
-    /// `/` before the fault, for comparison.
-    package let rootP99Before: Duration
+    /// `/` undisturbed, for comparison: before the fault and after the recovery.
+    package let rootP99Quiet: Duration
 
     package let pingCount: Int
     package let pingFailing: Int
@@ -50,12 +50,10 @@ package struct OutageFigures: Sendable {
     package let failingAfterRecovery: Int
 
     package init(root: [HTTPExchange], ping: [HTTPExchange], _ moments: Moments) {
-        let rootBefore = root.filter { $0.end <= moments.begin }
         let rootDuring = root.filter { $0.end > moments.begin }
         rootCount = rootDuring.count
         rootFailing = rootDuring.count { !$0.isGood }
         rootP99 = rootDuring.map(\.latency).percentile(99)
-        rootP99Before = rootBefore.map(\.latency).percentile(99)
 
         let during = ping.filter { $0.end > moments.begin }
         let failing = during.filter { !$0.isGood }
@@ -80,6 +78,8 @@ package struct OutageFigures: Sendable {
 
         let back = during.filter { $0.isGood && $0.end >= moments.endBegins }.min { $0.end < $1.end }
         recovery = back.map { max(.zero, $0.end - moments.loginsWork) }
+        let quietFrom = max(back?.end ?? moments.loginsWork, moments.loginsWork)
+        rootP99Quiet = root.filter { $0.end <= moments.begin || $0.begin >= quietFrom }.map(\.latency).percentile(99)
         failingAfterRecovery = back.map { back in failing.count { $0.begin > back.end } } ?? 0
     }
 }

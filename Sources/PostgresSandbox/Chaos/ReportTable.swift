@@ -7,14 +7,7 @@ package struct ReportTable: Sendable {
             "fault", "/ bad", "/ p99", "/ping", "bad", "first bad", "worst", "p99 down", "back after", "fds", "MB",
             "kept",
         ]
-        let rows = [heading] + reports.map(Self.row)
-        let widths = heading.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        lines = rows.map { row in
-            row.indices.map { column in
-                let padding = String(repeating: " ", count: widths[column] - row[column].count)
-                return column == 0 ? row[column] + padding : padding + row[column]
-            }.joined(separator: "  ")
-        }
+        lines = columns([heading] + reports.map(Self.row))
     }
 
     private static func row(_ report: FaultRun.Report) -> [String] {
@@ -28,5 +21,23 @@ package struct ReportTable: Sendable {
             before.flatMap { before in after.map { "\(before.fileDescriptors)→\($0.fileDescriptors)" } } ?? "-",
             after.map { "\($0.residentKilobytes / 1024)" } ?? "-", report.allKept ? "yes" : "NO",
         ]
+    }
+}
+
+extension MatrixReport {
+    /// The table for the terminal.
+    package var lines: [String] {
+        columns([Self.heading] + rows.map(Self.cells)).map { line in line.filter { $0 != "`" && $0 != "*" } }
+    }
+}
+
+/// Rows of cells as lines, in columns: the first to the left, the others to the right.
+private func columns(_ rows: [[String]]) -> [String] {
+    let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
+        row.indices.map { column in
+            let padding = String(repeating: " ", count: widths[column] - row[column].count)
+            return column == 0 ? row[column] + padding : padding + row[column]
+        }.joined(separator: "  ")
     }
 }

@@ -36,6 +36,16 @@ final class PortReservation: Sendable {
         throw SandboxError(.folder, "no free port on the loopback address between 15000 and 29999")
     }
 
+    /// Whether nobody listens there now.
+    static func isFree(_ port: UInt16) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(descriptor) }
+        var one: Int32 = 1
+        // Connections of an earlier service that are still fading away are no listener.
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
+        return bind(descriptor, to: port)
+    }
+
     private static func bind(_ descriptor: Int32, to port: UInt16) -> Bool {
         LoopbackAddress.with(port) { Glibc.bind(descriptor, $0, $1) == 0 }
     }
@@ -50,13 +60,28 @@ final class PortReservation: Sendable {
     }
 }
 
-/// 127.0.0.1 and a port, in the shape that system calls want.
-enum LoopbackAddress {
+/// An address in 127.0.0.0/8, which with a port takes the shape that system calls want.
+package struct LoopbackAddress: Sendable, CustomStringConvertible {
+    private let bytes: [UInt8]
+
+    package init(_ first: UInt8, _ second: UInt8, _ third: UInt8, _ fourth: UInt8) {
+        bytes = [first, second, third, fourth]
+    }
+
+    /// 127.0.0.1.
+    package static let standard = LoopbackAddress(127, 0, 0, 1)
+
+    package var description: String { bytes.map { "\($0)" }.joined(separator: ".") }
+
     static func with<Result>(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        standard.with(port, body)
+    }
+
+    func with<Result>(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_addr.s_addr = bytes.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }.bigEndian
         return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 body($0, socklen_t(MemoryLayout<sockaddr_in>.size))

@@ -51,6 +51,23 @@ package enum ProcessTable {
         }
     }
 
+    /// How many TCP connections, made or being made, a process has to these ports.
+    package static func connections(of id: Int32, to ports: Set<UInt16>) -> Int {
+        guard !ports.isEmpty else { return 0 }
+        let endings = ports.map { ":" + String(Int($0) + 0x1_0000, radix: 16, uppercase: true).dropFirst() }
+        var sockets: Set<String> = []
+        for line in (Files.read("/proc/net/tcp") ?? "").split(separator: "\n").dropFirst() {
+            let fields = line.split(separator: " ", maxSplits: 10)
+            // proc(5): the remote address is the third field, the socket's inode the tenth.
+            if fields.count > 9, endings.contains(where: { fields[2].hasSuffix($0) }) {
+                sockets.insert("socket:[\(fields[9])]")
+            }
+        }
+        return Files.names(in: "/proc/\(id)/fd").count { name in
+            Files.link("/proc/\(id)/fd/\(name)").map(sockets.contains) ?? false
+        }
+    }
+
     /// Whether that very process has ended, or become a zombie.
     package static func hasEnded(_ process: Entry) -> Bool {
         guard let now = entry(process.id), now.startTime == process.startTime else { return true }

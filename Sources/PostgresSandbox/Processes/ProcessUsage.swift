@@ -26,4 +26,18 @@ package struct ProcessUsage: Sendable, Equatable {
         residentKilobytes = fields["VmRSS"] ?? 0
         processorTime = .milliseconds(Int64(numbers[11] + numbers[12]) * 1000 / Int64(sysconf(Int32(_SC_CLK_TCK))))
     }
+
+    /// The same without so many descriptors.
+    func without(descriptors count: Int) -> ProcessUsage {
+        ProcessUsage(
+            fileDescriptors: fileDescriptors - count, threads: threads, residentKilobytes: residentKilobytes,
+            processorTime: processorTime)
+    }
+
+    private init(fileDescriptors: Int, threads: Int, residentKilobytes: Int, processorTime: Duration) {
+        self.fileDescriptors = fileDescriptors
+        self.threads = threads
+        self.residentKilobytes = residentKilobytes
+        self.processorTime = processorTime
+    }
 }

@@ -35,22 +35,26 @@ package final class FaultRelay: Sendable {
     }
 
     package let port: UInt16
-    private let reservation: PortReservation
+    /// Nil when the port was given: nobody keeps it while the relay refuses.
+    private let reservation: PortReservation?
     private let orders = Locked(Orders())
     private let wake: Int32
     private let done = DispatchSemaphore(value: 0)
 
-    /// A relay to a port of the loopback address.
-    package init(to target: UInt16) throws {
-        reservation = try PortReservation()
-        port = reservation.port
+    /// A relay to a port of the loopback address. It listens on a free port, or on the one that is named,
+    /// and on 127.0.0.1 if no other address is.
+    package init(to target: UInt16, on address: LoopbackAddress = .standard, port wanted: UInt16? = nil) throws {
+        let reservation = wanted == nil ? try PortReservation() : nil
+        self.reservation = reservation
+        let port = wanted ?? reservation?.port ?? 0
+        self.port = port
         var ends: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         guard socketpair(AF_UNIX, type, 0, &ends) == 0 else {
             throw SandboxError(.service, "cannot make a relay: \(String(cString: strerror(errno)))")
         }
         wake = ends[0]
-        let loop = RelayLoop(port: port, target: target, wake: ends[1], orders: orders)
+        let loop = RelayLoop(address: address, port: port, target: target, wake: ends[1], orders: orders)
         guard loop.listen() else {
             close(ends[0])
             throw SandboxError(.service, "the relay cannot listen on \(port): \(String(cString: strerror(errno)))")

@@ -18,6 +18,7 @@ final class RelayLoop: @unchecked Sendable {
         var clientHasGone = false
     }
 
+    private let address: LoopbackAddress
     private let port: UInt16
     private let target: UInt16
     private let wake: Int32
@@ -26,7 +27,10 @@ final class RelayLoop: @unchecked Sendable {
     private var links: [Link] = []
     private var behaviour = RelayBehaviour.forwarding
 
-    init(port: UInt16, target: UInt16, wake: Int32, orders: Locked<FaultRelay.Orders>) {
+    init(
+        address: LoopbackAddress, port: UInt16, target: UInt16, wake: Int32, orders: Locked<FaultRelay.Orders>
+    ) {
+        self.address = address
         self.port = port
         self.target = target
         self.wake = wake
@@ -40,7 +44,7 @@ final class RelayLoop: @unchecked Sendable {
         listener = socket(AF_INET, Self.socketType, 0)
         var one: Int32 = 1
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
-        let isBound = LoopbackAddress.with(port) { bind(listener, $0, $1) == 0 }
+        let isBound = address.with(port) { bind(listener, $0, $1) == 0 }
         return isBound && Glibc.listen(listener, 512) == 0
     }
 

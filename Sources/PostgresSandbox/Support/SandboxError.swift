@@ -14,6 +14,8 @@ package struct SandboxError: Error, CustomStringConvertible, Sendable {
         case notRunning
         /// The folder cannot be used as a sandbox.
         case folder
+        /// A service could not be started.
+        case launch
         /// A service process did not behave.
         case service
     }

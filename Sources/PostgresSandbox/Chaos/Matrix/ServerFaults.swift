@@ -1,0 +1,116 @@
+import Glibc
+
+/// Faults of the server: stopped in further ways, restarted again and again, or not there to begin with.
+extension Fault {
+    static let stopImmediate = Fault(
+        "stop-immediate", title: "the database is stopped without a checkpoint", ending: "the database is started",
+        expecting: .refused, begin: { try await $0.database.stop(.immediate) },
+        end: { try await $0.database.start() })
+
+    static let restarts = Fault(
+        "restarts", title: "the database is restarted 20 times in a row", ending: nil, expecting: .unseen,
+        setup: FaultSetup(pingClients: 16),
+        begin: { stage in
+            let sandbox = try stage.sandbox()
+            var longest = Duration.zero
+            for _ in 0..<stage.amount(20, quick: 6) { longest = max(longest, try await sandbox.restart()) }
+            stage.note("the longest restart took \(longest.shown); requests wait 750 ms for one")
+        })
+
+    static let boots = [
+        Fault(
+            "boot-without-database", title: "the service starts without a database",
+            ending: "the database is started", expecting: .refused, setup: FaultSetup(boot: .stopped),
+            begin: { _ in }, end: { try await $0.database.start() }),
+        Fault(
+            "boot-in-recovery", title: "the service starts while the database recovers",
+            ending: "the database ends its recovery", expecting: .refused, setup: FaultSetup(boot: .recovering),
+            begin: { _ in },
+            end: { stage in
+                let sandbox = try stage.sandbox()
+                try await sandbox.promote()
+                try await sandbox.waitForLogins()
+            }),
+    ]
+
+    /// The write-ahead log on a file system that is full: a PANIC, and no start until there is room again.
+    static let diskFull = Fault(
+        "disk-full", title: "the disk is full, and the database ends with a PANIC",
+        ending: "there is room again, and the database is started", expecting: .refused,
+        setup: FaultSetup(
+            boot: .stopped, needs: [.mount],
+            prepare: { stage in
+                let sandbox = try stage.sandbox()
+                let log = "\(sandbox.dataFolder)/pg_wal"
+                try await sandbox.shell(
+                    """
+                    mv "$1" "$1.old" && mkdir -m 0700 "$1" && mount -t tmpfs -o size=48m,mode=0700 none "$1"
+                    cp -a "$1.old/." "$1" && chown --reference="$1.old" "$1" && rm -rf "$1.old"
+                    """, log)
+                stage.onCleanUp {
+                    _ = try? await sandbox.stop(.immediate)
+                    try? await sandbox.shell("umount -l \"$1\"", log)
+                }
+                // However this process ends.
+                stage.keep(try await Lifeline(script: "sleep 1; umount -l \"$1\" 2>/dev/null", arguments: [log]))
+                try await sandbox.start()
+            }),
+        begin: { stage in
+            let sandbox = try stage.sandbox()
+            try await sandbox.shell("cat /dev/zero >\"$1/filler\" 2>/dev/null || true", "\(sandbox.dataFolder)/pg_wal")
+            _ = try? await sandbox.execute(
+                "create table filler as select repeat('x', 100) from generate_series(1, 500000)")
+            try await stage.await("the PANIC") { sandbox.server == nil }
+        },
+        end: { stage in
+            let sandbox = try stage.sandbox()
+            try await sandbox.shell("rm -f \"$1/filler\"", "\(sandbox.dataFolder)/pg_wal")
+            try await sandbox.start()
+        })
+
+    /// What 200 outages leave behind.
+    static let leaks = Fault(
+        "leaks", title: "the database is stopped and started 200 times", ending: nil,
+        expecting: .tolerated(back: .milliseconds(100)),
+        begin: { stage in
+            let service = try stage.service()
+            let sandbox = try stage.sandbox()
+            let timeline = stage.timeline
+            func outage() async throws {
+                try await sandbox.stop(.fast)
+                let stopped = ContinuousClock.now
+                _ = try await timeline.first(on: "/ping", within: .seconds(5)) { !$0.isGood && $0.end >= stopped }
+                try await sandbox.start()
+                let started = ContinuousClock.now
+                let good = try await timeline.first(on: "/ping", within: .seconds(5)) {
+                    $0.isGood && $0.begin >= started
+                }
+                guard good != nil else { throw SandboxError(.service, "no good /ping 5 s after the start") }
+            }
+            func usage() -> ProcessUsage? {
+                let open = ProcessTable.connections(of: service.id, to: stage.databasePorts)
+                return service.usage?.without(descriptors: open)
+            }
+            // What is allocated once, and then kept, is no leak.
+            for _ in 0..<stage.amount(20, quick: 4) { try await outage() }
+            guard let before = usage() else { throw SandboxError(.service, "the service has ended") }
+            let count = stage.amount(200, quick: 10)
+            for _ in 0..<count { try await outage() }
+            var after = before
+            _ = try await Deadline(in: .seconds(10)).wait(every: .milliseconds(50)) {
+                after = usage() ?? after
+                return after.fileDescriptors <= before.fileDescriptors && after.threads <= before.threads
+            }
+            let growth = after.residentKilobytes - before.residentKilobytes
+            stage.verdict(
+                Verdict(
+                    isKept: after.fileDescriptors <= before.fileDescriptors && after.threads <= before.threads,
+                    text: "after \(count) outages: descriptors \(before.fileDescriptors) → \(after.fileDescriptors), "
+                        + "threads \(before.threads) → \(after.threads)"))
+            stage.verdict(
+                Verdict(
+                    isKept: growth <= 1024,
+                    text: "resident memory \(before.residentKilobytes) → \(after.residentKilobytes) kB "
+                        + "(at most 1024 kB more)"))
+        })
+}
