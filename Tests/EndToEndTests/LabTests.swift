@@ -27,6 +27,59 @@ extension EndToEnd {
                 })
         }
 
+        @Test("Ctrl-C in the middle of the matrix leaves no process and no folder behind")
+        func interruptedMatrix() async throws {
+            let folder = try TemporaryFolder(isOpen: true)
+            chmod(folder.path, 0o777)
+            let lab = try await Self.lab(["chaos", "--only", "freeze,black-hole"], ["TMPDIR": folder.path])
+            // The service is up when its log is there, and the fault under way soon after.
+            let isRunning = try await Deadline(in: patience).wait {
+                Self.strays(in: folder.path).count > 1 && lab.log.contains("freeze")
+            }
+            #expect(isRunning || lab.log.contains("freeze"), "\(lab.log)")
+            lab.signal(SIGINT)
+            #expect(try await lab.waitForExit(within: patience) == .code(130), "\(lab.log)")
+            #expect(
+                try await Deadline(in: patience).wait(every: .milliseconds(50)) {
+                    Self.strays(in: folder.path).isEmpty && Self.folders(in: folder.path) == []
+                })
+        }
+
+        @Test(
+            "a matrix that cannot be run is one clear line and an exit code between 64 and 78",
+            arguments: [
+                (["--only", "nonsense"], "no such fault: nonsense"),
+                (["--only", "stop", "--command", "/nonexistent/service"], "/nonexistent/service"),
+                (["--only", "stop", "--command", "true"], "ended (exit 0) instead of listening"),
+                (["--all", "--only", "stop"], "--all and --only"),
+            ])
+        func badInput(_ arguments: [String], _ words: String) async throws {
+            let folder = try TemporaryFolder(isOpen: true)
+            chmod(folder.path, 0o777)
+            let lab = try await Self.lab(["chaos"] + arguments, ["TMPDIR": folder.path])
+            guard case .code(let code) = try await lab.waitForExit(within: patience) else {
+                Issue.record("it did not exit: \(lab.log)")
+                return
+            }
+            #expect((64...78).contains(code))
+            #expect(lab.log.contains(words), "\(lab.log)")
+            #expect(try await Deadline(in: patience).wait { Self.folders(in: folder.path) == [] })
+        }
+
+        /// What lies in a folder for temporary things, apart from the template, which is kept on purpose.
+        private static func folders(in folder: String) -> [String] {
+            guard let stream = opendir(folder) else { return [] }
+            defer { closedir(stream) }
+            var names: [String] = []
+            while let entry = readdir(stream) {
+                let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                    pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                }
+                if !name.hasPrefix(".") && !name.hasPrefix("daruma-template") { names.append(name) }
+            }
+            return names
+        }
+
         /// Processes that were started for a sandbox in the folder.
         private static func strays(in folder: String) -> [Int32] {
             ProcessTable.identifiers.filter { id in

@@ -79,7 +79,7 @@ extension Fault {
 
     package static let freeze = Fault(
         "freeze", title: "the database is frozen (SIGSTOP)", ending: "the database is thawed", expecting: .silent,
-        setup: FaultSetup(hold: .seconds(5)), begin: { try await $0.database.freeze() },
+        setup: FaultSetup(hold: .seconds(5), quickHold: .seconds(3)), begin: { try await $0.database.freeze() },
         end: { try await $0.database.thaw() })
 
     package static let restart = Fault(

@@ -62,16 +62,13 @@ package struct FaultRun: Sendable {
             [ProbeLoop(service, path: "/", every: .milliseconds(20), into: timeline)]
             + (0..<clients).map { _ in ProbeLoop(service, path: "/ping", every: settings.interval, into: timeline) }
         let counter = ConnectionCounter(of: process, to: stage.databasePorts)
-        do {
-            let report = try await observe(fault, stage, counter)
-            for probe in probes { await probe.stop() }
-            await counter.stop()
-            return report
-        } catch {
-            for probe in probes { await probe.stop() }
-            await counter.stop()
-            throw error
-        }
+        let delay = WakeUpDelay()
+        let result = await Result.catching { try await observe(fault, stage, counter) }
+        for probe in probes { await probe.stop() }
+        await counter.stop()
+        await delay.stop()
+        stage.note("meanwhile a sleeping thread of ours was woken up to \(delay.p99.shown) late (p99)")
+        return try result.get()
     }
 
     private func observe(_ fault: Fault, _ stage: FaultStage, _ counter: ConnectionCounter) async throws -> Report {
@@ -160,5 +157,12 @@ package struct FaultRun: Sendable {
             isKept: exchange.isGood && exchange.latency <= .milliseconds(50), isTiming: true,
             text: "the first /ping, asked \(back.shown) after logins worked: \(exchange.summary) in "
                 + "\(exchange.latency.shown) (at most 50 ms)")
+    }
+}
+
+extension Result where Failure == any Error {
+    /// What `body` returned or threw.
+    fileprivate static func catching(_ body: () async throws -> Success) async -> Result {
+        do { return .success(try await body()) } catch { return .failure(error) }
     }
 }

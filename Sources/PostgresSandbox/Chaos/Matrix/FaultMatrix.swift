@@ -24,6 +24,18 @@ package struct FaultMatrix: Sendable {
         package let duration: Duration
         package let notes: [String]
 
+        package init(
+            _ fault: Fault, _ outcome: Outcome, timeline: Timeline = Timeline(), begin: ContinuousClock.Instant = .now,
+            duration: Duration = .zero, notes: [String] = []
+        ) {
+            self.fault = fault
+            self.outcome = outcome
+            self.timeline = timeline
+            self.begin = begin
+            self.duration = duration
+            self.notes = notes
+        }
+
         package var isKept: Bool {
             switch outcome {
             case .ran(let report): report.allKept
@@ -53,9 +65,7 @@ package struct FaultMatrix: Sendable {
         let begin = ContinuousClock.now
         let timeline = Timeline(watcher: watcher)
         func row(_ outcome: Outcome, _ notes: [String] = []) -> Row {
-            Row(
-                fault: fault, outcome: outcome, timeline: timeline, begin: timeline.marks.first?.at ?? begin,
-                duration: .now - begin, notes: notes)
+            Row(fault, outcome, timeline: timeline, begin: begin, duration: .now - begin, notes: notes)
         }
         for need in fault.setup.needs {
             if let reason = await need.reasonMissing() { return row(.skipped(reason: reason)) }
@@ -111,7 +121,7 @@ package struct FaultMatrix: Sendable {
         run.before = settings.isQuick ? .milliseconds(600) : .seconds(1)
         run.after = run.before
         let hold = fault.setup.hold ?? .seconds(3)
-        run.hold = settings.isQuick ? fault.setup.quickHold ?? min(hold, .seconds(3)) : hold
+        run.hold = settings.isQuick ? fault.setup.quickHold ?? min(hold, .seconds(2)) : hold
         run.promises = settings.promises
         var report = try await FaultRun(
             on: address, process: service.id, database: stage.database, settings: run
@@ -122,10 +132,10 @@ package struct FaultMatrix: Sendable {
         let asked = clock.now
         let exit = try await service.stop()
         let time = clock.now - asked
-        report.verdicts.append(
-            Verdict(
-                isKept: exit == .code(0) && time <= .seconds(5),
-                text: "asked to leave (SIGTERM), it left with \(exit) in \(time.shown)"))
+        report.verdicts += [
+            Verdict(isKept: exit == .code(0), text: "asked to leave (SIGTERM), it left with \(exit)"),
+            Verdict(isKept: time <= .seconds(5), isTiming: true, text: "it left in \(time.shown) (at most 5 s)"),
+        ]
         return report
     }
 

@@ -72,7 +72,7 @@ extension Fault {
                 let tooLate = codes.count { $0 == "QUERY_TIMEOUT" }
                 stage.verdict(
                     Verdict(
-                        isKept: saturated > tooLate && saturated + tooLate == codes.count,
+                        isKept: saturated > 0 && saturated + tooLate == codes.count,
                         text: "of \(codes.count) failing /ping \(saturated) said POOL_SATURATED, \(tooLate) "
                             + "QUERY_TIMEOUT, \(codes.count - saturated - tooLate) anything else (which none may)"))
             }),
@@ -101,7 +101,7 @@ extension Fault {
                 let total = relay.statistics.accepted - first
                 stage.verdict(
                     Verdict(
-                        isKept: busiest <= limit && total > 0,
+                        isKept: busiest <= limit && total > 0, isTiming: true,
                         text: "\(total) connects in \(seconds) s while down, \(busiest) in the busiest second "
                             + "(at most \(limit))"))
             }, end: { try await $0.sandbox().start() })
