@@ -291,7 +291,10 @@ public final class EventLoop: SerialExecutor {
 
     @LoopActor
     private func fireTimers() {
-        while let action = timers.popDue(at: turnStart) { action() }
+        // One set meanwhile for a time that has passed already waits for the next round, or a timer that sets itself
+        // anew would keep the sockets waiting for ever.
+        let mark = timers.mark
+        while let action = timers.popDue(at: turnStart, before: mark) { action() }
     }
 
     /// Sets the kernel's timer if the earliest deadline came to lie before what it is set to. It is not moved later:

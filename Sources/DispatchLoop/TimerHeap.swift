@@ -65,9 +65,12 @@ package struct TimerHeap<Payload> {
         return takeOut(at: slots[Int(id.index)].position)
     }
 
-    /// Takes the earliest entry out if its deadline is not after `now`.
-    package mutating func popDue(at now: MonotonicTime) -> Payload? {
-        guard let first = heap.first, first.deadline <= now else { return nil }
+    /// A mark between the entries so far and those to come.
+    package var mark: UInt64 { nextOrder }
+
+    /// Takes the earliest entry out if its deadline is not after `now` and it went in before `mark`.
+    package mutating func popDue(at now: MonotonicTime, before mark: UInt64 = .max) -> Payload? {
+        guard let first = heap.first, first.deadline <= now, first.order < mark else { return nil }
         return takeOut(at: 0)
     }
 

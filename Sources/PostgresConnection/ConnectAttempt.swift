@@ -85,9 +85,7 @@ package final class ConnectAttempt {
 
     private func resolve(_ server: ConnectionConfiguration.Server) {
         armTimer(isLast: servers.isEmpty)
-        var answered = false
         let ticket = resolver.resolve(server.host) { answer in
-            answered = true
             guard self.isResolving else { return }
             self.tearDown()
             switch answer {
@@ -96,7 +94,7 @@ package final class ConnectAttempt {
             }
             self.next()
         }
-        if !answered { state = .resolving(ticket) } else { next() }
+        state = .resolving(ticket)
     }
 
     private var isResolving: Bool {
@@ -156,7 +154,10 @@ package final class ConnectAttempt {
     private func failedToConnect() {
         guard case .polling(let connection, let notices, _) = state else { return }
         let text = String(cString: PQerrorMessage(connection))
-        note(notices.ending ?? FailureText.error(in: text, phase: .connecting, endpoint: server?.name))
+        let error = notices.ending ?? FailureText.error(in: text, phase: .connecting, endpoint: server?.name)
+        note(error)
+        // A server that has spoken says the same on its other addresses.
+        if error.severity != nil { addresses = [] }
         tearDown()
         next()
     }
@@ -165,8 +166,10 @@ package final class ConnectAttempt {
 
     private func armTimer(isLast: Bool) {
         let end = isLast ? deadline : min(deadline, MonotonicTime.now() + Self.timePerAddress)
+        if let timer { loop.cancel(timer) }
         timer = loop.schedule(at: end) {
             self.timer = nil
+            guard self.completion != nil else { return }
             self.note(self.timeout())
             self.tearDown()
             if MonotonicTime.now() >= self.deadline {

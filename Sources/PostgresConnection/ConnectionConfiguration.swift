@@ -134,6 +134,12 @@ public struct ConnectionConfiguration: Sendable {
         var servers: [Server] = []
         for index in 0..<count {
             let port = ports.count == 1 ? ports[0] : ports[index]
+            if hasHosts, hosts[index].dropFirst().contains("@"), !hosts[index].hasPrefix("/") {
+                // What stands before it is the rest of a password: neither to be looked up nor to be shown.
+                throw invalid(
+                    "the host has an '@' in it",
+                    hint: "Percent-encode the special characters of the password: @ is %40.")
+            }
             guard port.isEmpty || UInt16(port).map({ $0 > 0 }) ?? false else {
                 throw invalid("the port is not a number from 1 to 65535")
             }

@@ -7,7 +7,9 @@
 package enum FailureText {
     /// The error that `text`, libpq's message, amounts to.
     package static func error(in text: String, phase: FailurePhase, endpoint: String?) -> PostgresError {
-        var error = serverError(in: text, phase: phase) ?? clientError(in: text, phase: phase)
+        var error =
+            serverError(in: text, phase: phase).map { withoutFileNames($0, phase: phase) }
+            ?? clientError(in: text, phase: phase)
         error.endpoint = endpoint
         return error
     }
@@ -159,18 +161,25 @@ package enum FailureText {
         return String(line[end.upperBound...])
     }
 
-    /// Quoted text may hold a file name, or a piece of a connection string that may be a password.
+    /// Quoted text may hold a file name, or a piece of a connection string that may be a password – with a quote in it,
+    /// perhaps: everything from the first quote to the last is left out, or to the end where there is only one.
     static func withoutFileNames(_ text: String) -> String {
-        var result = ""
-        var isQuoted = false
-        for character in text {
-            if character == "\"" {
-                result += isQuoted ? "\"" : "\"…"
-                isQuoted.toggle()
-            } else if !isQuoted {
-                result.append(character)
-            }
+        guard let first = text.firstIndex(of: "\"") else { return text }
+        let last = text.lastIndex(of: "\"") ?? first
+        let rest = last > first ? text[text.index(after: last)...] : ""
+        return text[..<first] + "\"…\"" + rest
+    }
+
+    /// Server errors of these classes (system_error, internal_error) name the server's files; so does a DETAIL at times.
+    static func withoutFileNames(_ error: PostgresError, phase: FailurePhase) -> PostgresError {
+        var error = error
+        if error.code.hasPrefix("58") || error.code.hasPrefix("XX") {
+            error.message = withoutFileNames(error.message)
+            error.detail = error.detail.map(withoutFileNames)
+            error.hint = error.hint.map(withoutFileNames)
+        } else if phase == .connecting {
+            error.detail = error.detail.map(withoutFileNames)
         }
-        return result
+        return error
     }
 }

@@ -19,7 +19,21 @@ package final class HostResolver {
 
     package typealias Answer = Result<[String], PostgresError>
 
-    private var waiting: [String: [(Ticket, @LoopActor (Answer) -> Void)]] = [:]
+    /// How long a look-up may take before somebody who asks again gets a fresh one: what the first waits for may be a name
+    /// server that has come back long since.
+    package static let patience = Duration.seconds(1)
+    /// The most look-ups of one name at a time.
+    package static let limitPerName = 3
+
+    /// A name that is being looked up, perhaps more than once.
+    private struct LookUp {
+        var callers: [(Ticket, @LoopActor (Answer) -> Void)] = []
+        var inFlight = 0
+        var latestStart: MonotonicTime
+    }
+
+    private var lookUps: [String: LookUp] = [:]
+    private var inFlight = 0
     private var nextTicket: UInt64 = 0
     private let lookUp: @Sendable (String) -> Answer
 
@@ -28,37 +42,56 @@ package final class HostResolver {
         self.lookUp = lookUp
     }
 
-    /// Calls `completion` with the numeric addresses of `host`, in the order in which they should be tried.
+    /// Calls `completion`, later, with the numeric addresses of `host`, in the order in which they should be tried.
     package func resolve(_ host: String, completion: @escaping @LoopActor (Answer) -> Void) -> Ticket {
         nextTicket += 1
         let ticket = Ticket(number: nextTicket)
-        if waiting[host] != nil {
-            waiting[host]?.append((ticket, completion))
-            return ticket
+        let now = MonotonicTime.now()
+        var current = lookUps[host] ?? LookUp(latestStart: now - Self.patience)
+        current.callers.append((ticket, completion))
+        let isDue = current.inFlight == 0 || now - current.latestStart >= Self.patience
+        if isDue, current.inFlight < Self.limitPerName, inFlight < Self.limit, begin(host) {
+            current.inFlight += 1
+            current.latestStart = now
+            inFlight += 1
         }
-        guard waiting.count < Self.limit else {
-            completion(.failure(Self.failure(host, "\(Self.limit) look-ups are stalled already")))
-            return ticket
+        lookUps[host] = current
+        if current.inFlight == 0 {
+            EventLoop.shared.submit {
+                self.answer(host, .failure(Self.failure(host, "too many look-ups are stalled already")))
+            }
         }
-        waiting[host] = [(ticket, completion)]
-        let lookUp = lookUp
-        let started = startThread {
-            let answer = lookUp(host)
-            EventLoop.shared.submit { self.finish(host, answer) }
-        }
-        if !started { finish(host, .failure(Self.failure(host, "no thread could be started"))) }
         return ticket
     }
 
     /// The caller no longer wants the answer. The look-up itself goes on; it cannot be stopped.
     package func abandon(_ ticket: Ticket) {
-        for (host, callers) in waiting where callers.contains(where: { $0.0 == ticket }) {
-            waiting[host] = callers.filter { $0.0 != ticket }
+        for (host, current) in lookUps where current.callers.contains(where: { $0.0 == ticket }) {
+            lookUps[host]?.callers.removeAll { $0.0 == ticket }
+        }
+    }
+
+    private func begin(_ host: String) -> Bool {
+        let lookUp = lookUp
+        return startThread {
+            let answer = lookUp(host)
+            EventLoop.shared.submit { self.finish(host, answer) }
         }
     }
 
     private func finish(_ host: String, _ answer: Answer) {
-        for (_, completion) in waiting.removeValue(forKey: host) ?? [] { completion(answer) }
+        inFlight -= 1
+        lookUps[host]?.inFlight -= 1
+        // A stalled look-up that fails in the end says less than the fresh one that is under way.
+        if case .failure = answer, lookUps[host]?.inFlight ?? 0 > 0 { return }
+        self.answer(host, answer)
+    }
+
+    private func answer(_ host: String, _ answer: Answer) {
+        let callers = lookUps[host]?.callers ?? []
+        lookUps[host]?.callers = []
+        if lookUps[host]?.inFlight == 0 { lookUps[host] = nil }
+        for (_, completion) in callers { completion(answer) }
     }
 
     private nonisolated static func failure(_ host: String, _ reason: String) -> PostgresError {

@@ -60,7 +60,7 @@ public final class PostgresConnection {
         do throws(SystemCallError) {
             // Level-triggered: libpq may leave bytes in the socket when its buffer is full.
             adopted.registration = try adopted.loop.register(PQsocket(connection), for: .read, trigger: .level) {
-                [unowned adopted] readiness in adopted.ready(readiness)
+                [weak adopted] readiness in adopted?.ready(readiness)
             }
             return .success(adopted)
         } catch {
@@ -127,6 +127,7 @@ public final class PostgresConnection {
         guard statement.send(on: connection) else {
             var error = lossError()
             error.isProvablyUnsent = true
+            forgetClosedSocket()
             loop.submit { self.end(error) }
             return
         }
@@ -277,6 +278,7 @@ public final class PostgresConnection {
         let unsent = PQflush(connection)
         guard unsent >= 0, PQsocket(connection) >= 0 else {
             // libpq has closed the socket, so no event will ever say so.
+            forgetClosedSocket()
             loop.submit { self.end(self.lossError()) }
             return
         }
@@ -297,7 +299,7 @@ public final class PostgresConnection {
             if timer.deadline <= due { return }
             loop.cancel(timer.id)
         }
-        let id = loop.schedule(at: due) { [unowned self] in timerFired() }
+        let id = loop.schedule(at: due) { [weak self] in self?.timerFired() }
         timer = (id, due)
     }
 
@@ -349,6 +351,13 @@ public final class PostgresConnection {
         timer = nil
         PQfinish(connection)
         self.connection = nil
+    }
+
+    /// At once, where libpq has closed its socket: the number may be somebody else's before the session is ended.
+    private func forgetClosedSocket() {
+        guard let registration, let connection, PQsocket(connection) < 0 else { return }
+        loop.deregister(registration)
+        self.registration = nil
     }
 
     /// Why the session has ended: what the server announced, otherwise what libpq found.

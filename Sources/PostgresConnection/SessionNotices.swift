@@ -41,8 +41,9 @@ enum ServerMessage {
             let text = String(cString: PQresultErrorMessage(result))
             return FailureText.error(in: text, phase: phase, endpoint: nil)
         }
-        return PostgresError(
+        let error = PostgresError(
             code: state.rawValue, severity: severity, message: field("M") ?? "no message",
             detail: field("D"), hint: field("H"), disposition: state.disposition(severity: severity, phase: phase))
+        return FailureText.withoutFileNames(error, phase: phase)
     }
 }

@@ -52,5 +52,5 @@ extension PoolMachine {
     }
 
     /// Slots in use that are not on their way out.
-    private var openCount: Int { slots.usedCount - slots.ids(in: .closing).count }
+    private var openCount: Int { slots.usedCount - slots.closingCount }
 }

@@ -27,12 +27,19 @@ extension PoolMachine {
 
     /// The server answered on this connection, which stays leased.
     mutating func heard(_ id: ConnectionID, at now: MonotonicTime) {
-        let wasProbing = health.isProbing
-        takeProof(id, at: now)
-        if wasProbing, health == .up { settle(at: now) }
+        let wasHeldUp = health.isProbing || ramp.hasFailed
+        answered(id, at: now)
+        if wasHeldUp, health == .up { settle(at: now) }
     }
 
     /// As ``heard(_:at:)``, for a connection that is about to come home; waiters are seen to when it has.
+    mutating func answered(_ id: ConnectionID, at now: MonotonicTime) {
+        slots.update(id) { $0.hasAnswered = true }
+        ramp.answered()
+        takeProof(id, at: now)
+    }
+
+    /// The server is there: it has answered, or let us in.
     mutating func takeProof(_ id: ConnectionID, at now: MonotonicTime) {
         guard let slot = slots.slot(id) else { return }
         slots.update(id) {
@@ -113,7 +120,7 @@ extension PoolMachine {
         case .wrongRole: learn(error, .readOnly, at: now)
         default: learn(error, health == .suspect ? .suspect : .down, at: now)
         }
-        let isSlow = health == .misconfigured
+        let isSlow = error.disposition == .configuration
         if !prober.failed(id, at: now, isSlow: isSlow, using: &random), !prober.isRunning { prober.begin(at: now) }
         // The probe that they waited for has failed. In suspect they wait on, for the grace.
         if health.failsAtOnce { failWaiters(at: now) }
@@ -178,9 +185,12 @@ extension PoolMachine {
             if let demandLimit, now >= demandLimit { failWaiters(at: now) }
         case .draining:
             if now >= drainDeadline {
+                // Slots kept for a request to cancel: its helper is not waited for.
+                for id in slots.ids(in: .closing) { slots.release(id, at: now) }
                 for state in [SlotState.leased, .resetting] {
                     for id in slots.ids(in: state) { close(id, .drainDeadline, at: now) }
                 }
+                drainDeadline = .distantFuture
             }
         case .up:
             if let hungSince = connectHungSince, now >= hungSince + settings.silence {
@@ -219,10 +229,9 @@ extension PoolMachine {
     /// Gives up a connection of which nobody knows whether it lives, so that a probe can find out about the database.
     /// `closed` comes back to the probe. Never more sockets than the maximum, not even now.
     private mutating func makeRoom(at now: MonotonicTime) -> Bool {
-        if slots.slots.contains(where: { $0.state == .closing }) { return true }
         let silent = slots.ids(in: .leased).filter { slots.slot($0)?.canBeAbandoned ?? false }
         let longestSilent = silent.min { since($0) < since($1) }
-        guard let victim = slots.ids(in: .checking).first ?? longestSilent else { return false }
+        guard let victim = slots.ids(in: .checking).first ?? longestSilent else { return slots.closingCount > 0 }
         close(victim, .madeRoom, at: now)
         return true
     }

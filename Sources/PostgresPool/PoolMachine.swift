@@ -85,15 +85,10 @@ struct PoolMachine: Sendable {
             return .wait(waiter)
         case .suspect:
             let waiter = waiters.enqueue()
-            prober.pullForward(at: now)
-            runProber(at: now)
+            bringProbeForward(at: now)
             return .wait(waiter)
         default:
-            // What a wrong setting needs is a person; asking more often only fills the server's log.
-            if health != .misconfigured {
-                prober.pullForward(at: now)
-                runProber(at: now)
-            }
+            bringProbeForward(at: now)
             guard let limit = prober.demandLimit(at: now) else { return .fail(poolError(.unavailable, at: now)) }
             demandLimit = max(limit, demandLimit ?? limit)
             return .wait(waiters.enqueue())
@@ -105,6 +100,13 @@ struct PoolMachine: Sendable {
     mutating func giveUp(_ waiter: WaiterID, at now: MonotonicTime) -> PoolError? {
         guard waiters.remove(waiter) else { return nil }
         return poolError(health == .up ? .saturated : .unavailable, at: now)
+    }
+
+    private mutating func bringProbeForward(at now: MonotonicTime) {
+        // What a wrong setting needs is a person; asking more often only fills the server's log.
+        if outage?.cause.disposition == .configuration { return }
+        prober.pullForward(at: now)
+        runProber(at: now)
     }
 
     // MARK: Coming home
@@ -123,14 +125,14 @@ struct PoolMachine: Sendable {
     /// What the connection was running has been ended.
     mutating func wasReset(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.state(id) == .resetting else { return }
-        takeProof(id, at: now)
+        answered(id, at: now)
         comeHome(id, at: now)
     }
 
     /// The empty query was answered.
     mutating func checked(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.state(id) == .checking else { return }
-        takeProof(id, at: now)
+        answered(id, at: now)
         comeHome(id, at: now)
     }
 
@@ -187,6 +189,8 @@ struct PoolMachine: Sendable {
             }
         if keepsSlot { slots.beginClose(id, at: now) } else { slots.release(id, at: now) }
         actions.append(.report(.closed(id, reason, error)))
+        // Letting us in and then hanging up is a failed connect, or there would be no end of them.
+        if !slot.hasAnswered { _ = ramp.failed(at: now, isSlow: false, using: &random) }
         assess(error, at: now)
         settle(at: now)
     }
@@ -222,7 +226,7 @@ struct PoolMachine: Sendable {
         let expiry = expiry(at: now)
         slots.update(id) { $0.expiresAt = expiry }
         actions.append(.report(.connected(id)))
-        ramp.succeeded()
+        ramp.connected()
         takeProof(id, at: now)
         comeHome(id, at: now)
     }
@@ -251,7 +255,11 @@ struct PoolMachine: Sendable {
     @discardableResult
     mutating func beginConnect(at now: MonotonicTime) -> Bool {
         guard let id = slots.allocate(generation: generation, at: now) else { return false }
-        if health.isProbing { prober.started(id, at: now, isSlow: health == .misconfigured) }
+        if health.isProbing {
+            prober.started(id, at: now, isSlow: health == .misconfigured)
+        } else {
+            prober.noteConnect(at: now)
+        }
         actions.append(.connect(id))
         actions.append(.report(.connecting(id)))
         return true
@@ -279,9 +287,9 @@ struct PoolMachine: Sendable {
         var deadline = maintenanceAt
         switch health {
         case .suspect:
-            if let outage { deadline = min(deadline, outage.since + settings.grace, prober.nextAt) }
+            if let outage { deadline = min(deadline, outage.since + settings.grace, probeAt) }
         case .down, .misconfigured, .readOnly:
-            deadline = min(deadline, prober.nextAt, waiters.isEmpty ? .distantFuture : demandLimit ?? .distantFuture)
+            deadline = min(deadline, probeAt, waiters.isEmpty ? .distantFuture : demandLimit ?? .distantFuture)
         case .up:
             if growthNeed > 0, slots.hasFree, slots.connectingCount == 0 { deadline = min(deadline, ramp.blockedUntil) }
             if let connectHungSince { deadline = min(deadline, connectHungSince + settings.silence) }
@@ -289,6 +297,11 @@ struct PoolMachine: Sendable {
         case .closed: deadline = .distantFuture
         }
         return deadline
+    }
+
+    /// When the next probe is due. One that waits for a slot to be free has no time of its own: `closed` leads to it.
+    private var probeAt: MonotonicTime {
+        prober.flights.isEmpty && !slots.hasFree && slots.closingCount > 0 ? .distantFuture : prober.nextAt
     }
 
     /// Some of the machine's deadlines have passed, perhaps.
@@ -319,14 +332,20 @@ struct Ramp: Sendable, Hashable {
     private(set) var hasFailed = false
     private var backoff = Backoff()
 
-    mutating func succeeded() {
+    mutating func connected() {
         limit = min(limit + 1, 1 << 16)
+    }
+
+    /// A query was answered: whatever failed before is over.
+    mutating func answered() {
+        guard hasFailed else { return }
         backoff.reset()
         hasFailed = false
         blockedUntil = MonotonicTime(nanoseconds: .min)
     }
 
-    mutating func restart() { self = Ramp() }
+    /// One at a time again. What has failed goes on to count until a query is answered.
+    mutating func restart() { limit = 1 }
 
     /// Returns whether this is the first failure in a row.
     mutating func failed(at now: MonotonicTime, isSlow: Bool, using random: inout some RandomNumberGenerator) -> Bool {

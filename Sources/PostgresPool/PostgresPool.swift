@@ -258,15 +258,12 @@ public final class PostgresPool {
     }
 
     /// After a deadline, asks the server to stop the query, in the slot of the connection that ran it. Not while the
-    /// database is suspected: a helper would hang in it, and the slot is needed to find out.
+    /// database is suspected, for the helper would hang in it; and never in all slots, for one is needed to find out.
     private func cancelAtServer(_ id: ConnectionID, _ connection: PostgresConnection) -> Bool {
-        guard let request = connection.takeCancelRequest(), machine.health == .up else { return false }
-        let isSent = request.send { [weak self] in self?.apply { $0.closed(id, at: $1) } }
-        if isSent {
-            // A helper that hangs all the same must not keep the slot.
-            _ = loop.schedule(at: loop.now + Self.resetTimeout) { [weak self] in self?.apply { $0.closed(id, at: $1) } }
-        }
-        return isSent
+        guard let request = connection.takeCancelRequest(), machine.health == .up,
+            machine.slots.closingCount + 1 < settings.maximum
+        else { return false }
+        return request.send { [weak self] in self?.apply { $0.closed(id, at: $1) } }
     }
 
     func report(_ event: PoolEvent) {

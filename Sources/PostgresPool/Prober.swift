@@ -32,12 +32,16 @@ struct Prober: Sendable {
 
     var isRunning: Bool { nextAt != .distantFuture }
 
-    /// Starts over: the first probe is due at `time`.
+    /// Starts over: the first probe is due at `time`, or when the spacing to the last connect allows. A server that lets
+    /// us in and hangs up begins an outage with each connect.
     mutating func begin(at time: MonotonicTime) {
         backoff.reset()
-        nextAt = time
+        nextAt = max(time, (lastStart ?? time - Self.demandSpacing) + Self.demandSpacing)
         isPrompt = false
     }
+
+    /// A connect was begun that is no probe.
+    mutating func noteConnect(at now: MonotonicTime) { lastStart = now }
 
     /// Ends; the flights are the caller's to deal with, and are forgotten here.
     mutating func stop() {

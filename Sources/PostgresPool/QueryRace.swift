@@ -138,7 +138,8 @@ final class QueryRace {
                 pool.ended(leased.id, error)
                 return error
             }
-            if error.disposition == .wrongRole { pool.assess(error) }
+            // A transaction that its own author made read-only says nothing of the server.
+            if error.disposition == .wrongRole, leased.connection.isReadOnly { pool.assess(error) }
         }
         pool.heard(leased.id)
         return nil

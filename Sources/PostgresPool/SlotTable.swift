@@ -45,6 +45,8 @@ struct Slot: Sendable {
     var lastHeard = MonotonicTime(nanoseconds: 0)
     /// When it is to be replaced.
     var expiresAt = MonotonicTime.distantFuture
+    /// Whether it has ever answered a query.
+    var hasAnswered = false
     /// Leased, and its query has been silent for too long.
     var isSilent = false
     /// Leased for good, by somebody who only listens: that it is leased says nothing of the database.
@@ -63,6 +65,7 @@ struct SlotTable: Sendable {
     private(set) var leasedCount = 0
     private(set) var silentCount = 0
     private(set) var dedicatedCount = 0
+    private(set) var closingCount = 0
 
     init(count: Int) {
         slots = Array(repeating: Slot(), count: count)
@@ -143,6 +146,7 @@ struct SlotTable: Sendable {
         switch slots[index].state {
         case .idle: idle.removeAll { $0 == index }
         case .connecting: connectingCount -= 1
+        case .closing: closingCount -= 1
         case .leased:
             leasedCount -= 1
             if slots[index].isSilent { silentCount -= 1 }
@@ -150,13 +154,14 @@ struct SlotTable: Sendable {
             slots[index].isSilent = false
             slots[index].isDedicated = false
             slots[index].canBeAbandoned = false
-        case .free, .checking, .resetting, .closing: break
+        case .free, .checking, .resetting: break
         }
         switch state {
         case .idle: idle.append(index)
         case .connecting: connectingCount += 1
+        case .closing: closingCount += 1
         case .leased: leasedCount += 1
-        case .free, .checking, .resetting, .closing: break
+        case .free, .checking, .resetting: break
         }
         slots[index].state = state
         slots[index].since = now

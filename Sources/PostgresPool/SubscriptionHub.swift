@@ -121,7 +121,11 @@ final class SubscriptionHub {
             close()
             return
         }
-        state = .wanting(nil, loop.schedule(at: loop.now + Self.retryInterval) { self.want() })
+        wantLater()
+    }
+
+    private func wantLater() {
+        state = .wanting(nil, loop.schedule(at: loop.now + Self.retryInterval) { [weak self] in self?.want() })
     }
 
     private func begin(on leased: PostgresPool.Leased) {
@@ -151,10 +155,12 @@ final class SubscriptionHub {
             if let timer { loop.cancel(timer) }
             // Not from within the pool's performing.
             state = .wanting(nil, nil)
-            loop.submit { if case .wanting(nil, nil) = self.state { self.want() } }
+            loop.submit { [weak self] in
+                if case .wanting(nil, nil) = self?.state { self?.want() }
+            }
         case (.listening(let leased, let generation), .up) where generation != pool.generation:
             // It may listen to a server that has become the wrong one.
-            loop.submit { self.pool.discard(leased.id, .retired) }
+            loop.submit { [weak pool] in pool?.discard(leased.id, .retired) }
         case (.listening, .suspect): run(.check)
         default: break
         }
@@ -203,7 +209,17 @@ final class SubscriptionHub {
                 return
             }
             pool.heard(leased.id)
-            if case .listen(let channel) = command, case .success = result { confirmed(channel) }
+            switch (command, result) {
+            case (.listen(let channel), .success): confirmed(channel)
+            case (.listen, .failure):
+                // A standby takes no LISTEN, and some proxies do not. Another connection may.
+                if lostAt == nil { lostAt = loop.now }
+                forgetConnection()
+                wantLater()
+                pool.discard(leased.id, .unsubscribed)
+                return
+            default: break
+            }
             runNext()
         }
     }

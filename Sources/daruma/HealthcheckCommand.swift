@@ -8,8 +8,21 @@ struct HealthcheckCommand: ParsableCommand {
         commandName: "healthcheck",
         abstract: "Ask a running service whether it is well; exit status 0 or 1. For HEALTHCHECK and shells.")
 
-    @Option(help: "What to ask (default: http://127.0.0.1:$PORT/livez, and $PORT is 8080 unless set).")
+    @Option(help: "What to ask (default: /livez of the service that HOST and PORT describe).")
     var url: String?
+
+    /// Where a service with this environment can be reached: its own address, unless it listens on all of them.
+    private static var host: String {
+        guard let host = variable(.host), !["*", "localhost", "0.0.0.0", "::"].contains(host) else {
+            return "127.0.0.1"
+        }
+        return host.contains(":") ? "[\(host)]" : host
+    }
+
+    /// An empty variable is none, as for `serve`.
+    private static func variable(_ setting: Setting) -> String? {
+        getenv(setting.variable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
 
     @Option(help: "How long to wait.")
     var timeout = "2s"
@@ -18,8 +31,7 @@ struct HealthcheckCommand: ParsableCommand {
         guard let limit = Duration(settingText: timeout), limit > .zero else {
             throw CommandFailure.usage("--timeout: '\(timeout)' is not a duration such as 250ms, 1.5s, 5m or 2h")
         }
-        let port = getenv(Setting.port.variable).map { String(cString: $0) } ?? Setting.port.defaultText
-        let text = url ?? "http://127.0.0.1:\(port)/livez"
+        let text = url ?? "http://\(Self.host):\(Self.variable(.port) ?? Setting.port.defaultText)/livez"
         guard let target = HealthTarget(text) else {
             throw CommandFailure.usage("--url: '\(text)' is not of the form http://host:port/path")
         }

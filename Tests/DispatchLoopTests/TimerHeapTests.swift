@@ -32,6 +32,17 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
         #expect(heap.popDue(at: at(10)) == 1)
     }
 
+    @Test("an entry that went in after the mark is not due before the next one, however late it is")
+    func mark() {
+        var heap = TimerHeap<Int>()
+        _ = heap.insert(1, at: at(10))
+        let mark = heap.mark
+        _ = heap.insert(2, at: at(5))
+        #expect(heap.popDue(at: at(10), before: mark) == nil)
+        #expect(heap.popDue(at: at(10)) == 2)
+        #expect(heap.popDue(at: at(10), before: mark) == 1)
+    }
+
     @Test("a removed entry never comes out, and its name does not touch the entry that took its slot")
     func removal() {
         var heap = TimerHeap<Int>()

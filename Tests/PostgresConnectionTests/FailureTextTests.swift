@@ -64,6 +64,8 @@ import Testing
         let error = FailureText.error(in: text, phase: .connecting, endpoint: nil)
         #expect(error.detail == "No CONNECT.")
         #expect(error.hint == "Grant it.")
+        let files = Self.prefix + "FATAL:  58P01: could not open file \"global/1\": gone\n"
+        #expect(!FailureText.error(in: files, phase: .connecting, endpoint: nil).message.contains("global"))
     }
 
     @Test(
@@ -110,8 +112,11 @@ import Testing
 
     @Test("quoted text, which may be a path or a piece of a password, is not repeated")
     func quotes() {
-        #expect(FailureText.withoutFileNames(#"could not open "/etc/key" or "x""#) == #"could not open "…" or "…""#)
-        #expect(FailureText.withoutFileNames(#"an open quote "secret"#) == #"an open quote "…"#)
+        #expect(
+            FailureText.withoutFileNames(#"could not open "/etc/key" or "x", sorry"#) == #"could not open "…", sorry"#)
+        #expect(FailureText.withoutFileNames(#"an open quote "secret"#) == #"an open quote "…""#)
+        #expect(FailureText.withoutFileNames(#"token: "my"hidden%zz""#) == #"token: "…""#)
+        #expect(FailureText.withoutFileNames("nothing quoted") == "nothing quoted")
     }
 }
 
@@ -202,7 +207,8 @@ import Testing
         arguments: [
             "nonsense", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2@h:port/db", "host=h hunter2",
             "host=a,b port=1,2,3", "host=a hostaddr=1.1.1.1,2.2.2.2", "host=h port=0", "host=h port=65536",
-            "service=x", "password='hunter2",
+            "service=x", "password='hunter2", "postgres://u:P@hunter2@h:5432/db", #"postgres://u:my"hunter2%zz@h/db"#,
+            #"host=h password=a b"hunter2"c"#,
         ])
     func problems(text: String) throws {
         let problem = try #require(ConnectionConfiguration(text).problem)

@@ -323,10 +323,38 @@ private var soon: MonotonicTime { .now() + .seconds(10) }
             return .success([])
         }
         for index in 0..<HostResolver.limit { _ = resolver.resolve("host\(index)") { _ in } }
-        var refusal: PostgresError?
-        _ = resolver.resolve("one more") { if case .failure(let error) = $0 { refusal = error } }
-        #expect(refusal?.code == PostgresError.Code.nameLookup)
+        let refusal: HostResolver.Answer = await withCheckedContinuation { continuation in
+            _ = resolver.resolve("one more") { continuation.resume(returning: $0) }
+        }
+        if case .failure(let error) = refusal {
+            #expect(error.code == PostgresError.Code.nameLookup)
+        } else {
+            Issue.record("expected a refusal")
+        }
         gate.open()
+    }
+
+    @Test("a look-up that stalls does not keep a later one from the answer that is there by then")
+    func freshLookUp() async throws {
+        let gate = Gate()
+        let calls = Locked(0)
+        let resolver = HostResolver { _ in
+            let call = calls.withLock {
+                $0 += 1
+                return $0
+            }
+            if call == 1 { gate.wait() }
+            return .success(["127.0.0.1"])
+        }
+        let first = resolver.resolve("db") { _ in Issue.record("the first caller has gone") }
+        resolver.abandon(first)
+        let answer: HostResolver.Answer = try await withCheckedThrowingContinuation { continuation in
+            _ = EventLoop.shared.schedule(at: .now() + HostResolver.patience + .milliseconds(10)) {
+                _ = resolver.resolve("db") { continuation.resume(returning: $0) }
+            }
+        }
+        gate.open()
+        #expect(throws: Never.self) { try answer.get() }
     }
 
     @Test("a connect whose name look-up stalls fails at its deadline, and nothing else is held up")

@@ -14,6 +14,8 @@ struct MachineHarness {
     var checking: [ConnectionID] = []
     var resetting: [ConnectionID] = []
     var leased: [ConnectionID] = []
+    /// Closed, but with a request to cancel in their slot.
+    var cancelling: [ConnectionID] = []
     var waiting: [WaiterID] = []
     var granted: [WaiterID: ConnectionID] = [:]
     var failed: [WaiterID: PoolError] = [:]
@@ -36,10 +38,11 @@ struct MachineHarness {
 
     mutating func start() { apply { $0.start(at: $1) } }
 
-    /// A pool that is up with one idle connection.
+    /// A pool that is up with one idle connection, and has been for long enough to probe at once if it must.
     mutating func startUp() {
         start()
         succeed()
+        advance(Prober.demandSpacing)
     }
 
     mutating func checkOut() -> PoolMachine.CheckOut {
@@ -112,6 +115,20 @@ struct MachineHarness {
         apply { $0.ended(id, error, at: $1) }
     }
 
+    /// The session ended at its query's deadline, and its slot is kept for a request to cancel.
+    mutating func endKeepingSlot(_ id: ConnectionID) {
+        leased.removeAll { $0 == id }
+        cancelling.append(id)
+        apply { $0.ended(id, .noAnswer, keepsSlot: true, at: $1) }
+    }
+
+    /// The request to cancel has been made.
+    mutating func finishCancel(_ id: ConnectionID) {
+        cancelling.removeAll { $0 == id }
+        sockets.remove(id)
+        apply { $0.closed(id, at: $1) }
+    }
+
     mutating func silence(_ id: ConnectionID, canBeAbandoned: Bool = true) {
         apply { $0.silent(id, canBeAbandoned: canBeAbandoned, at: $1) }
     }
@@ -123,6 +140,7 @@ struct MachineHarness {
         while machine.nextDeadline <= end, ticks < 10_000 {
             now = max(now, machine.nextDeadline)
             apply { $0.tick(at: $1) }
+            #expect(machine.nextDeadline > now, "a tick at its deadline must settle what was due, while \(health)")
             ticks += 1
         }
         #expect(ticks < 10_000, "the machine asks for ticks without end")
@@ -193,6 +211,7 @@ struct MachineHarness {
         require(Set(slots.ids(in: .connecting)) == Set(connecting), "connecting is out of step")
         require(Set(slots.ids(in: .checking)) == Set(checking), "checking is out of step")
         require(Set(slots.ids(in: .resetting)) == Set(resetting), "resetting is out of step")
+        require(slots.closingCount == cancelling.count, "the count of closing is \(slots.closingCount)")
         require(slots.connectingCount == connecting.count, "the count of connecting is \(slots.connectingCount)")
         require(slots.leasedCount == leased.count, "the count of leased is \(slots.leasedCount)")
         require(slots.silentCount == slots.slots.count { $0.isSilent }, "the count of silent is \(slots.silentCount)")

@@ -35,6 +35,7 @@ import Testing
 
     /// However it went, the database's return brings the pool up, and closing ends it.
     private static func finish(_ world: inout MachineHarness, seed: Int) {
+        for id in world.cancelling.dropFirst() { world.finishCancel(id) }
         for _ in 0..<400 where world.health != .up || world.leased.isEmpty {
             if !world.connecting.isEmpty { world.succeed() }
             for id in world.checking { world.passCheck(id) }
@@ -49,7 +50,9 @@ import Testing
         for id in world.leased.dropFirst() { world.release(id) }
         world.advance(.seconds(6))
         #expect(world.health == .closed, "seed \(seed): closing does not end")
-        #expect(world.sockets.isEmpty, "seed \(seed): sockets are left")
+        // The helper that makes a request to cancel is not waited for.
+        #expect(world.sockets == Set(world.cancelling), "seed \(seed): sockets are left")
+        for id in world.cancelling { world.finishCancel(id) }
         #expect(world.breaches() == [], "seed \(seed)")
     }
 
@@ -79,8 +82,10 @@ import Testing
             return "connect failed: \(error.code)"
         case 11:
             guard
-                let id = world.sockets.subtracting(world.connecting).sorted(by: { $0.index < $1.index })
-                    .randomElement(using: &random), let error = sessionErrors.randomElement(using: &random)
+                let id = world.sockets.subtracting(world.connecting).subtracting(world.cancelling).sorted(by: {
+                    $0.index < $1.index
+                })
+                .randomElement(using: &random), let error = sessionErrors.randomElement(using: &random)
             else { return "-" }
             world.end(id, error)
             return "ended \(id): \(error.code)"
@@ -103,6 +108,17 @@ import Testing
             #expect(world.giveUp(waiter) == nil, "a waiter is taken back once")
             return "gave up \(waiter)"
         case 16:
+            if let id = world.cancelling.randomElement(using: &random), Bool.random(using: &random) {
+                world.finishCancel(id)
+                return "request to cancel \(id) made"
+            }
+            if let id = world.leased.randomElement(using: &random),
+                world.cancelling.count + 1 < world.machine.settings.maximum,
+                Bool.random(using: &random)
+            {
+                world.endKeepingSlot(id)
+                return "ended \(id), slot kept"
+            }
             guard let id = world.leased.randomElement(using: &random) else { return "-" }
             world.apply { $0.discard(id, .silent, at: $1) }
             return "discarded \(id)"

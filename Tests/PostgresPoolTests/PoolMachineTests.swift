@@ -161,6 +161,8 @@ import Testing
         #expect(world.sockets.count == 3)
         let id = world.machine.slots.id(at: try #require(world.machine.slots.idle.first))
         world.end(id, .idleSession)
+        #expect(world.connecting.isEmpty, "it had not answered anything yet: as good as a failed connect")
+        world.advance(.milliseconds(11))
         #expect(world.connecting.count == 1)
         #expect(world.health == .up)
     }

@@ -48,6 +48,44 @@ import Testing
         #expect(connects(in: .seconds(20), requestsEvery: .milliseconds(1), .refused).worst <= 20)
     }
 
+    @Test("a server that lets everybody in and hangs up at the first query gets about twenty connects a second, not thousands")
+    func hangsUp() {
+        var world = MachineHarness { $0.minimum = 0 }
+        world.start()
+        let start = world.now
+        while world.now - start < .seconds(5) {
+            while !world.connecting.isEmpty { world.succeed() }
+            for _ in 0..<8 { _ = world.checkOut() }
+            for id in world.leased { world.end(id, .ended) }
+            world.advance(.milliseconds(1))
+        }
+        let times = world.connectTimes
+        let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
+        #expect(worst <= 25, "\(worst) in the worst second")
+    }
+
+    @Test("a request to cancel that hangs in all slots but one holds up neither the search nor the loop")
+    func hangingCancels() throws {
+        var world = MachineHarness {
+            $0.maximum = 2
+            $0.minimum = 0
+        }
+        world.startUp()
+        let first = try world.mustLease()
+        _ = world.wait()
+        world.succeed()
+        let second = try #require(world.leased.last)
+        world.advance(.milliseconds(400))
+        world.endKeepingSlot(first)
+        #expect(world.health == .suspect)
+        world.silence(second, canBeAbandoned: false)
+        world.advance(.seconds(1))
+        #expect(world.health == .down)
+        world.end(second, .noAnswer)
+        #expect(world.connecting.count == 1)
+        #expect(world.breaches() == [])
+    }
+
     @Test("misconfigured, about one connect a second is begun, however many ask")
     func rateMisconfigured() {
         let rate = connects(in: .seconds(60), requestsEvery: .milliseconds(1), .badPassword).rate

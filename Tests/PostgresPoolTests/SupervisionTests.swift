@@ -55,6 +55,7 @@ import Testing
         var other = MachineHarness { $0.minimum = 2 }
         other.startUp()
         other.succeed()
+        other.advance(Prober.demandSpacing)
         other.end(try other.mustLease())
         #expect(other.connecting.isEmpty)
         other.advance(PoolMachine.headStart)
