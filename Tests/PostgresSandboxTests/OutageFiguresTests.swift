@@ -64,7 +64,7 @@ struct OutageFiguresTests {
             ],
             // Not answered.
             [
-                exchange("/ping", at: 110, took: 100, 400), exchange("/ping", at: 230, took: 10, nil),
+                exchange("/ping", at: 110, took: 100, 400), exchange("/ping", at: 230, took: 4, nil),
                 exchange("/ping", at: 1050, took: 1, 200),
             ],
             // The outage was not told.

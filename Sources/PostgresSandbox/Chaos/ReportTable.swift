@@ -27,7 +27,8 @@ package struct ReportTable: Sendable {
 extension MatrixReport {
     /// The table for the terminal.
     package var lines: [String] {
-        columns([Self.heading] + rows.map(Self.cells)).map { line in line.filter { $0 != "`" && $0 != "*" } }
+        columns(
+            ([Self.heading] + rows.map(Self.cells)).map { $0.map { cell in cell.filter { $0 != "`" && $0 != "*" } } })
     }
 }
 

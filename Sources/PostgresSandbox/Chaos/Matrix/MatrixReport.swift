@@ -64,7 +64,7 @@ package struct MatrixReport: Sendable {
             return [row.fault.name] + Array(repeating: "", count: heading.count - 2) + [word]
         }
         let figures = report.figures
-        let isOutage = figures.pingFailing > 0
+        let isOutage = if case .outage = row.fault.expectation { true } else { false }
         func change(_ value: (ProcessUsage) -> Int) -> String {
             let (before, after) = (report.usageBefore.map(value), report.usageAfter.map(value))
             return "\(before.map { "\($0)" } ?? "–") → \(after.map { "\($0)" } ?? "–")"
@@ -72,8 +72,9 @@ package struct MatrixReport: Sendable {
         return [
             row.fault.name, "\(figures.rootFailing)", figures.rootP99.shown, figures.rootP99Quiet.shown,
             "\(figures.pingCount)", "\(figures.pingFailing)", figures.pingWorst.shown,
-            figures.knownDownCount > 0 ? figures.knownDownP99.shown : "–",
-            isOutage ? figures.recovery?.shown ?? "never" : "–", report.peakConnections.map { "\($0)" } ?? "–",
+            isOutage && figures.knownDownCount > 0 ? figures.knownDownP99.shown : "–",
+            figures.pingFailing > 0 ? figures.recovery?.shown ?? "never" : "–",
+            report.peakConnections.map { "\($0)" } ?? "–",
             change(\.fileDescriptors), change(\.threads), report.allKept ? "yes" : "**NO**",
         ]
     }
