@@ -10,7 +10,8 @@ internal import Glibc
 @LoopActor
 package final class HostResolver {
     package static let shared = HostResolver()
-    package static let limit = 8
+    /// The most look-ups at a time.
+    package static let limit = 32
 
     /// Names a caller's wish, so that it can be taken back.
     package struct Ticket: Hashable, Sendable {
@@ -23,7 +24,7 @@ package final class HostResolver {
     /// server that has come back long since.
     package static let patience = Duration.seconds(1)
     /// The most look-ups of one name at a time.
-    package static let limitPerName = 3
+    package static let limitPerName = 24
 
     /// A name that is being looked up, perhaps more than once.
     private struct LookUp {
