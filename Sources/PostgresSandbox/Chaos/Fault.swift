@@ -91,6 +91,7 @@ extension Fault {
 
     /// The whole matrix.
     package static let all: [Fault] =
-        [stop, stopImmediate, kill, restart, restarts] + sessions + [freeze] + network + boots + refusals + names
+        [stop, stopImmediate, kill, restart, restarts, flapping] + sessions + [freeze] + network + boots + refusals
+        + names
         + failovers + certificates + [diskFull] + ownLimits + connectRates + [leaks]
 }

@@ -10,28 +10,27 @@ extension Fault {
     }
 
     private static func replace(
-        by kind: KeyPath<Certificates, Certificates.Pair>, terminating: Bool
+        by pair: @escaping @Sendable (Certificates) -> Certificates.Pair, terminating: Bool
     ) -> @Sendable (FaultStage) async throws -> Void {
-        nonisolated(unsafe) let kind = kind
-        return { stage in
+        { stage in
             let sandbox = try stage.sandbox()
-            try await sandbox.install(Certificates(existingIn: try stage.folder())[keyPath: kind])
+            try await sandbox.install(pair(Certificates(existingIn: try stage.folder())))
             try await sandbox.set(["ssl": "on"])  // which reloads
             if terminating { try await sandbox.terminateSessions() }
         }
     }
 
     private static func fault(
-        _ name: String, _ title: String, _ kind: KeyPath<Certificates, Certificates.Pair>
+        _ name: String, _ title: String, _ pair: @escaping @Sendable (Certificates) -> Certificates.Pair
     ) -> Fault {
         Fault(
             name, title: title, ending: "the good certificate is back", expecting: .misconfigured,
-            setup: FaultSetup(needs: [.openssl], prepare: prepare), begin: replace(by: kind, terminating: true),
-            end: replace(by: \.good, terminating: false))
+            setup: FaultSetup(needs: [.openssl], prepare: prepare), begin: replace(by: pair, terminating: true),
+            end: replace(by: { $0.good }, terminating: false))
     }
 
     static let certificates = [
-        fault("tls-replaced", "the server's certificate is replaced by a stranger's", \.foreign),
-        fault("tls-expired", "the server's certificate has expired", \.expired),
+        fault("tls-replaced", "the server's certificate is replaced by a stranger's", { $0.foreign }),
+        fault("tls-expired", "the server's certificate has expired", { $0.expired }),
     ]
 }

@@ -20,18 +20,16 @@ package struct FaultMatrix: Sendable {
         package let fault: Fault
         package let outcome: Outcome
         package let timeline: Timeline
-        package let begin: ContinuousClock.Instant
         package let duration: Duration
         package let notes: [String]
 
         package init(
-            _ fault: Fault, _ outcome: Outcome, timeline: Timeline = Timeline(), begin: ContinuousClock.Instant = .now,
-            duration: Duration = .zero, notes: [String] = []
+            _ fault: Fault, _ outcome: Outcome, timeline: Timeline = Timeline(), duration: Duration = .zero,
+            notes: [String] = []
         ) {
             self.fault = fault
             self.outcome = outcome
             self.timeline = timeline
-            self.begin = begin
             self.duration = duration
             self.notes = notes
         }
@@ -65,7 +63,7 @@ package struct FaultMatrix: Sendable {
         let begin = ContinuousClock.now
         let timeline = Timeline(watcher: watcher)
         func row(_ outcome: Outcome, _ notes: [String] = []) -> Row {
-            Row(fault, outcome, timeline: timeline, begin: begin, duration: .now - begin, notes: notes)
+            Row(fault, outcome, timeline: timeline, duration: .now - begin, notes: notes)
         }
         for need in fault.setup.needs {
             if let reason = await need.reasonMissing() { return row(.skipped(reason: reason)) }

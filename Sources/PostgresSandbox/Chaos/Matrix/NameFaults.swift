@@ -20,10 +20,10 @@ extension Fault {
 
     static let names = [
         Fault(
-            "name-stalls", title: "name look-up stalls, and all sessions are ended",
+            "name-stalls", title: "each name look-up stalls for 30 s, and all sessions are ended",
             ending: "name look-up answers again", expecting: .silent,
             setup: FaultSetup(
-                hold: .seconds(30), quickHold: .seconds(5), needs: [.mountNamespace], prepare: prepareNames),
+                hold: .seconds(15), quickHold: .seconds(5), needs: [.mountNamespace], prepare: prepareNames),
             begin: { stage in
                 try stage.names().answer(.silence)
                 try await stage.sandbox().terminateSessions()

@@ -7,14 +7,34 @@ extension Fault {
         expecting: .refused, begin: { try await $0.database.stop(.immediate) },
         end: { try await $0.database.start() })
 
+    /// Each one an outage of its own, shorter than the grace: the next begins as soon as a client has seen
+    /// the database again.
     static let restarts = Fault(
         "restarts", title: "the database is restarted 20 times in a row", ending: nil, expecting: .unseen,
         setup: FaultSetup(pingClients: 16),
         begin: { stage in
             let sandbox = try stage.sandbox()
             var longest = Duration.zero
-            for _ in 0..<stage.amount(20, quick: 6) { longest = max(longest, try await sandbox.restart()) }
+            for _ in 0..<stage.amount(20, quick: 6) {
+                longest = max(longest, try await sandbox.restart())
+                let isUp = ContinuousClock.now
+                let seen = try await stage.timeline.first(on: "/ping", within: .seconds(5)) {
+                    $0.isGood && $0.begin >= isUp
+                }
+                guard seen != nil else { throw SandboxError(.service, "no good /ping 5 s after a restart") }
+            }
             stage.note("the longest restart took \(longest.shown); requests wait 750 ms for one")
+        })
+
+    /// So fast that nobody has the time to find it in between: one long outage, as far as clients can tell.
+    static let flapping = Fault(
+        "flapping", title: "the database is restarted 20 times without a pause", ending: nil,
+        expecting: .tolerated(back: .milliseconds(100)), setup: FaultSetup(pingClients: 16),
+        begin: { stage in
+            let sandbox = try stage.sandbox()
+            let begin = ContinuousClock.now
+            for _ in 0..<20 { try await sandbox.restart() }
+            stage.note("the 20 restarts took \((ContinuousClock.now - begin).shown)")
         })
 
     static let boots = [
