@@ -48,7 +48,9 @@ import Testing
         #expect(connects(in: .seconds(20), requestsEvery: .milliseconds(1), .refused).worst <= 20)
     }
 
-    @Test("a server that lets everybody in and hangs up at the first query gets about twenty connects a second, not thousands")
+    @Test(
+        "a server that lets everybody in and hangs up at the first query gets about twenty connects a second, not thousands"
+    )
     func hangsUp() {
         var world = MachineHarness { $0.minimum = 0 }
         world.start()
