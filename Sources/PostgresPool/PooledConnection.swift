@@ -32,7 +32,8 @@ public final class PooledConnection {
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
     ///   - isRepeatable: whether running it twice does no harm. If it is the first on this connection, it is run once
     ///     more on another session when the first one has ended, or has been silent for ``PoolSettings/silence`` while
-    ///     another one works. A statement that provably was never sent is run again in any case. At most once.
+    ///     another one works. A statement that provably was never sent is run again in any case. At most twice, where
+    ///     the second session ends as well.
     ///   - deadline: when to give up; both tries together.
     /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had.
     public func query(

