@@ -6,6 +6,7 @@ struct Daruma: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "daruma",
         abstract: "An HTTP service that outlives its PostgreSQL.",
+        discussion: "daruma serve --help lists every setting, with its environment variable and default.",
         version: "0.1.0",
         subcommands: [ServeCommand.self, HealthcheckCommand.self],
         defaultSubcommand: ServeCommand.self)
