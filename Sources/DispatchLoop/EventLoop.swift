@@ -42,7 +42,8 @@ public final class EventLoop: SerialExecutor {
     private let inbox = Locked(Inbox())
 
     // Confined to the queue: touched only inside a turn (`turn`, or what a turn calls), which is what
-    // `nonisolated(unsafe)` asserts here. An executor cannot be isolated to itself.
+    // `nonisolated(unsafe)` asserts of the seven below. An executor cannot be isolated to itself: `add` is called by the
+    // runtime without isolation and touches `jobs` only after `isOnLoop` has said that this thread is in a turn.
     private nonisolated(unsafe) var jobs: [Work] = []
     private nonisolated(unsafe) var runningJobs: [Work] = []
     private nonisolated(unsafe) var registrations = RegistrationTable<@LoopActor (Readiness) -> Void>()

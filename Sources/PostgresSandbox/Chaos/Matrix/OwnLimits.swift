@@ -65,7 +65,8 @@ extension Fault {
 
 /// Clients that connect and say nothing.
 private final class IdleCrowd: @unchecked Sendable {
-    // Never changed after the beginning.
+    // `DeadlineSocket` is not Sendable; these are set in `init` and only held open after it, never read or written:
+    // that is what `@unchecked` asserts.
     private let sockets: [DeadlineSocket]
 
     init(of count: Int, at address: ServiceAddress) {
