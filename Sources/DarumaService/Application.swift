@@ -10,7 +10,10 @@ package final class Application {
     package let settings: ServiceSettings
     package let pool: PostgresPool
     private let logger: Logger
-    private let outageLog: OutageLog
+    /// Who hears of the pool.
+    package let poolEvents = PoolEventFanOut()
+    /// Who hears of the server.
+    package let serverEvents = ServerEventFanOut()
     private var server: HTTPServer?
     /// Readiness fails from here on.
     package private(set) var isLeaving = false
@@ -19,8 +22,8 @@ package final class Application {
         self.settings = settings
         self.logger = logger
         pool = PostgresPool(settings.database, settings: settings.pool)
-        outageLog = OutageLog(logger)
-        pool.delegate = outageLog
+        pool.delegate = poolEvents
+        poolEvents.add(OutageLog(logger))
     }
 
     /// Listens, then connects. The database's absence is no reason not to start.
@@ -28,7 +31,9 @@ package final class Application {
         let routes = Routes(
             pool: pool, pingTimeout: settings.pingTimeout, pingFailureStatus: settings.pingFailureStatus,
             isLeaving: { [unowned self] in isLeaving })
-        let server = HTTPServer(configuration: settings.http, responder: routes.router)
+        let server = HTTPServer(
+            configuration: settings.http, responder: routes.router,
+            observer: serverEvents.isEmpty ? nil : serverEvents)
         for address in try server.start() { logger.info("listening on http://\(address)") }
         self.server = server
         if let problem = settings.database.problem {

@@ -1,0 +1,20 @@
+package import DispatchLoop
+package import PostgresPool
+
+/// Passes the pool's events on, in order, to everybody in the service who wants them: the log, the metrics, the status
+/// page. The pool itself knows one delegate.
+@LoopActor
+package final class PoolEventFanOut: PoolDelegate {
+    private var listeners: [any PoolDelegate] = []
+
+    package init() {}
+
+    /// From now on `listener` hears every event too. It is kept alive.
+    package func add(_ listener: any PoolDelegate) {
+        listeners.append(listener)
+    }
+
+    package func pool(_ pool: PostgresPool, did event: PoolEvent) {
+        for listener in listeners { listener.pool(pool, did: event) }
+    }
+}
