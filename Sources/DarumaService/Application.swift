@@ -4,7 +4,8 @@ package import Logging
 import PostgresConnection
 package import PostgresPool
 
-/// The service: a pool, an HTTP server in front of it, and the order in which they come and go.
+/// The service: a pool, an HTTP server in front of it, perhaps another one for operators, and the order in which they
+/// come and go.
 @LoopActor
 package final class Application {
     package let settings: ServiceSettings
@@ -12,11 +13,18 @@ package final class Application {
     private let logger: Logger
     /// Who hears of the pool.
     package let poolEvents = PoolEventFanOut()
-    /// Who hears of the server.
+    /// Who hears of the servers.
     package let serverEvents = ServerEventFanOut()
     private var server: HTTPServer?
+    /// Where operators are answered, if that is not where everybody is.
+    private var adminServer: HTTPServer?
     /// Readiness fails from here on.
     package private(set) var isLeaving = false
+
+    /// The last part of the time for leaving is the pool's, and a little before it the operators'.
+    private static let serverShare = 0.75
+    private static let adminShare = 0.05
+    private static let poolShare = 0.15
 
     package init(_ settings: ServiceSettings, logger: Logger) {
         self.settings = settings
@@ -28,14 +36,14 @@ package final class Application {
 
     /// Listens, then connects. The database's absence is no reason not to start.
     package func start() throws(ListenError) {
-        let routes = Routes(
-            pool: pool, pingTimeout: settings.pingTimeout, pingFailureStatus: settings.pingFailureStatus,
-            isLeaving: { [unowned self] in isLeaving })
-        let server = HTTPServer(
-            configuration: settings.http, responder: routes.router,
-            observer: serverEvents.isEmpty ? nil : serverEvents)
-        for address in try server.start() { logger.info("listening on http://\(address)") }
-        self.server = server
+        let (main, admin) = routers()
+        server = try listen(settings.http, main, "")
+        if let admin {
+            var configuration = settings.http
+            configuration.host = settings.adminHost
+            configuration.port = settings.adminPort ?? 0
+            adminServer = try listen(configuration, admin, " for operators")
+        }
         if let problem = settings.database.problem {
             logger.error("the database setting cannot be used", metadata: ["cause": "\(problem)"])
         } else {
@@ -44,20 +52,48 @@ package final class Application {
         pool.start()
     }
 
-    /// Answers what is in flight and stops listening.
+    /// Who answers what on the main port, and on the operators' if there is one.
+    private func routers() -> (main: Router, admin: Router?) {
+        let routes = Routes(
+            pool: pool, pingTimeout: settings.pingTimeout, pingFailureStatus: settings.pingFailureStatus,
+            isLeaving: { [unowned self] in isLeaving })
+        let adminRoutes = AdminRoutes()
+        var main = Router()
+        routes.addService(to: &main)
+        routes.addProbes(to: &main)
+        guard settings.adminPort != nil else {
+            adminRoutes.add(to: &main)
+            return (main, nil)
+        }
+        var admin = Router()
+        routes.addProbes(to: &admin)
+        adminRoutes.add(to: &admin)
+        return (main, admin)
+    }
+
+    private func listen(
+        _ configuration: ServerConfiguration, _ router: Router, _ purpose: String
+    ) throws(ListenError) -> HTTPServer {
+        let server = HTTPServer(
+            configuration: configuration, responder: router, observer: serverEvents.isEmpty ? nil : serverEvents)
+        for address in try server.start() { logger.info("listening on http://\(address)\(purpose)") }
+        return server
+    }
+
+    /// Answers what is in flight and stops listening; operators can look until the clients are done.
     package func leave() async {
         isLeaving = true
         logger.info("leaving: answering what is in flight")
-        // The last part of the time is the pool's.
-        let report = await server?.drain(deadline: .now() + settings.shutdownTimeout * 0.75)
+        let report = await server?.drain(deadline: .now() + settings.shutdownTimeout * Self.serverShare)
         logger.info(
             "answered what was in flight",
             metadata: ["answered": "\(report?.answered ?? 0)", "cut-off": "\(report?.forced ?? 0)"])
+        _ = await adminServer?.drain(deadline: .now() + settings.shutdownTimeout * Self.adminShare)
     }
 
     /// Closes the sessions.
     package func closePool() async {
-        await pool.close(deadline: .now() + settings.shutdownTimeout * 0.15)
+        await pool.close(deadline: .now() + settings.shutdownTimeout * Self.poolShare)
         logger.info("closed all connections to the database")
     }
 }

@@ -23,15 +23,19 @@ package struct Routes {
         self.isLeaving = isLeaving
     }
 
-    package var router: Router {
-        var router = Router()
-        let good = PingAnswer.json(.ok, .object([("status", .bool(true))]))
-        router.get("/", always: good)
-        router.get("/livez", always: good)
-        router.get("/readyz") { _ in .now(readiness()) }
+    /// What clients ask.
+    package func addService(to router: inout Router) {
+        router.get("/", always: Self.good)
         router.get("/ping") { _ in .later { await ping() } }
-        return router
     }
+
+    /// What orchestrators ask; answered on every port.
+    package func addProbes(to router: inout Router) {
+        router.get("/livez", always: Self.good)
+        router.get("/readyz") { _ in .now(readiness()) }
+    }
+
+    private static let good = PingAnswer.json(.ok, .object([("status", .bool(true))]))
 
     /// Checks a connection out, asks the database, and gives the connection back, whatever came of it.
     private func ping() async -> Response {

@@ -6,6 +6,10 @@ package import PostgresPool
 /// All that can be set about the service, with its defaults.
 package struct ServiceSettings: Sendable {
     package var http = ServerConfiguration()
+    /// Where operators are answered; `nil`: where everybody is.
+    package var adminPort: UInt16?
+    /// The address for that port: nobody from outside unless it is set.
+    package var adminHost = "localhost"
     package var database = ConnectionConfiguration("")
     package var pool = PoolSettings()
     /// How long `/ping` may take, the wait for a connection included.

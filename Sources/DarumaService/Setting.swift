@@ -6,7 +6,7 @@ import PostgresPool
 
 /// The settings: flag, environment variable, default, meaning and reading of each, in this one place.
 package enum Setting: String, CaseIterable, Sendable {
-    case host, port, databaseURL
+    case host, port, adminPort, adminHost, databaseURL
     case pingTimeout, pingFailureStatus, shutdownTimeout
     case poolMin, poolMax, poolMaxIdle, poolIdleTimeout, poolMaxLifetime, poolKeepalive
     case connectTimeout, outageGrace, silenceTimeout, checkTimeout
@@ -40,6 +40,9 @@ package enum Setting: String, CaseIterable, Sendable {
         switch self {
         case .host: ("Address to listen on: an IPv4 or IPv6 address, localhost, or * for all.", "*")
         case .port: ("Port to listen on; 0 lets the system choose.", "8080")
+        case .adminPort:
+            ("Port of its own for /metrics and what else is for operators; 0 lets the system choose.", "the same port")
+        case .adminHost: ("Address to listen on for them, as for host.", "localhost")
         case .databaseURL:
             (
                 "The database: postgres://user:password@host:port/database, or libpq's keyword=value pairs.",
@@ -79,6 +82,8 @@ package enum Setting: String, CaseIterable, Sendable {
         switch self {
         case .host: settings.http.host = text == "*" ? "" : text
         case .port: return number(text, 0...65_535) { settings.http.port = UInt16($0) }
+        case .adminPort: return number(text, 0...65_535) { settings.adminPort = UInt16($0) }
+        case .adminHost: settings.adminHost = text == "*" ? "" : text
         case .databaseURL: settings.database = ConnectionConfiguration(text)
         case .pingTimeout: return duration(text) { settings.pingTimeout = $0 }
         case .pingFailureStatus:

@@ -5,6 +5,8 @@ import DarumaService
 struct SettingOptions: ParsableArguments {
     @Option(help: .init(.host)) var host: String?
     @Option(help: .init(.port)) var port: String?
+    @Option(help: .init(.adminPort)) var adminPort: String?
+    @Option(help: .init(.adminHost)) var adminHost: String?
     @Option(name: .customLong(Setting.databaseURL.flag), help: .init(.databaseURL)) var databaseURL: String?
 
     @Option(help: .init(.pingTimeout)) var pingTimeout: String?
@@ -41,7 +43,8 @@ struct SettingOptions: ParsableArguments {
     /// What was given.
     var values: [Setting: String] {
         let given: [(Setting, String?)] = [
-            (.host, host), (.port, port), (.databaseURL, databaseURL), (.pingTimeout, pingTimeout),
+            (.host, host), (.port, port), (.adminPort, adminPort), (.adminHost, adminHost), (.databaseURL, databaseURL),
+            (.pingTimeout, pingTimeout),
             (.pingFailureStatus, pingFailureStatus), (.shutdownTimeout, shutdownTimeout), (.poolMin, poolMin),
             (.poolMax, poolMax), (.poolMaxIdle, poolMaxIdle), (.poolIdleTimeout, poolIdleTimeout),
             (.poolMaxLifetime, poolMaxLifetime), (.poolKeepalive, poolKeepalive), (.connectTimeout, connectTimeout),

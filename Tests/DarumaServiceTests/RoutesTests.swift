@@ -22,7 +22,10 @@ import Testing
 
     private func get(_ path: String, _ pool: PostgresPool, isLeaving: Bool = false) async throws -> Response {
         let routes = Routes(pool: pool, pingTimeout: .seconds(20), pingFailureStatus: 503, isLeaving: { isLeaving })
-        return await routes.router.respond(to: try RequestHead(.get, path)).response()
+        var router = Router()
+        routes.addService(to: &router)
+        routes.addProbes(to: &router)
+        return await router.respond(to: try RequestHead(.get, path)).response()
     }
 
     private func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }

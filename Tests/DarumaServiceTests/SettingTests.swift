@@ -24,10 +24,11 @@ import Testing
     @Test("the defaults that --help names are the ones in force", arguments: Setting.allCases)
     func documentedDefaults(setting: Setting) throws {
         let documented = setting.defaultText
-        guard ![.databaseURL, .poolMaxIdle].contains(setting) else { return }
+        guard ![.databaseURL, .poolMaxIdle, .adminPort].contains(setting) else { return }
         let applied = try settings([setting: documented])
         #expect("\(applied.http)" == "\(try settings().http)")
         #expect(applied.pool == (try settings().pool))
+        #expect(applied.adminHost == (try settings().adminHost))
         #expect(applied.pingTimeout == (try settings().pingTimeout))
         #expect(applied.shutdownTimeout == (try settings().shutdownTimeout))
         #expect(applied.logLevel == (try settings().logLevel))

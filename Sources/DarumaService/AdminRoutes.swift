@@ -1,0 +1,10 @@
+package import DispatchHTTP
+package import DispatchLoop
+
+/// What is for operators and nobody else: on the main port, or with `--admin-port` on one of its own.
+@LoopActor
+package struct AdminRoutes {
+    package init() {}
+
+    package func add(to router: inout Router) {}
+}
