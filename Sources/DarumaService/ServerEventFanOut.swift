@@ -1,6 +1,5 @@
 package import DispatchHTTP
 package import DispatchLoop
-package import HTTP1
 
 /// Passes what the server does on, in order, to everybody in the service who wants it: the access log, the metrics, the
 /// status page. The server itself knows one observer, and none costs nothing.
@@ -26,16 +25,20 @@ package final class ServerEventFanOut: ServerObserver {
         for listener in listeners { listener.connectionClosed(reason) }
     }
 
-    package func answered(_ request: RequestHead, status: Int, after duration: Duration) {
-        for listener in listeners { listener.answered(request, status: status, after: duration) }
+    package func answered(_ exchange: Exchange) {
+        for listener in listeners { listener.answered(exchange) }
     }
 
-    package func refused(_ error: HTTP1Error?, status: Int) {
-        for listener in listeners { listener.refused(error, status: status) }
+    package func streamBegan(_ exchange: Exchange) {
+        for listener in listeners { listener.streamBegan(exchange) }
     }
 
-    package func abandoned(_ request: RequestHead, after duration: Duration) {
-        for listener in listeners { listener.abandoned(request, after: duration) }
+    package func refused(_ refusal: Refusal) {
+        for listener in listeners { listener.refused(refusal) }
+    }
+
+    package func abandoned(_ exchange: Exchange) {
+        for listener in listeners { listener.abandoned(exchange) }
     }
 
     package func acceptPaused(errno: Int32) {

@@ -20,6 +20,8 @@ public enum CloseReason: String, Sendable, CaseIterable {
     case bodyTimeout = "body_timeout"
     /// The client did not read its answer.
     case writeTimeout = "write_timeout"
+    /// The client did not read a streaming answer as fast as it was written.
+    case streamOverflow = "stream_overflow"
     /// It was idle, and another one needed the place or the descriptor.
     case evicted
     /// The server is shutting down, and nothing was in flight or it has been answered.

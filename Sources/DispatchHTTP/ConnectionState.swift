@@ -5,10 +5,12 @@ import HTTP1
 ///
 /// ```
 /// idle ─bytes→ head ─header whole→ body ─body whole→ working ─answered→ idle (or head, body: pipelined)
+///                                            └─streaming answer→ streaming ─ended→ idle (or head, body: pipelined)
 /// idle, head, body, working ─last answer decided (`closing`)→ … all sent → lingering → closed
 /// any ─reset, forced→ closed
 /// ```
-/// Holds: at most one request is in work. Every phase but `working`, whose handlers have their own deadlines, has one.
+/// Holds: at most one request is in work. Every phase but `working` and `streaming`, whose handlers have their own
+/// deadlines, has one, and so has output that waits.
 struct ConnectionState {
     enum Phase: Equatable {
         /// No byte of the next request is here.
@@ -19,6 +21,8 @@ struct ConnectionState {
         case body
         /// A handler has the request.
         case working
+        /// The head of a streaming answer has been given, and its body goes on.
+        case streaming
         /// All is sent and our side is closed; what the client still sends is read and dropped, since closing with
         /// unread bytes would reset the connection and destroy the answer on its way (RFC 9112 §9.6).
         case lingering
@@ -81,11 +85,16 @@ struct ConnectionState {
         since = now
     }
 
+    /// The request in work is being answered bit by bit.
+    mutating func streams() {
+        if phase == .working { phase = .streaming }
+    }
+
     /// The request in work has been answered. A deadline of a later request counts from now, not from when its first
     /// bytes came: they had to wait.
     mutating func answered(at now: MonotonicTime) {
         hasServed = true
-        guard phase == .working else { return }
+        guard phase == .working || phase == .streaming else { return }
         phase = .idle
         since = now
     }
@@ -127,7 +136,7 @@ struct ConnectionState {
         case .head: return since.later(timeouts.head)
         case .body: return min(progress.later(timeouts.bodyStall), since.later(timeouts.body))
         case .lingering: return since.later(timeouts.linger)
-        case .working, .closed: return nil
+        case .working, .streaming, .closed: return nil
         }
     }
 
@@ -138,7 +147,7 @@ struct ConnectionState {
         case .idle: return .close(hasServed ? .idleTimeout : .headTimeout)
         case .head: return .answerTimeout(.headTimeout)
         case .body: return .answerTimeout(.bodyTimeout)
-        case .lingering, .working, .closed: return .close(closing ?? .answered)
+        case .lingering, .working, .streaming, .closed: return .close(closing ?? .answered)
         }
     }
 }

@@ -1,5 +1,5 @@
 public import DispatchLoop
-internal import HTTP1
+public import HTTP1
 
 /// An HTTP/1.1 server on the loop: listens, accepts, keeps its connections, and leaves politely.
 @LoopActor
@@ -8,6 +8,10 @@ public final class HTTPServer {
     public let configuration: ServerConfiguration
     /// Hears what happens.
     public var observer: (any ServerObserver)?
+    /// Gives each request its id, before the handler sees it: one that the client or a proxy sent, or a new one. It is
+    /// in `RequestHead.id` from then on, and goes back as `X-Request-Id`. Called on the loop with each request; an id of
+    /// up to 15 bytes costs no allocation. Without it requests have no id.
+    public var requestIdentifier: (@LoopActor (RequestHead) -> String)?
 
     let loop = EventLoop.shared
     let responder: any Responder
@@ -17,6 +21,8 @@ public final class HTTPServer {
     var input = [UInt8](repeating: 0, count: 65_536)
     /// Where answers are collected during one event of one connection; empty between events.
     var output: [UInt8] = []
+    /// Where the line before a piece of a stream is written, one after the other.
+    var frame: [UInt8] = []
     /// How many requests have been answered.
     public internal(set) var answered = 0
     /// Whether `drain` has begun.
@@ -90,9 +96,9 @@ public final class HTTPServer {
                 return
             }
             switch Socket.accept(listener.descriptor) {
-            case .success(let descriptor):
+            case .success(let (descriptor, peer)):
                 if connectionCount >= configuration.maxConnections { evictOldest() }
-                open(descriptor)
+                open(descriptor, peer)
             case .failure(.none): return
             case .failure(.next): continue
             case .failure(.exhausted(let error)):
@@ -135,7 +141,7 @@ public final class HTTPServer {
 
     // MARK: Connections
 
-    private func open(_ descriptor: Int32) {
+    private func open(_ descriptor: Int32, _ peer: PeerAddress) {
         let slot: Int
         if let free = freeSlots.popLast() {
             slot = free
@@ -143,11 +149,13 @@ public final class HTTPServer {
             slot = slots.count
             slots.append(nil)
         }
-        let connection = Connection(slot: slot, descriptor: descriptor, server: self)
+        let connection = Connection(slot: slot, descriptor: descriptor, peer: peer, server: self)
         slots[slot] = connection
         observer?.connectionOpened()
         connection.start()
     }
+
+    var maxStreamBacklog: Int { configuration.maxStreamBacklog ?? configuration.maxPendingOutput }
 
     func connectionBecameIdle() { resumeAccepting() }
 
@@ -198,6 +206,8 @@ public final class HTTPServer {
         isDraining = true
         loop.submit { [self] in
             stopListening()
+            // Streams first: they have no end of their own, and those who write to them should know at once.
+            for connection in slots { connection?.cutStream() }
             for connection in slots { connection?.drain() }
             if connectionCount == 0 { finishDraining() }
         }
@@ -219,7 +229,7 @@ public final class HTTPServer {
             while left > 0, connectionCount < configuration.maxConnections {
                 left -= 1
                 switch Socket.accept(listener.descriptor) {
-                case .success(let descriptor): open(descriptor)
+                case .success(let (descriptor, peer)): open(descriptor, peer)
                 case .failure(.next): continue
                 default: left = 0
                 }

@@ -7,12 +7,16 @@ public enum Answer: Sendable {
     case now(Response)
     /// The answer takes a while. The operation is cancelled when the client has gone.
     case later(@LoopActor () async -> Response)
+    /// The answer's head is there, and its body comes in pieces: with chunked framing, or for HTTP/1.0 until the
+    /// connection closes. The closure is called once, on the loop, when the head has gone out, and not for `HEAD`; what
+    /// it is given may be kept and written to until it ends. A body in the response is the first piece.
+    case stream(Response, @LoopActor (BodyStream) -> Void)
 
-    /// The response, whichever way it comes. For tests that try routes without a socket.
+    /// The response, whichever way it comes; of a streaming answer its head. For tests that try routes without a socket.
     @LoopActor
     public func response() async -> Response {
         switch self {
-        case .now(let response): response
+        case .now(let response), .stream(let response, _): response
         case .later(let operation): await operation()
         }
     }

@@ -21,6 +21,9 @@ public struct ServerConfiguration: Sendable {
     /// How many bytes of answers may wait for one connection before no more of its requests are begun. A single answer
     /// may be larger.
     public var maxPendingOutput: Int
+    /// How many bytes of a streaming answer may wait for a client that does not read; it is dropped when a further piece
+    /// would exceed them. `nil` is `maxPendingOutput`.
+    public var maxStreamBacklog: Int?
     /// How many bytes are read and dropped at most after a last answer, so that the client can read that answer.
     public var maxLingerBytes: Int
 
@@ -61,7 +64,7 @@ public struct ServerConfiguration: Sendable {
     public init(
         host: String = "", port: UInt16 = 8080, backlog: Int32 = 1024, reusePort: Bool = false,
         maxConnections: Int = 10_000, limits: ParserLimits = ParserLimits(), timeouts: Timeouts = Timeouts(),
-        maxPendingOutput: Int = 65_536, maxLingerBytes: Int = 4_194_304
+        maxPendingOutput: Int = 65_536, maxStreamBacklog: Int? = nil, maxLingerBytes: Int = 4_194_304
     ) {
         self.host = host
         self.port = port
@@ -71,6 +74,7 @@ public struct ServerConfiguration: Sendable {
         self.limits = limits
         self.timeouts = timeouts
         self.maxPendingOutput = maxPendingOutput
+        self.maxStreamBacklog = maxStreamBacklog
         self.maxLingerBytes = maxLingerBytes
     }
 }

@@ -1,5 +1,4 @@
 public import DispatchLoop
-public import HTTP1
 
 /// Hears what a server does, to count and log it; the server itself knows no metrics and no logs. Called on the loop,
 /// must not block. Every method has a default that does nothing.
@@ -9,12 +8,14 @@ public protocol ServerObserver: AnyObject, Sendable {
     func connectionOpened()
     /// A connection was closed. Comes once for each that was opened.
     func connectionClosed(_ reason: CloseReason)
-    /// A request was answered; `duration` is from its last byte to the answer, both as of their turn of the loop.
-    func answered(_ request: RequestHead, status: Int, after duration: Duration)
-    /// Something that was no valid request was answered and its connection given up, for `error` or for a timeout.
-    func refused(_ error: HTTP1Error?, status: Int)
+    /// A request was answered. A streaming answer is reported when it ends.
+    func answered(_ exchange: Exchange)
+    /// The head of a streaming answer was sent; `answered` follows when it ends.
+    func streamBegan(_ exchange: Exchange)
+    /// Something that was no valid request was answered and its connection given up, for an error or for a timeout.
+    func refused(_ refusal: Refusal)
     /// A request's client went away before its answer was there.
-    func abandoned(_ request: RequestHead, after duration: Duration)
+    func abandoned(_ exchange: Exchange)
     /// No connection is accepted for a while, for lack of descriptors or memory. `errno` says which.
     func acceptPaused(errno: Int32)
     /// Connections are accepted again.
@@ -27,11 +28,13 @@ extension ServerObserver {
     /// Does nothing.
     public func connectionClosed(_ reason: CloseReason) {}
     /// Does nothing.
-    public func answered(_ request: RequestHead, status: Int, after duration: Duration) {}
+    public func answered(_ exchange: Exchange) {}
     /// Does nothing.
-    public func refused(_ error: HTTP1Error?, status: Int) {}
+    public func streamBegan(_ exchange: Exchange) {}
     /// Does nothing.
-    public func abandoned(_ request: RequestHead, after duration: Duration) {}
+    public func refused(_ refusal: Refusal) {}
+    /// Does nothing.
+    public func abandoned(_ exchange: Exchange) {}
     /// Does nothing.
     public func acceptPaused(errno: Int32) {}
     /// Does nothing.

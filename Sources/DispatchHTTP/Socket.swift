@@ -29,11 +29,46 @@ enum Socket {
         }
     }
 
+    /// Sends three pieces as one. Never raises SIGPIPE.
+    static func send(
+        _ descriptor: Int32, _ first: UnsafeBufferPointer<UInt8>, _ second: UnsafeBufferPointer<UInt8>,
+        _ third: UnsafeBufferPointer<UInt8>
+    ) -> Outcome {
+        withUnsafeTemporaryAllocation(of: iovec.self, capacity: 3) { vectors in
+            vectors.initializeElement(at: 0, to: vector(first))
+            vectors.initializeElement(at: 1, to: vector(second))
+            vectors.initializeElement(at: 2, to: vector(third))
+            var message = msghdr()
+            message.msg_iov = vectors.baseAddress
+            message.msg_iovlen = vectors.count
+            while true {
+                let count = sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL))
+                if count >= 0 { return .bytes(count) }
+                if errno == EINTR { continue }
+                return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
+            }
+        }
+    }
+
+    private static func vector(_ bytes: UnsafeBufferPointer<UInt8>) -> iovec {
+        iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+    }
+
+    /// Whether the next thing to be read is the client's end. Reads nothing.
+    static func isAtEnd(_ descriptor: Int32) -> Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
+    }
+
     /// Takes the next connection, non-blocking and closed on exec; its `errno` when there is none.
-    static func accept(_ descriptor: Int32) -> Result<Int32, AcceptFailure> {
+    static func accept(_ descriptor: Int32) -> Result<(descriptor: Int32, peer: PeerAddress), AcceptFailure> {
         let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        let connection = accept4(descriptor, nil, nil, flags)
-        return connection >= 0 ? .success(connection) : .failure(AcceptFailure(errno))
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let connection = withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { accept4(descriptor, $0, &length, flags) }
+        }
+        return connection >= 0 ? .success((connection, PeerAddress(storage))) : .failure(AcceptFailure(errno))
     }
 
     /// What a failed accept means.

@@ -22,6 +22,8 @@ public struct RequestHead: Sendable {
     public let version: Version
     /// Whether the client wants to use the connection again (RFC 9112 §9.3).
     public let keepAlive: Bool
+    /// The id that the server has given the request, or has taken over from it; empty when it gives none.
+    public var id = ""
 
     init(_ builder: HeadBuilder, target: RequestTarget, bytes: [UInt8], fieldLines: Range<Int>) {
         self.bytes = bytes

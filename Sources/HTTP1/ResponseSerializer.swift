@@ -1,4 +1,4 @@
-import HTTPTypes
+package import HTTPTypes
 
 /// Writes answers as HTTP/1.1 bytes.
 public enum ResponseSerializer {
@@ -25,28 +25,58 @@ public enum ResponseSerializer {
     ///   - isHead: Whether the request was a `HEAD`: everything but the body (RFC 9110 §9.3.2).
     ///   - connection: What becomes of the connection.
     ///   - date: The present.
+    ///   - requestID: Sent as `X-Request-Id` unless it is empty.
     ///   - buffer: Where it goes.
+    /// - Returns: How many bytes of body have been appended.
+    @discardableResult
     public static func append(
-        _ response: Response, isHead: Bool, connection: Connection, date: HTTPDate, to buffer: inout [UInt8]
-    ) {
+        _ response: Response, isHead: Bool, connection: Connection, date: HTTPDate, requestID: String = "",
+        to buffer: inout [UInt8]
+    ) -> Int {
         if let prefix = response.prefix {
             buffer.append(contentsOf: prefix)
         } else {
             appendPrefix(of: response, to: &buffer)
         }
+        appendEnd(connection, date, requestID, to: &buffer)
+        guard !isHead, response.status.allowsBody else { return 0 }
+        buffer.append(contentsOf: response.body)
+        return response.body.count
+    }
+
+    /// The fields that change from one answer to the next, and the empty line.
+    static func appendEnd(
+        _ connection: Connection, _ date: HTTPDate, _ requestID: String, to buffer: inout [UInt8]
+    ) {
         buffer.append(contentsOf: date.line)
         switch connection {
         case .persists: break
         case .persistsForHTTP10: buffer.append(contentsOf: persistsLine)
         case .closes: buffer.append(contentsOf: closesLine)
         }
+        if !requestID.isEmpty {
+            buffer.append(contentsOf: "X-Request-Id: ".utf8)
+            // Visible ASCII only: whoever chose the id, it ends no line.
+            for byte in requestID.utf8 where byte > 0x20 && byte < 0x7F { buffer.append(byte) }
+            buffer.append(.cr)
+            buffer.append(.lf)
+        }
         buffer.append(.cr)
         buffer.append(.lf)
-        if !isHead, response.status.allowsBody { buffer.append(contentsOf: response.body) }
     }
 
     /// Status line, fields and length: what does not change from one request to the next.
     static func appendPrefix(of response: Response, to buffer: inout [UInt8]) {
+        appendStatusAndFields(of: response, to: &buffer)
+        guard response.status.allowsContentLength else { return }
+        buffer.append(contentsOf: "Content-Length: ".utf8)
+        buffer.appendDecimal(response.status.allowsBody ? response.body.count : 0)
+        buffer.append(.cr)
+        buffer.append(.lf)
+    }
+
+    /// Status line and fields without the length.
+    static func appendStatusAndFields(of response: Response, to buffer: inout [UInt8]) {
         // RFC 9112 §4: the space after the code stays when there is no reason phrase.
         buffer.append(contentsOf: "HTTP/1.1 ".utf8)
         buffer.appendDecimal(response.status.code, digits: 3)
@@ -63,11 +93,6 @@ public enum ResponseSerializer {
             buffer.append(.cr)
             buffer.append(.lf)
         }
-        guard response.status.allowsContentLength else { return }
-        buffer.append(contentsOf: "Content-Length: ".utf8)
-        buffer.appendDecimal(response.status.allowsBody ? response.body.count : 0)
-        buffer.append(.cr)
-        buffer.append(.lf)
     }
 
     private static func isServers(_ name: HTTPField.Name) -> Bool {
@@ -76,8 +101,8 @@ public enum ResponseSerializer {
 }
 
 extension HTTPResponse.Status {
-    /// RFC 9110 §6.4.1: 1xx, 204 and 304 have no content, and §15.3.6 forbids it for 205.
-    var allowsBody: Bool { code >= 200 && code != 204 && code != 205 && code != 304 }
+    /// Whether an answer with this status has a body. RFC 9110 §6.4.1: 1xx, 204 and 304 have no content, and §15.3.6 forbids it for 205.
+    package var allowsBody: Bool { code >= 200 && code != 204 && code != 205 && code != 304 }
 
     /// RFC 9110 §8.6: never in 1xx and 204. In 304 it would be the length of the 200, which nobody knows here.
     var allowsContentLength: Bool { code >= 200 && code != 204 && code != 304 }

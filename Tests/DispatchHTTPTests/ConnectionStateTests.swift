@@ -85,6 +85,28 @@ struct ConnectionStateTests {
         #expect(state.expiry == .close(.idleTimeout))
     }
 
+    @Test("a stream has no deadline while its client reads, takes no request meanwhile, and ends like an answer")
+    func streaming() {
+        var state = Self.served(at: 100)
+        state.streams()
+        #expect(state.phase == .idle)
+        state.began(at: Self.at(101))
+        state.streams()
+        #expect(state.phase == .streaming)
+        #expect(!state.takesRequests)
+        #expect(state.deadline(Self.table) == nil)
+        state.received(.head, at: Self.at(102))
+        #expect(state.phase == .streaming)
+        state.outputBlocked(at: Self.at(200))
+        #expect(state.deadline(Self.table) == Self.at(231))
+        #expect(state.expiry == .abort(.writeTimeout))
+        state.outputSent()
+        #expect(state.deadline(Self.table) == nil)
+        state.answered(at: Self.at(300))
+        #expect(state.deadline(Self.table) == Self.at(375))
+        #expect(state.takesRequests)
+    }
+
     @Test("the first reason to close stays, and no request is taken after it")
     func closing() {
         var state = Self.served(at: 100)
@@ -111,6 +133,45 @@ struct ConnectionStateTests {
         state.answered(at: at(second))
         state.received(.idle, at: at(second))
         return state
+    }
+}
+
+@Suite("output that waits")
+struct PendingOutputTests {
+    @Test("what goes in comes out, however it is cut, and what is gone does not pile up")
+    func order() {
+        var output = PendingOutput()
+        var next: UInt8 = 0
+        var expected: UInt8 = 0
+        for round in 1...500 {
+            let piece = (0..<(round % 70)).map { _ in
+                defer { next &+= 1 }
+                return next
+            }
+            output.append(piece)
+            let taken = min(output.count, round % 83)
+            output.withBytes { bytes in
+                #expect(bytes.count == output.count)
+                for index in 0..<taken {
+                    #expect(bytes[index] == expected)
+                    expected &+= 1
+                }
+            }
+            output.sent(taken)
+        }
+        output.sent(output.count)
+        #expect(output.count == 0)
+        #expect(output.capacity == 0)
+    }
+
+    @Test("a queue that never runs empty stays small")
+    func bounded() {
+        var output = PendingOutput()
+        for _ in 0..<10_000 {
+            output.append([UInt8](repeating: 1, count: 100))
+            if output.count > 1000 { output.sent(100) }
+        }
+        #expect(output.capacity < 8192)
     }
 }
 

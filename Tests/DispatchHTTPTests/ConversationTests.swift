@@ -62,37 +62,22 @@ struct ConversationTests {
         }
     }
 
-    @Test("a client that has ended its side still gets its answers")
-    func halfClose() async throws {
+    @Test("requests get the id that the server's user gives them, and answers say it")
+    func requestIDs() async throws {
         try await withServer { server in
             let port = server.port
+            await server.identify { ($0.firstValue(of: "x-request-id") ?? "made") + "\r\nA: b" }
             let text = try await offLoop {
                 let client = try TestClient(port: port)
-                try client.send("GET /later?1 HTTP/1.1\r\nHost: a\r\n\r\nGET /query?2 HTTP/1.1\r\nHost: a\r\n\r\n")
+                try client.send("GET /counted HTTP/1.1\r\nHost: a\r\nX-Request-Id: given\r\n\r\n" + Self.get)
                 client.endWriting()
                 return try client.rest()
             }
-            #expect(text.contains("\r\n\r\n1HTTP/1.1 200 OK"))
-            #expect(text.hasSuffix("\r\n\r\n2"))
-            #expect(await server.events.closes(1) == [.clientClosed])
-        }
-    }
-
-    @Test("a half-closed client waits for its handler")
-    func halfCloseWhileHeld() async throws {
-        try await withServer { server in
-            let port = server.port
-            async let text = offLoop {
-                let client = try TestClient(port: port)
-                try client.send("GET /held?x HTTP/1.1\r\nHost: a\r\n\r\n")
-                client.endWriting()
-                return try client.rest()
-            }
-            await server.gate.arrivals(1)
-            await server.gate.open()
-            let answer = try await text
-            #expect(answer.hasSuffix("held x"))
-            #expect(await server.gate.cancelled == 0)
+            // What could end the line is left out.
+            #expect(text.contains("\r\nX-Request-Id: givenA:b\r\n"))
+            #expect(text.contains("\r\nX-Request-Id: madeA:b\r\n"))
+            #expect(await server.events.exchanges.map(\.request.id) == ["given\r\nA: b", "made\r\nA: b"])
+            #expect(await server.events.exchanges.map(\.bodyBytes) == [4, 5])
         }
     }
 
@@ -110,21 +95,6 @@ struct ConversationTests {
             #expect(await server.events.closes(1) == [.reset])
             await server.events.until { $0.abandonments == 1 }
             #expect(await server.gate.cancelled == 1)
-        }
-    }
-
-    @Test("a connection that ends in the middle of a request is closed without an answer")
-    func endInTheMiddle() async throws {
-        try await withServer { server in
-            let port = server.port
-            let text = try await offLoop {
-                let client = try TestClient(port: port)
-                try client.send("GET / HTTP/1.1\r\nHo")
-                client.endWriting()
-                return try client.rest()
-            }
-            #expect(text == "")
-            #expect(await server.events.closes(1) == [.clientClosedEarly])
         }
     }
 
@@ -264,6 +234,9 @@ struct ConversationTests {
             }
             #expect(bodies == ["hello", "hello"])
             #expect(await server.server.addresses.count == 2)
+            #expect(await server.events.exchanges.map(\.peer.host) == ["::1", "127.0.0.1"])
+            let peer = try #require(await server.events.exchanges.first?.peer)
+            #expect(peer.description == "[::1]:\(peer.port)" && peer.port > 0)
         }
     }
 
@@ -286,6 +259,8 @@ struct ConversationTests {
             #expect(isEnded)
             #expect(await server.events.closes(1) == [.refused])
             #expect(await server.events.refusals == [.missingHost])
+            #expect(await server.events.lastRefusal?.bodyBytes == reply.body.utf8.count)
+            #expect(await server.events.lastRefusal?.peer.host == "127.0.0.1")
         }
     }
 

@@ -8,7 +8,7 @@ import Testing
 @LoopActor
 struct RouterTests {
     static func respond(_ method: HTTPRequest.Method, _ target: String) async throws -> Response {
-        try await TestServer.routes(Gate()).respond(to: RequestHead(method, target)).response()
+        try await TestServer.routes(Gate(), Broadcast()).respond(to: RequestHead(method, target)).response()
     }
 
     static func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }

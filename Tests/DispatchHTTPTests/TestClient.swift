@@ -141,6 +141,25 @@ final class TestClient: Sendable {
         return nil
     }
 
+    /// What comes up to and including `mark`.
+    func read(through mark: String) throws -> String {
+        try buffer.withLock { received in
+            let mark = Array(mark.utf8)
+            var searched = 0
+            while true {
+                while searched + mark.count <= received.count {
+                    if received[searched] == mark[0], received[searched...].starts(with: mark) {
+                        let end = searched + mark.count
+                        defer { received.removeFirst(end) }
+                        return String(decoding: received[..<end], as: UTF8.self)
+                    }
+                    searched += 1
+                }
+                guard try fill(&received) else { throw Failure(description: "the connection ended before \(mark)") }
+            }
+        }
+    }
+
     /// Everything until the end of the connection.
     func rest() throws -> String {
         try buffer.withLock { received in

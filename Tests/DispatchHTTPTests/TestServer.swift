@@ -2,6 +2,7 @@ import DispatchHTTP
 import DispatchLoop
 import HTTP1
 import HTTPTypes
+import Testing
 
 /// A server on a port of its own, its events, and a handler that tests hold and let go.
 @LoopActor
@@ -9,6 +10,7 @@ final class TestServer {
     let server: HTTPServer
     let events: Recorder
     let gate: Gate
+    let broadcast: Broadcast
     let port: UInt16
 
     init(_ change: (inout ServerConfiguration) -> Void = { _ in }) throws {
@@ -17,12 +19,27 @@ final class TestServer {
         let gate = Gate()
         events = Recorder()
         self.gate = gate
-        server = HTTPServer(configuration: configuration, responder: Self.routes(gate), observer: events)
+        let broadcast = Broadcast()
+        self.broadcast = broadcast
+        server = HTTPServer(
+            configuration: configuration, responder: Self.routes(gate, broadcast), observer: events)
         port = try server.start()[0].port
     }
 
-    static func routes(_ gate: Gate) -> Router {
+    static func routes(_ gate: Gate, _ broadcast: Broadcast) -> Router {
         var router = Router()
+        router.get("/stream") { _ in
+            .stream(Response(status: .ok, fields: [.contentType: "text/plain"]), broadcast.add)
+        }
+        router.get("/counted") { _ in
+            .stream(Response(status: .ok, body: Array("0".utf8))) { stream in
+                for number in 1..<4 { stream.send(Array("\(number)".utf8)) }
+                stream.end()
+            }
+        }
+        router.get("/empty") { _ in
+            .stream(Response(status: .noContent)) { _ in Issue.record("no body may follow") }
+        }
         router.get("/", always: Response(status: .ok, text: "hello", contentType: "text/plain"))
         router.get("/query") { request in
             .now(Response(status: .ok, text: request.query ?? "none", contentType: "text/plain"))
@@ -52,6 +69,8 @@ final class TestServer {
         router.on(.post, "/body") { _ in .now(Response(status: .created)) }
         return router
     }
+
+    func identify(_ identifier: @escaping @LoopActor (RequestHead) -> String) { server.requestIdentifier = identifier }
 
     func stop() async {
         gate.open()
@@ -115,6 +134,34 @@ final class Gate {
     }
 }
 
+/// The streams that run, and why others ended.
+@LoopActor
+final class Broadcast {
+    private(set) var streams: [BodyStream] = []
+    private(set) var ends: [CloseReason] = []
+
+    func add(_ stream: BodyStream) {
+        streams.append(stream)
+        stream.onClose = { [self] reason in
+            ends.append(reason)
+            streams.removeAll { $0 === stream }
+        }
+    }
+
+    /// Sends `bytes` to all; says how many are still there.
+    @discardableResult
+    func send(_ bytes: [UInt8]) -> Int { streams.filter { $0.send(bytes) }.count }
+
+    /// The most bytes that wait for one of them.
+    var waitingBytes: Int { streams.reduce(0) { max($0, $1.waitingBytes) } }
+
+    func send(_ text: String) { send(Array(text.utf8)) }
+
+    func end() {
+        for stream in streams { stream.end() }
+    }
+}
+
 /// Remembers what a server did, and lets tests wait for it.
 @LoopActor
 final class Recorder: ServerObserver {
@@ -122,6 +169,9 @@ final class Recorder: ServerObserver {
     private(set) var closes: [CloseReason] = []
     private(set) var statuses: [Int] = []
     private(set) var refusals: [HTTP1Error?] = []
+    private(set) var lastRefusal: Refusal?
+    private(set) var exchanges: [Exchange] = []
+    private(set) var streams = 0
     private(set) var abandonments = 0
     private(set) var pauses = 0
     private(set) var resumes = 0
@@ -138,16 +188,22 @@ final class Recorder: ServerObserver {
         closes.append(reason)
         check()
     }
-    func answered(_ request: RequestHead, status: Int, after duration: Duration) {
-        statuses.append(status)
+    func answered(_ exchange: Exchange) {
+        exchanges.append(exchange)
+        statuses.append(exchange.status)
         check()
     }
-    func refused(_ error: HTTP1Error?, status: Int) {
-        refusals.append(error)
-        statuses.append(status)
+    func streamBegan(_ exchange: Exchange) {
+        streams += 1
         check()
     }
-    func abandoned(_ request: RequestHead, after duration: Duration) {
+    func refused(_ refusal: Refusal) {
+        refusals.append(refusal.error)
+        statuses.append(refusal.status)
+        lastRefusal = refusal
+        check()
+    }
+    func abandoned(_ exchange: Exchange) {
         abandonments += 1
         check()
     }

@@ -1,0 +1,92 @@
+internal import DispatchLoop
+internal import HTTP1
+internal import HTTPTypes
+
+// Requests to answers.
+extension Connection {
+    func respond(to parsed: RequestHead) {
+        state.began(at: server.loop.now)
+        var request = parsed
+        if let identifier = server.requestIdentifier { request.id = identifier(request) }
+        switch server.responder.respond(to: request) {
+        case .now(let response):
+            finish(response, of: request, since: server.loop.now)
+        case .later(let operation):
+            // Ends the loop over requests, which sends what has been answered before.
+            working = request
+            workingSince = server.loop.now
+            server.idle.remove(slot)
+            task = server.loop.task { [self] in
+                completed(await operation())
+            }
+        case .stream(let response, let start):
+            startStream(response, of: request, start)
+        }
+    }
+
+    private func completed(_ response: Response) {
+        guard let request = working else { return }
+        working = nil
+        task = nil
+        guard state.phase != .closed else {
+            if let observer = server.observer {
+                observer.abandoned(exchange(request, status: 0, bodyBytes: 0, since: workingSince))
+            }
+            return
+        }
+        finish(response, of: request, since: workingSince)
+        if !isProcessing {
+            flush()
+            goOn()
+        }
+    }
+
+    private func finish(_ response: Response, of request: RequestHead, since: MonotonicTime) {
+        let connection = persistence(after: response, to: request)
+        let bodyBytes = ResponseSerializer.append(
+            response, isHead: request.method == .head, connection: connection, date: server.date(),
+            requestID: request.id, to: &server.output)
+        state.answered(at: server.loop.now)
+        server.answered += 1
+        if let observer = server.observer {
+            observer.answered(
+                exchange(request, status: response.status.code, bodyBytes: bodyBytes, since: since))
+        }
+    }
+
+    /// Decides whether this answer is the last one on the connection.
+    func persistence(after response: Response, to request: RequestHead) -> ResponseSerializer.Connection {
+        if parser.bufferedBytes == 0 { noteEnd() }
+        let noneFollow = state.inputEnded && parser.bufferedBytes == 0
+        if !request.keepAlive || request.method == .connect || noneFollow {
+            state.close(after: noneFollow ? .clientClosed : .requested)
+        } else if response.closesConnection {
+            state.close(after: .answered)
+        } else if server.isDraining, parser.bufferedBytes == 0 {
+            // Requests that are here already are answered too; this is the last of them.
+            state.close(after: .drained)
+        } else {
+            return request.version == .http10 ? .persistsForHTTP10 : .persists
+        }
+        return .closes
+    }
+
+    /// Answers something that is no request, as the last answer.
+    func refuse(_ error: HTTP1Error?, _ response: Response, _ reason: CloseReason) {
+        state.close(after: reason)
+        let bodyBytes = ResponseSerializer.append(
+            response, isHead: false, connection: .closes, date: server.date(), to: &server.output)
+        server.observer?.refused(
+            Refusal(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
+    }
+
+    /// What the observer is told. The clock is asked anew: within one turn many requests are answered, one after the
+    /// other.
+    func exchange(
+        _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime, cutOff: CloseReason? = nil
+    ) -> Exchange {
+        Exchange(
+            request: request, status: status, bodyBytes: bodyBytes, duration: MonotonicTime.now() - since, peer: peer,
+            cutOff: cutOff)
+    }
+}

@@ -1,0 +1,118 @@
+internal import DispatchLoop
+internal import Glibc
+internal import HTTP1
+internal import HTTPTypes
+
+// How a connection ends, and when something is due.
+extension Connection {
+    /// At the end of an event: closes if that has been decided and all is sent; otherwise finds its place among the
+    /// idle ones and sets the timer.
+    func settle() {
+        guard state.phase != .closed else { return }
+        if let reason = state.closing, !state.isBlocked, state.phase != .lingering, working == nil,
+            stream == nil
+        {
+            guard needsLinger(reason) else { return close(reason) }
+            Socket.shutdownWriting(descriptor)
+            state.linger(at: server.loop.now)
+            server.idle.remove(slot)
+            hasUnread = true
+            discard()
+            guard state.phase != .closed else { return }
+        }
+        if isIdle {
+            parser.shrink()
+            server.idle.append(slot)
+            server.connectionBecameIdle()
+        } else {
+            server.idle.remove(slot)
+        }
+        armTimer()
+    }
+
+    /// Whether closing now could destroy the last answer on its way: bytes that nobody has read, or that are still
+    /// coming, turn a close into a reset.
+    private func needsLinger(_ reason: CloseReason) -> Bool {
+        if state.inputEnded { return parser.bufferedBytes > 0 }
+        let isInterrupted = reason == .refused || reason == .headTimeout || reason == .bodyTimeout
+        return isInterrupted || hasUnread || parser.bufferedBytes > 0
+    }
+
+    /// Reads and drops what comes after the last answer, within bounds.
+    func discard() {
+        let reason = state.closing ?? .refused
+        var rounds = 4
+        while hasUnread {
+            guard rounds > 0 else { return yieldTurn() }
+            rounds -= 1
+            let outcome = server.input.withUnsafeMutableBufferPointer {
+                Socket.receive(descriptor, into: $0, max: $0.count)
+            }
+            switch outcome {
+            case .bytes(let count) where count > 0:
+                lingerBytes += count
+                if lingerBytes > server.configuration.maxLingerBytes { return close(reason) }
+            case .wouldBlock:
+                hasUnread = false
+            case .bytes, .failed:
+                return close(reason)
+            }
+        }
+    }
+
+    /// Closes at once. The first reason that was decided is the one that counts.
+    func close(_ reason: CloseReason, aborting: Bool = false) {
+        guard state.phase != .closed else { return }
+        state.closed()
+        if let timer { server.loop.cancel(timer) }
+        timer = nil
+        if let registration { server.loop.deregister(registration) }
+        registration = nil
+        if aborting { Socket.abort(descriptor) } else { Socket.close(descriptor) }
+        parser = RequestParser(limits: parser.limits)
+        output = PendingOutput()
+        // The handler's work is for nobody now.
+        task?.cancel()
+        task = nil
+        stream?.close(reason)
+        reportStream(cutOff: reason)
+        server.connectionClosed(self, reason)
+    }
+
+    /// The server is shutting down: a request that has arrived is answered, and without one this ends now.
+    func drain() {
+        guard isIdle else { return }
+        hasUnread = true
+        goOn()
+        if isIdle { close(.drained) }
+    }
+
+    // MARK: Time
+
+    /// One timer, moved as rarely as possible: a deadline that moves later, as with every request, is looked at again
+    /// when the old one fires.
+    func armTimer() {
+        guard let deadline = state.deadline(server.deadlines) else { return }
+        if let timer {
+            if timerDeadline <= deadline { return }
+            server.loop.cancel(timer)
+        }
+        timerDeadline = deadline
+        timer = server.loop.schedule(at: deadline) { [self] in timerFired() }
+    }
+
+    private func timerFired() {
+        timer = nil
+        guard let deadline = state.deadline(server.deadlines) else { return }
+        guard deadline <= server.loop.now else { return armTimer() }
+        switch state.expiry {
+        case .close(let reason): close(reason)
+        case .abort(let reason): close(reason, aborting: true)
+        case .answerTimeout(let reason):
+            let status = HTTPResponse.Status.requestTimeout
+            refuse(nil, ErrorBody.response(status, "The request did not arrive in time."), reason)
+            flush()
+            settle()
+        }
+    }
+}
