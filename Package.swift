@@ -19,6 +19,10 @@ let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
+// scripts/fuzz: counts what the parser executes, and adds the program that feeds it. libFuzzer comes with the toolchain.
+let isFuzzing = Context.environment["DARUMA_FUZZ"] != nil
+let http1Settings = settings + (isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
+
 // One target per room; a room may import only rooms that stand below it.
 let package = Package(
     name: "daruma",
@@ -54,7 +58,7 @@ let package = Package(
             swiftSettings: settings),
 
         // HTTP.
-        .target(name: "HTTP1", dependencies: [httpTypes], swiftSettings: settings),
+        .target(name: "HTTP1", dependencies: [httpTypes], swiftSettings: http1Settings),
         .target(
             name: "DispatchHTTP", dependencies: ["HTTP1", "DispatchLoop", "CLinux", httpTypes],
             swiftSettings: settings),
@@ -73,13 +77,16 @@ let package = Package(
             ], swiftSettings: settings),
 
         // The lab: never in the production image.
+        .target(name: "HTTP1Checks", dependencies: ["HTTP1", httpTypes], swiftSettings: settings),
         .target(name: "PostgresSandbox", dependencies: [subprocess, system], swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
 
         // Tests, one target per room.
         .testTarget(name: "DispatchLoopTests", dependencies: ["DispatchLoop", "CLinux"], swiftSettings: settings),
-        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", httpTypes], swiftSettings: settings),
+        .testTarget(
+            name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Checks", httpTypes], exclude: ["Corpus"],
+            swiftSettings: settings),
         .testTarget(
             name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "HTTP1", "DispatchLoop", "CLinux", httpTypes],
             swiftSettings: settings),
@@ -103,3 +110,8 @@ let package = Package(
             name: "EndToEndTests", dependencies: ["PostgresSandbox", "daruma", "daruma-lab"], swiftSettings: settings),
     ]
 )
+
+if isFuzzing {
+    package.targets.append(
+        .executableTarget(name: "http1-fuzz", dependencies: ["HTTP1Checks"], swiftSettings: settings))
+}

@@ -9,6 +9,8 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     case malformedRequestLine
     /// The method is empty or holds something that no token may hold. RFC 9110 §9.1, §5.6.2.
     case malformedMethod
+    /// No method ends within the longest request line. RFC 9112 §3: 501 for a method longer than any that is known.
+    case methodTooLong
     /// The target is in none of the four forms, or in one its method may not have. RFC 9112 §3.2.
     case malformedTarget
     /// A percent sign without two hexadecimal digits, or an encoded NUL. RFC 3986 §2.1.
@@ -86,7 +88,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
         case .fieldsTooLarge, .tooManyFields: .requestHeaderFieldsTooLarge
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedExpectation: .expectationFailed
-        case .unsupportedTransferCoding: .notImplemented
+        case .unsupportedTransferCoding, .methodTooLong: .notImplemented
         case .unsupportedVersion: .httpVersionNotSupported
         default: .badRequest
         }
@@ -97,6 +99,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
         switch self {
         case .malformedRequestLine: "The request line is not a method, a target and a version."
         case .malformedMethod: "The method is not a valid token."
+        case .methodTooLong: "The method is too long."
         case .malformedTarget: "The request target is not valid."
         case .malformedPercentEncoding: "The path holds an invalid percent-encoding."
         case .pathNotUTF8: "The path is not UTF-8."

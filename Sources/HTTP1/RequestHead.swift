@@ -43,6 +43,12 @@ public struct RequestHead: Sendable {
     /// What follows the question mark as it was sent; `nil` when there is no question mark.
     public var query: String? { parsedTarget.query.map { bytes.span.text($0) } }
 
+    /// Host and port that the request is for: those of the target when it has some, which then overrule `Host`
+    /// (RFC 9112 §3.2.2), otherwise those of `Host`. `nil` in HTTP/1.0 without either.
+    public var authority: String? {
+        parsedTarget.authority.map { bytes.span.text($0) } ?? firstValue(of: "host")
+    }
+
     /// The value of the first field called `name`, written in lower case, in any case of letters.
     public func firstValue(of name: StaticString) -> String? {
         let span = bytes.span

@@ -177,7 +177,7 @@ public struct RequestParser: Sendable {
         if line < bytes.count, !bytes[line].isToken, bytes[line] != .cr, bytes[line] != .lf {
             throw .malformedMethod
         }
-        guard let range = try nextLine(bytes, limit: limits.requestLine, .requestLineTooLong) else { return .needsMore }
+        guard let range = try nextRequestLine(bytes) else { return .needsMore }
         guard !range.isEmpty else {
             // RFC 9112 §2.2: an empty line before the request line is ignored.
             emptyLines += 1
@@ -313,6 +313,16 @@ public struct RequestParser: Sendable {
     }
 
     // MARK: Lines
+
+    private mutating func nextRequestLine(_ bytes: Span<UInt8>) throws(HTTP1Error) -> Range<Int>? {
+        do throws(HTTP1Error) {
+            return try nextLine(bytes, limit: limits.requestLine, .requestLineTooLong)
+        } catch .requestLineTooLong {
+            // RFC 9112 §3: 501 when it is the method that is too long, 414 when it is the target.
+            let window = line..<(line + limits.requestLine + 2)
+            throw bytes.firstIndex(of: .space, in: window) == window.upperBound ? .methodTooLong : .requestLineTooLong
+        }
+    }
 
     /// The next line without its end, or `nil` when it has not ended yet. Moves `line` behind it.
     ///

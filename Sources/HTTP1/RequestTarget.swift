@@ -15,6 +15,8 @@ struct RequestTarget: Sendable, Equatable {
     var form: Form
     var whole: Range<Int>
     var path: Range<Int>
+    /// Host and port, in the absolute-form and the authority-form.
+    var authority: Range<Int>?
     /// Without the question mark; `nil` when there is none.
     var query: Range<Int>?
     /// The path with its percent-encoding removed, when it has one. An encoded slash stays `%2F`: it is no separator
@@ -31,6 +33,7 @@ struct RequestTarget: Sendable, Equatable {
             // RFC 9112 §3.2.3: CONNECT has the authority-form and nothing else; the port is not optional.
             form = .authority
             guard Authority.isValid(bytes, range, needsPort: true) else { throw .malformedTarget }
+            authority = range
             return
         }
         if first == UInt8(ascii: "/") {
@@ -63,6 +66,7 @@ struct RequestTarget: Sendable, Equatable {
         guard !authority.isEmpty, bytes[authority.lowerBound] != UInt8(ascii: ":"),
             Authority.isValid(bytes, authority, needsPort: false)
         else { throw .malformedTarget }
+        self.authority = authority
 
         if end < range.upperBound, bytes[end] == UInt8(ascii: "/") {
             try readPath(bytes, from: end)
@@ -79,6 +83,7 @@ struct RequestTarget: Sendable, Equatable {
     mutating func shift(by distance: Int) {
         whole = (whole.lowerBound + distance)..<(whole.upperBound + distance)
         path = (path.lowerBound + distance)..<(path.upperBound + distance)
+        authority = authority.map { ($0.lowerBound + distance)..<($0.upperBound + distance) }
         query = query.map { ($0.lowerBound + distance)..<($0.upperBound + distance) }
     }
 
@@ -136,48 +141,4 @@ struct RequestTarget: Sendable, Equatable {
         guard let text = String(validating: decoded, as: UTF8.self) else { throw .pathNotUTF8 }
         return text
     }
-}
-
-/// `uri-host [ ":" port ]`, RFC 9110 §4.2 and §7.2.
-enum Authority {
-    /// Whether `range` is a host with an optional port. Checks what could be misread, not whether such a host exists.
-    static func isValid(_ bytes: Span<UInt8>, _ range: Range<Int>, needsPort: Bool) -> Bool {
-        var index = range.lowerBound
-        if index < range.upperBound, bytes[index] == UInt8(ascii: "[") {
-            // RFC 3986 §3.2.2: IP-literal.
-            index += 1
-            let start = index
-            while index < range.upperBound, bytes[index].isIPLiteral { index += 1 }
-            guard index > start, index < range.upperBound, bytes[index] == UInt8(ascii: "]") else { return false }
-            index += 1
-        } else {
-            while index < range.upperBound, bytes[index].isRegName { index += 1 }
-        }
-        if index == range.upperBound { return !needsPort }
-        guard bytes[index] == UInt8(ascii: ":") else { return false }
-        if needsPort, index == range.lowerBound || index + 1 == range.upperBound { return false }
-        let port = (index + 1)..<range.upperBound
-        guard port.count <= 5 else { return false }
-        for index in port where !bytes[index].isDigit { return false }
-        return true
-    }
-}
-
-extension UInt8 {
-    /// `reg-name`, RFC 3986 §3.2.2: unreserved, sub-delims and percent signs.
-    fileprivate var isRegName: Bool {
-        switch self {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-            UInt8(ascii: "~"), UInt8(ascii: "!"), UInt8(ascii: "$"), UInt8(ascii: "&"), UInt8(ascii: "'"),
-            UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: ","),
-            UInt8(ascii: ";"), UInt8(ascii: "="), UInt8(ascii: "%"):
-            true
-        default:
-            false
-        }
-    }
-
-    /// What may stand between the brackets of an IP literal: IPv6, a zone's percent sign, and `v1.` addresses.
-    fileprivate var isIPLiteral: Bool { self == UInt8(ascii: ":") || isRegName }
 }

@@ -88,8 +88,10 @@ public enum ResponseSerializer {
             buffer.append(contentsOf: field.name.rawName.utf8)
             buffer.append(UInt8(ascii: ":"))
             buffer.append(.space)
-            // An HTTPField cannot hold CR, LF or NUL: its initializers turn them into spaces.
-            field.withUnsafeBytesOfValue { buffer.append(contentsOf: $0) }
+            // RFC 9110 §5.5: no control character may be sent. An HTTPField has none, unless it was made leniently.
+            field.withUnsafeBytesOfValue { value in
+                for byte in value { buffer.append(byte.isFieldValue ? byte : .space) }
+            }
             buffer.append(.cr)
             buffer.append(.lf)
         }

@@ -1,4 +1,5 @@
 import HTTP1
+import HTTP1Checks
 import HTTPTypes
 import Testing
 
@@ -126,6 +127,24 @@ struct RequestParserTests {
         #expect(head.firstValue(of: "host") == "localhost")
         #expect(head.firstValue(of: "accep") == nil)
         #expect(head.fields[.accept] == "text/html")
+    }
+
+    @Test(
+        "the host that counts is the target's, and Host's only where the target has none",
+        arguments: [
+            ("GET http://target:81/x HTTP/1.1\r\nHost: field\r\n\r\n", "target:81"),
+            ("OPTIONS http://target HTTP/1.1\r\nHost: field\r\n\r\n", "target"),
+            ("POST http://target?x HTTP/1.1\r\nHost: field\r\nContent-Length: 1\r\n\r\nx", "target"),
+            ("CONNECT target:443 HTTP/1.1\r\nHost: field\r\n\r\n", "target:443"),
+            ("GET / HTTP/1.1\r\nHost: field:8080\r\n\r\n", "field:8080"),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", ""), ("GET / HTTP/1.0\r\n\r\n", nil),
+        ])
+    func authority(_ wire: String, _ authority: String?) {
+        // A request before it makes the places in the bytes move.
+        for pieces in [[wire], [Cut.trailing, wire], (Cut.trailing + wire).map(String.init)] {
+            let outcome = Outcome(pieces.map { Array($0.utf8) })
+            #expect(outcome.requests.last?.authority == authority)
+        }
     }
 
     @Test("a request made by hand is held to the same rules")

@@ -1,4 +1,5 @@
 import HTTP1
+import HTTP1Checks
 import HTTPTypes
 import Testing
 
@@ -77,6 +78,18 @@ struct ResponseSerializerTests {
         #expect(!text.contains("\nX"))
         #expect(!text.contains("\0"))
         #expect(text.split(separator: "\r\n").count == 4)
+    }
+
+    @Test("a control character in a value is not sent", arguments: ["a\u{1B}[2J", "a\u{7F}", "a\u{0}b", "a\u{1}b"])
+    func control(_ value: String) {
+        let field = HTTPField(name: .location, lenientValue: Array(value.utf8))
+        for response in [Response(status: .ok, fields: [:]), Response(status: .ok, fields: [:]).prepared()] {
+            var response = response
+            response.fields.append(field)
+            let text = Self.text(response)
+            #expect(text.contains("Location: a "))
+            #expect(!text.unicodeScalars.contains { $0.value == 0x7F || ($0.value < 0x20 && $0 != "\r" && $0 != "\n") })
+        }
     }
 
     @Test("the same field twice goes out twice")

@@ -1,0 +1,128 @@
+/// Other people's HTTP: a reader that is lenient in the ways in which servers and proxies have been, each of which has
+/// let somebody smuggle a request past somebody else. What our parser accepts has to end at the same byte for all of
+/// them, or a chain of two servers would see different requests (RFC 9112 §11.2).
+struct LenientReader {
+    struct Leniency: OptionSet, CaseIterable {
+        let rawValue: Int
+
+        /// A line may end in LF alone.
+        static let bareLF = Leniency(rawValue: 1)
+        /// A CR alone ends a line.
+        static let bareCR = Leniency(rawValue: 2)
+        /// Blanks may stand between a name and its colon.
+        static let blankBeforeColon = Leniency(rawValue: 4)
+        /// A line that starts with a blank goes on with the line before.
+        static let folding = Leniency(rawValue: 8)
+        /// Of several lengths the last one counts, otherwise the first.
+        static let lastLength = Leniency(rawValue: 16)
+        /// A length overrules a transfer coding, otherwise the other way round.
+        static let lengthBeatsCoding = Leniency(rawValue: 32)
+        /// Every coding that contains "chunked" is chunked.
+        static let looseCoding = Leniency(rawValue: 64)
+        /// Numbers are read as `strtol` does: blanks, a sign, `0x`, and whatever follows.
+        static let looseNumbers = Leniency(rawValue: 128)
+        /// A NUL ends a field's value.
+        static let endsAtNUL = Leniency(rawValue: 256)
+        /// HTTP/1.0 has no transfer coding, so it is overlooked.
+        static let noCodingInHTTP10 = Leniency(rawValue: 512)
+
+        static let allCases = (0..<10).map { Leniency(rawValue: 1 << $0) }
+        static let combinations = 1024
+    }
+
+    let wire: ArraySlice<UInt8>
+    let leniency: Leniency
+    private var position: Int
+
+    init(_ wire: ArraySlice<UInt8>, _ leniency: Leniency) {
+        self.wire = wire
+        self.leniency = leniency
+        position = wire.startIndex
+    }
+
+    /// Where the first request ends; `nil` when this reader does not see it end.
+    mutating func end() -> Int? {
+        var requestLine: [UInt8]
+        repeat {
+            guard let line = nextLine() else { return nil }
+            requestLine = line
+        } while requestLine.isEmpty
+
+        guard let fields = readFields() else { return nil }
+        func values(_ name: String) -> [[UInt8]] {
+            fields.filter { $0.name == Array(name.utf8) }.map(\.value)
+        }
+        let lengths = values("content-length")
+        let isOverlooked = leniency.contains(.noCodingInHTTP10) && requestLine.suffix(3) == Array("1.0".utf8)
+        let coding = isOverlooked ? nil : values("transfer-encoding").last
+        let isChunked = coding.map { isChunkedCoding($0.lowercased) } ?? false
+        if isChunked, lengths.isEmpty || !leniency.contains(.lengthBeatsCoding) { return endOfChunks() }
+        guard let length = leniency.contains(.lastLength) ? lengths.last : lengths.first else { return position }
+        guard let count = number(length, radix: 10), count <= wire.endIndex - position else { return nil }
+        return position + count
+    }
+
+    private func isChunkedCoding(_ coding: [UInt8]) -> Bool {
+        let text = String(decoding: coding, as: UTF8.self)
+        return leniency.contains(.looseCoding) ? text.contains("chunked") : text == "chunked"
+    }
+
+    private mutating func endOfChunks() -> Int? {
+        while true {
+            guard let line = nextLine(), let size = number(line, radix: 16) else { return nil }
+            guard size <= wire.endIndex - position else { return nil }
+            if size == 0 { break }
+            position += size
+            // Whatever line end this reader knows.
+            guard let rest = nextLine(), rest.isEmpty else { return nil }
+        }
+        return readFields() == nil ? nil : position
+    }
+
+    private mutating func readFields() -> [(name: [UInt8], value: [UInt8])]? {
+        var fields: [(name: [UInt8], value: [UInt8])] = []
+        while true {
+            guard let line = nextLine() else { return nil }
+            if line.isEmpty { return fields }
+            if leniency.contains(.folding), let first = line.first, first == 32 || first == 9, !fields.isEmpty {
+                fields[fields.count - 1].value += line
+                continue
+            }
+            let parts = line.split(separator: UInt8(ascii: ":"), maxSplits: 1, omittingEmptySubsequences: false)
+            var name = Array(parts[0])
+            var value = parts.count > 1 ? Array(parts[1]) : []
+            if leniency.contains(.blankBeforeColon) { name = name.trimmed }
+            if leniency.contains(.endsAtNUL) { value = Array(value.prefix { $0 != 0 }) }
+            fields.append((name.lowercased, value.trimmed))
+        }
+    }
+
+    private mutating func nextLine() -> [UInt8]? {
+        let start = position
+        while position < wire.endIndex {
+            let byte = wire[position]
+            let next = position + 1 < wire.endIndex ? wire[position + 1] : nil
+            if byte == 13, next == 10 {
+                defer { position += 2 }
+                return Array(wire[start..<position])
+            }
+            if (byte == 10 && leniency.contains(.bareLF)) || (byte == 13 && leniency.contains(.bareCR)) {
+                defer { position += 1 }
+                return Array(wire[start..<position])
+            }
+            position += 1
+        }
+        return nil
+    }
+
+    private func number(_ text: [UInt8], radix: Int) -> Int? {
+        var text = text[...]
+        if leniency.contains(.looseNumbers) {
+            text = text.drop { $0 == 32 || (9...13).contains($0) }
+            if text.first == UInt8(ascii: "+") { text = text.dropFirst() }
+            if radix == 16, text.starts(with: Array("0x".utf8)) { text = text.dropFirst(2) }
+        }
+        let digits = text.prefix { radix == 16 ? $0.isHexadecimal : $0.isDecimal }
+        return Int(String(decoding: digits, as: UTF8.self), radix: radix)
+    }
+}
