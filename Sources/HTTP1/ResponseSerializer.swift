@@ -103,7 +103,8 @@ public enum ResponseSerializer {
 }
 
 extension HTTPResponse.Status {
-    /// Whether an answer with this status has a body. RFC 9110 §6.4.1: 1xx, 204 and 304 have no content, and §15.3.6 forbids it for 205.
+    /// Whether an answer with this status has a body. RFC 9110 §6.4.1: 1xx, 204 and 304 have no content, and §15.3.6
+    /// forbids it for 205.
     package var allowsBody: Bool { code >= 200 && code != 204 && code != 205 && code != 304 }
 
     /// RFC 9110 §8.6: never in 1xx and 204. In 304 it would be the length of the 200, which nobody knows here.

@@ -28,7 +28,7 @@ enum HTTP1Fuzz {
 
     /// One file for each wire case, to start from.
     private static func writeSeeds(_ folder: String) {
-        let wires = Acceptance.all.map(\.wire) + Refusal.all.map(\.wire)
+        let wires = AcceptedWire.all.map(\.wire) + RefusedWire.all.map(\.wire)
         for (number, wire) in wires.enumerated() where wire.utf8.count < 32_768 {
             guard let file = fopen("\(folder)/case-\(number)", "w") else {
                 perror(folder)

@@ -4,8 +4,8 @@ import Testing
 
 @Suite("what is understood")
 struct AcceptanceTests {
-    @Test("a request is understood, however it is cut", arguments: Acceptance.all, Cut.allCases)
-    func understands(_ acceptance: Acceptance, _ cut: Cut) {
+    @Test("a request is understood, however it is cut", arguments: AcceptedWire.all, Cut.allCases)
+    func understands(_ acceptance: AcceptedWire, _ cut: Cut) {
         let outcome = Outcome(cut.pieces(acceptance.wire))
         #expect(outcome.error == nil)
         #expect(outcome.breaches == [])
@@ -19,8 +19,8 @@ struct AcceptanceTests {
         if cut.hasTrailingBytes { #expect(outcome.requests.last?.path == "/trailing") }
     }
 
-    @Test("a request lacks nothing before its last byte", arguments: Acceptance.all)
-    func waitsForTheLastByte(_ acceptance: Acceptance) {
+    @Test("a request lacks nothing before its last byte", arguments: AcceptedWire.all)
+    func waitsForTheLastByte(_ acceptance: AcceptedWire) {
         let outcome = Outcome([Array(acceptance.wire.utf8.dropLast())])
         #expect(outcome.requests == [])
         #expect(outcome.error == nil)

@@ -14,8 +14,8 @@ struct PropertyTests {
             let isGood = Int.random(in: 0..<10, using: &generator) < 6
             let text =
                 isGood
-                ? Acceptance.all.randomElement(using: &generator)?.wire
-                : Refusal.all.randomElement(using: &generator)?.wire
+                ? AcceptedWire.all.randomElement(using: &generator)?.wire
+                : RefusedWire.all.randomElement(using: &generator)?.wire
             guard let text, text.utf8.count < 4096 else { continue }
             wire += Array(text.utf8)
         }
@@ -60,12 +60,12 @@ struct PropertyTests {
         }
     }
 
-    @Test("a request that is accepted ends at the same byte for readers that are lenient", arguments: Acceptance.all)
-    func unambiguous(_ acceptance: Acceptance) {
+    @Test("a request that is accepted ends at the same byte for readers that are lenient", arguments: AcceptedWire.all)
+    func unambiguous(_ acceptance: AcceptedWire) {
         #expect(ParserChecks.ambiguity(Array(acceptance.wire.utf8)) == nil)
     }
 
-    @Test("the cases hold to the properties too", arguments: Acceptance.all.map(\.wire) + Refusal.all.map(\.wire))
+    @Test("the cases hold to the properties too", arguments: AcceptedWire.all.map(\.wire) + RefusedWire.all.map(\.wire))
     func cases(_ wire: String) {
         #expect(ParserChecks.breach(Array(wire.utf8)) == nil)
         #expect(ResponseChecks.breach(Array(wire.utf8)) == nil)

@@ -5,8 +5,8 @@ import Testing
 
 @Suite("what is refused")
 struct RefusalTests {
-    @Test("a request that breaks a rule is refused, however it is cut", arguments: Refusal.all, Cut.allCases)
-    func refuses(_ refusal: Refusal, _ cut: Cut) {
+    @Test("a request that breaks a rule is refused, however it is cut", arguments: RefusedWire.all, Cut.allCases)
+    func refuses(_ refusal: RefusedWire, _ cut: Cut) {
         let outcome = Outcome(cut.pieces(refusal.wire))
         #expect(outcome.error == refusal.error)
         #expect(outcome.error?.status.code == refusal.status)
@@ -14,8 +14,8 @@ struct RefusalTests {
         #expect(outcome.breaches == [])
     }
 
-    @Test("what came before a refused request is delivered", arguments: Refusal.all)
-    func deliversWhatCameBefore(_ refusal: Refusal) {
+    @Test("what came before a refused request is delivered", arguments: RefusedWire.all)
+    func deliversWhatCameBefore(_ refusal: RefusedWire) {
         let outcome = Outcome([Array((Cut.trailing + refusal.wire).utf8)])
         #expect(outcome.error == refusal.error)
         #expect(outcome.requests.map(\.path) == ["/trailing"])
@@ -23,7 +23,7 @@ struct RefusalTests {
 
     @Test("every refusal has a case, and a reason that is a sentence", arguments: HTTP1Error.allCases)
     func isCovered(_ error: HTTP1Error) {
-        #expect(Refusal.all.contains { $0.error == error })
+        #expect(RefusedWire.all.contains { $0.error == error })
         #expect(error.reason.hasSuffix("."))
         #expect(error.status.code >= 400)
     }

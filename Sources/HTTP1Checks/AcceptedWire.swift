@@ -1,5 +1,5 @@
 /// Something that is understood, and as what.
-package struct Acceptance: CustomStringConvertible, Sendable {
+package struct AcceptedWire: CustomStringConvertible, Sendable {
     package var about: String
     package var wire: String
     package var method = "GET"
@@ -25,24 +25,24 @@ package struct Acceptance: CustomStringConvertible, Sendable {
 
     package static func line(
         _ about: String, _ target: String, method: String = "GET", path: String, query: String? = nil
-    ) -> Acceptance {
-        Acceptance(about, "\(method) \(target) HTTP/1.1\r\nHost: a\r\n\r\n", method: method, path: path, query: query)
+    ) -> AcceptedWire {
+        AcceptedWire(about, "\(method) \(target) HTTP/1.1\r\nHost: a\r\n\r\n", method: method, path: path, query: query)
     }
 
-    package static func field(_ about: String, _ lines: String, keepAlive: Bool = true) -> Acceptance {
-        Acceptance(about, "GET / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n\r\n", keepAlive: keepAlive)
+    package static func field(_ about: String, _ lines: String, keepAlive: Bool = true) -> AcceptedWire {
+        AcceptedWire(about, "GET / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n\r\n", keepAlive: keepAlive)
     }
 
-    package static func host(_ host: String) -> Acceptance {
-        Acceptance("the Host \(host)", "GET / HTTP/1.1\r\nHost: \(host)\r\n\r\n", fields: ["Host: \(host)"])
+    package static func host(_ host: String) -> AcceptedWire {
+        AcceptedWire("the Host \(host)", "GET / HTTP/1.1\r\nHost: \(host)\r\n\r\n", fields: ["Host: \(host)"])
     }
 
-    package static func chunked(_ about: String, _ body: String) -> Acceptance {
-        Acceptance(
+    package static func chunked(_ about: String, _ body: String) -> AcceptedWire {
+        AcceptedWire(
             about, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\(body)", method: "POST")
     }
 
-    package static let all: [Acceptance] = [
+    package static let all: [AcceptedWire] = [
         .line("origin-form", "/", path: "/"),
         .line("a longer path", "/a/b/c.d-e_f~g", path: "/a/b/c.d-e_f~g"),
         .line("dot segments stay", "/a/../b", path: "/a/../b"),

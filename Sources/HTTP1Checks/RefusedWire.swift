@@ -1,7 +1,7 @@
 package import HTTP1
 
 /// Everything that is refused, with the section that says so.
-package struct Refusal: CustomStringConvertible, Sendable {
+package struct RefusedWire: CustomStringConvertible, Sendable {
     package var section: String
     package var wire: String
     package var error: HTTP1Error
@@ -16,20 +16,23 @@ package struct Refusal: CustomStringConvertible, Sendable {
 
     package var description: String { "\(section) \(error): \(wire.prefix(60).debugDescription)" }
 
-    package static func field(_ section: String, _ line: String, _ error: HTTP1Error, _ status: Int = 400) -> Refusal {
-        Refusal(section, "GET / HTTP/1.1\r\nHost: a\r\n\(line)\r\n\r\n", error, status)
-    }
-
-    package static func host(_ section: String, _ host: String) -> Refusal {
-        Refusal(section, "GET / HTTP/1.1\r\nHost: \(host)\r\n\r\n", .malformedHost)
-    }
-
-    package static func chunked(_ section: String, _ body: String, _ error: HTTP1Error, _ status: Int = 400) -> Refusal
+    package static func field(_ section: String, _ line: String, _ error: HTTP1Error, _ status: Int = 400)
+        -> RefusedWire
     {
-        Refusal(section, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\(body)", error, status)
+        RefusedWire(section, "GET / HTTP/1.1\r\nHost: a\r\n\(line)\r\n\r\n", error, status)
     }
 
-    package static let requestLine: [Refusal] = [
+    package static func host(_ section: String, _ host: String) -> RefusedWire {
+        RefusedWire(section, "GET / HTTP/1.1\r\nHost: \(host)\r\n\r\n", .malformedHost)
+    }
+
+    package static func chunked(_ section: String, _ body: String, _ error: HTTP1Error, _ status: Int = 400)
+        -> RefusedWire
+    {
+        RefusedWire(section, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\(body)", error, status)
+    }
+
+    package static let requestLine: [RefusedWire] = [
         .init("9112 §3", "GET\r\n", .malformedRequestLine),
         .init("9112 §3", "GET /\r\n", .malformedRequestLine),
         .init("9112 §3", "GET  / HTTP/1.1\r\n", .malformedRequestLine),
@@ -65,7 +68,7 @@ package struct Refusal: CustomStringConvertible, Sendable {
         .init("9112 §2.2", "GET / HTTP/1.1\r\r\n", .malformedVersion),
     ]
 
-    package static let target: [Refusal] = [
+    package static let target: [RefusedWire] = [
         .init("9112 §3.2", "GET ping HTTP/1.1\r\n", .malformedTarget),
         .init("9112 §3.2", "GET ?x HTTP/1.1\r\n", .malformedTarget),
         .init("9112 §3.2", "GET /a#b HTTP/1.1\r\n", .malformedTarget),
@@ -103,7 +106,7 @@ package struct Refusal: CustomStringConvertible, Sendable {
         .init("3986 §2.5", "GET /%C0%AF HTTP/1.1\r\n", .pathNotUTF8),
     ]
 
-    package static let fields: [Refusal] = [
+    package static let fields: [RefusedWire] = [
         .field("9112 §5", "X", .malformedField),
         .field("9112 §5", "X y", .malformedField),
         .field("9112 §5", "X ", .malformedField),
@@ -157,7 +160,7 @@ package struct Refusal: CustomStringConvertible, Sendable {
         .field("9110 §10.1.1", "Expect: 100-continue, x", .unsupportedExpectation, 417),
     ]
 
-    package static let framing: [Refusal] = [
+    package static let framing: [RefusedWire] = [
         .field("9110 §8.6", "Content-Length:", .malformedContentLength),
         .field("9110 §8.6", "Content-Length: +5", .malformedContentLength),
         .field("9110 §8.6", "Content-Length: -5", .malformedContentLength),
@@ -232,7 +235,7 @@ package struct Refusal: CustomStringConvertible, Sendable {
         .chunked("6585 §5", "0\r\nX: " + String(repeating: "y", count: 16_384) + "\r\n\r\n", .fieldsTooLarge, 431),
     ]
 
-    package static let limits: [Refusal] = [
+    package static let limits: [RefusedWire] = [
         .init(
             "9112 §3", "GET /" + String(repeating: "a", count: 8192 - 13) + " HTTP/1.1\r\nHost: a\r\n\r\n",
             .requestLineTooLong, 414),
