@@ -29,6 +29,7 @@ let package = Package(
     products: [
         .executable(name: "daruma", targets: ["daruma"]),
         .executable(name: "daruma-lab", targets: ["daruma-lab"]),
+        .executable(name: "daruma-bench", targets: ["daruma-bench"]),
         .library(name: "PostgresPool", targets: ["PostgresPool", "PostgresConnection", "DispatchLoop"]),
         .library(name: "DispatchHTTP", targets: ["DispatchHTTP", "HTTP1", "DispatchLoop"]),
     ],
@@ -81,6 +82,14 @@ let package = Package(
         .target(name: "PostgresSandbox", dependencies: [subprocess, system], swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
+        .target(name: "Benchmarks", dependencies: ["PostgresSandbox"], swiftSettings: settings),
+        .executableTarget(
+            name: "daruma-bench",
+            dependencies: [
+                "Benchmarks", "PostgresSandbox", "PostgresPool", "PostgresConnection", "HTTP1", "DispatchLoop",
+                httpTypes, argumentParser,
+            ],
+            swiftSettings: settings),
 
         // Tests, one target per room.
         .testTarget(name: "DispatchLoopTests", dependencies: ["DispatchLoop", "CLinux"], swiftSettings: settings),
@@ -106,6 +115,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PostgresSandboxTests", dependencies: ["PostgresSandbox", subprocess], swiftSettings: settings),
+        .testTarget(name: "BenchmarksTests", dependencies: ["Benchmarks"], swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests", dependencies: ["PostgresSandbox", "daruma", "daruma-lab"], swiftSettings: settings),
     ]

@@ -3,9 +3,9 @@ import Glibc
 
 /// A TCP connection whose every step has a deadline: what probes are made of. It blocks its thread and
 /// belongs to one thread at a time.
-final class DeadlineSocket {
+package final class DeadlineSocket {
     /// Why a step did not succeed.
-    enum Failure: Error, Equatable, Sendable {
+    package enum Failure: Error, Equatable, Sendable {
         case refused
         case timedOut
         case closed
@@ -24,7 +24,7 @@ final class DeadlineSocket {
     private let descriptor: Int32
 
     /// Connects. `host` is an IPv4 address in numbers, or `localhost`.
-    init(host: String, port: UInt16, deadline: Deadline) throws(Failure) {
+    package init(host: String, port: UInt16, deadline: Deadline) throws(Failure) {
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         descriptor = socket(AF_INET, type, 0)
         guard descriptor >= 0 else { throw Failure(errno: errno) }
@@ -55,7 +55,7 @@ final class DeadlineSocket {
         close(descriptor)
     }
 
-    func send(_ bytes: [UInt8], deadline: Deadline) throws(Failure) {
+    package func send(_ bytes: [UInt8], deadline: Deadline) throws(Failure) {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
@@ -70,7 +70,7 @@ final class DeadlineSocket {
     }
 
     /// At least one byte and at most `limit`; `closed` when the peer has ended.
-    func receive(limit: Int = 65_536, deadline: Deadline) throws(Failure) -> [UInt8] {
+    package func receive(limit: Int = 65_536, deadline: Deadline) throws(Failure) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: limit)
         while true {
             let count = recv(descriptor, &bytes, limit, 0)

@@ -2,9 +2,9 @@ import Glibc
 
 /// The few file operations that the sandbox needs. Plain system calls, because files under /proc have
 /// no size and because ownership matters when root acts for the server's user.
-enum Files {
+package enum Files {
     /// The whole file, or nil when it cannot be read (which, for /proc, means that the process ended).
-    static func read(_ path: String, from offset: Int = 0) -> String? {
+    package static func read(_ path: String, from offset: Int = 0) -> String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
@@ -22,7 +22,7 @@ enum Files {
     }
 
     /// Replaces the file's content in place, so that an existing file keeps its owner.
-    static func write(_ text: String, to path: String, mode: mode_t = 0o600, append: Bool = false) throws {
+    package static func write(_ text: String, to path: String, mode: UInt32 = 0o600, append: Bool = false) throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), mode)
         guard descriptor >= 0 else { throw failure("cannot write", path) }
         defer { close(descriptor) }
@@ -35,13 +35,13 @@ enum Files {
         }
     }
 
-    static func size(_ path: String) -> Int {
+    package static func size(_ path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
-    static func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    package static func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }
 
     static func canonical(_ path: String) -> String? {
         guard let resolved = realpath(path, nil) else { return nil }
@@ -78,7 +78,7 @@ enum Files {
     }
 
     /// Removes the folder and all in it. Nothing to say when it is gone already.
-    static func removeTree(_ path: String) {
+    package static func removeTree(_ path: String) {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
         if status.st_mode & S_IFMT == S_IFDIR {
@@ -89,7 +89,7 @@ enum Files {
         }
     }
 
-    static func names(in folder: String) -> [String] {
+    package static func names(in folder: String) -> [String] {
         guard let stream = opendir(folder) else { return [] }
         defer { closedir(stream) }
         var names: [String] = []

@@ -1,0 +1,55 @@
+/// What `valgrind --tool=callgrind` counted: instructions and calls, by function.
+///
+/// Counts, not times: the same binary doing the same work gives the same figures however busy the machine is.
+package struct CallgrindProfile: Sendable {
+    /// All instructions of all threads.
+    package private(set) var instructions = 0
+    /// Instructions of each function itself, without those of what it calls.
+    package private(set) var own: [String: Int] = [:]
+    /// How often each function was called.
+    package private(set) var calls: [String: Int] = [:]
+
+    /// Reads the output file (valgrind's manual, "Callgrind Format Specification"): `fn=` and `cfn=` name a function,
+    /// with its name only the first time; a line that begins with a position is a cost; the one after `calls=` is the
+    /// cost of the call, which belongs to the called function.
+    package init(_ text: String) {
+        var names: [Substring: String] = [:]
+        var current = ""
+        var callee = ""
+        var isCallCost = false
+
+        func name(_ text: Substring) -> String {
+            guard let end = text.firstIndex(of: ")") else { return String(text) }
+            let key = text[...end]
+            let rest = text[text.index(after: end)...].drop { $0 == " " }
+            if !rest.isEmpty {
+                // A function that calls itself has a second name for the inner calls.
+                let plain = rest.hasSuffix("'2") ? rest.dropLast(2) : rest
+                names[key] = String(plain)
+            }
+            return names[key] ?? String(key)
+        }
+
+        for line in text.split(separator: "\n") {
+            guard let first = line.utf8.first else { continue }
+            switch first {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "*"):
+                if isCallCost {
+                    isCallCost = false
+                } else if let space = line.firstIndex(of: " "),
+                    let cost = Int(line[line.index(after: space)...].prefix { $0 != " " })
+                {
+                    own[current, default: 0] += cost
+                }
+            case UInt8(ascii: "f") where line.hasPrefix("fn="): current = name(line.dropFirst(3))
+            case UInt8(ascii: "c") where line.hasPrefix("cfn="): callee = name(line.dropFirst(4))
+            case UInt8(ascii: "c") where line.hasPrefix("calls="):
+                calls[callee, default: 0] += Int(line.dropFirst(6).prefix { $0 != " " }) ?? 0
+                isCallCost = true
+            case UInt8(ascii: "t") where line.hasPrefix("totals:"):
+                instructions = Int(line.dropFirst(7).drop { $0 == " " }.prefix { $0 != " " }) ?? 0
+            default: break
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import ArgumentParser
+import Benchmarks
+import DispatchLoop
+import Glibc
+import HTTP1
+import HTTPTypes
+import PostgresConnection
+import PostgresPool
+
+/// The loops that the gate counts, each in a process of its own.
+struct WorkCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "work", abstract: "Do one thing so many times (for the gate and for profilers).")
+
+    @Argument(help: "What: parse, parse-browser, serialize, check-out or query; the latter two need DATABASE_URL.")
+    var what: GateCase
+
+    @Argument(help: "How often.")
+    var turns: Int
+
+    func validate() throws {
+        if what.isService { throw ValidationError("\(what.rawValue) is the service's: run daruma") }
+    }
+
+    func run() async throws {
+        switch what {
+        case .parse: try parse("GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")
+        case .parseBrowser: try parse(Self.browserRequest)
+        case .serialize: serialize()
+        case .checkOut: try await onPool { try await Self.checkOut($0, turns) }
+        case .query: try await onPool { try await Self.query($0, turns) }
+        case .root, .pipelined, .ping: break
+        }
+    }
+
+    private static let browserRequest = """
+        GET /ping?from=browser HTTP/1.1\r
+        Host: localhost:8080\r
+        Connection: keep-alive\r
+        Cache-Control: max-age=0\r
+        sec-ch-ua: "Chromium";v="130", "Not?A_Brand";v="99"\r
+        sec-ch-ua-mobile: ?0\r
+        Upgrade-Insecure-Requests: 1\r
+        User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36\r
+        Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r
+        Sec-Fetch-Site: none\r
+        Sec-Fetch-Mode: navigate\r
+        Accept-Encoding: gzip, deflate, br, zstd\r
+        Accept-Language: en-GB,en;q=0.9\r
+        \r
+
+        """
+
+    private func parse(_ text: String) throws {
+        let request = Array(text.utf8)
+        var parser = RequestParser()
+        for _ in 0..<turns {
+            parser.append(request)
+            guard case .request(let head) = try parser.next(), head.method == .get else { throw ExitCode.failure }
+        }
+    }
+
+    private func serialize() {
+        let response = Response(
+            status: .ok, text: "{\n  \"status\": true\n}", contentType: "application/json; charset=utf-8"
+        ).prepared()
+        let date = HTTPDate(secondsSinceEpoch: 1_800_000_000)
+        var buffer: [UInt8] = []
+        var total = 0
+        for _ in 0..<turns {
+            ResponseSerializer.append(response, isHead: false, connection: .persists, date: date, to: &buffer)
+            total += buffer.count
+            buffer.removeAll(keepingCapacity: true)
+        }
+        precondition(total > 0)
+    }
+
+    @LoopActor
+    private func onPool(_ body: @escaping @Sendable @LoopActor (PostgresPool) async throws -> Void) async throws {
+        guard let url = getenv("DATABASE_URL") else { throw ValidationError("DATABASE_URL is missing") }
+        var settings = PoolSettings()
+        settings.maximum = 1
+        settings.silence = .seconds(60)
+        settings.keepalive = nil
+        let pool = PostgresPool(ConnectionConfiguration(String(cString: url)), settings: settings)
+        pool.start()
+        // As the service does: on a task that prefers the loop.
+        let failed = await withCheckedContinuation { continuation in
+            _ = EventLoop.shared.task {
+                do {
+                    try await body(pool)
+                    continuation.resume(returning: false)
+                } catch {
+                    Output.note("\(error)")
+                    continuation.resume(returning: true)
+                }
+            }
+        }
+        await pool.close(deadline: .now() + .seconds(5))
+        if failed { throw ExitCode.failure }
+    }
+
+    @LoopActor
+    private static func checkOut(_ pool: PostgresPool, _ turns: Int) async throws {
+        let deadline = MonotonicTime.now() + .seconds(100)
+        for _ in 0..<turns {
+            let connection = try await pool.checkOut(deadline: deadline)
+            pool.release(connection)
+        }
+    }
+
+    @LoopActor
+    private static func query(_ pool: PostgresPool, _ turns: Int) async throws {
+        let deadline = MonotonicTime.now() + .seconds(100)
+        for _ in 0..<turns {
+            let connection = try await pool.checkOut(deadline: deadline)
+            defer { pool.release(connection) }
+            _ = try await connection.query("select 1", isRepeatable: true, deadline: deadline)
+        }
+    }
+}
+
+extension GateCase: ExpressibleByArgument {}
