@@ -43,7 +43,8 @@ package struct Routes {
         do {
             let connection = try await pool.checkOut(deadline: deadline)
             defer { pool.release(connection) }
-            let result = try await connection.query("select 1", isRepeatable: true, deadline: deadline)
+            let result = try await connection.query(
+                "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
             return memo.response(to: result)
         } catch {
             return PingAnswer.failure(error, status: pingFailureStatus)

@@ -18,15 +18,6 @@ public import DispatchLoop
 public final class PostgresConnection {
     package typealias Completion = @LoopActor (Result<QueryResult, PostgresError>) -> Void
 
-    /// The statement in the making, and who waits for it.
-    private struct Running {
-        var deadline: MonotonicTime
-        var silence: MonotonicTime
-        var onSilence: (@LoopActor () -> Void)?
-        var completion: Completion
-        var result: Result<QueryResult, PostgresError>?
-    }
-
     /// The server as `host:port`, for the log.
     public nonisolated let endpoint: String
     /// The process id of the server's end, as in `pg_stat_activity`.
@@ -46,7 +37,10 @@ public final class PostgresConnection {
     private let notices: SessionNotices
     private var registration: Registration?
     private let loop = EventLoop.shared
-    private var running: Running?
+    private var running: StatementRun?
+    private var prepared = PreparedStatements()
+    /// The latest result's columns. The next ones are nearly always the same.
+    private var columns: [QueryResult.Column] = []
     /// One timer serves all statements: it is not cancelled with each but finds, when it fires, what is running then.
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var waitsForWrite = false
@@ -109,30 +103,32 @@ public final class PostgresConnection {
 
     // MARK: Statements
 
-    /// Starts a statement; `completion` is called exactly once, never from within this call.
+    /// Starts a statement; `client` hears of its end exactly once, never from within this call.
     ///
     /// - Parameters:
     ///   - deadline: when to give up. The session is closed then: its answer would come to somebody else.
-    ///   - silence: when to call `onSilence`, if there is no answer by then. The statement goes on.
+    ///   - silence: when to tell the client, if there is no answer by then. The statement goes on.
     package func start(
         _ statement: Statement, deadline: MonotonicTime, silence: MonotonicTime = .distantFuture,
-        onSilence: (@LoopActor () -> Void)? = nil, completion: @escaping Completion
+        client: any StatementClient
     ) {
         guard let connection, running == nil else {
             let error = isClosed ? Self.closedError : Self.busyError
-            loop.submit { completion(.failure(error)) }
+            loop.submit { client.connection(self, ended: .failure(error)) }
             return
         }
-        running = Running(deadline: deadline, silence: silence, onSilence: onSilence, completion: completion)
-        guard statement.send(on: connection) else {
-            var error = lossError()
-            error.isProvablyUnsent = true
-            forgetClosedSocket()
-            loop.submit { self.end(error) }
-            return
-        }
-        flush()
+        // Within a transaction a statement that turns out not to be prepared would take the transaction along.
+        let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
+        running = StatementRun(
+            statement: statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
+            silence: silence, client: client)
+        sendStep()
         armTimer()
+    }
+
+    /// Starts a statement; `completion` is called exactly once, never from within this call.
+    package func start(_ statement: Statement, deadline: MonotonicTime, completion: @escaping Completion) {
+        start(statement, deadline: deadline, client: StatementCompletion(completion))
     }
 
     /// Hands the running statement, if there is one, to somebody else: `completion` hears of its end instead of whoever
@@ -141,35 +137,25 @@ public final class PostgresConnection {
         guard running != nil else { return }
         running?.deadline = deadline
         running?.silence = .distantFuture
-        running?.onSilence = nil
-        running?.completion = completion
+        running?.client = StatementCompletion(completion)
         armTimer()
     }
 
-    /// Runs a statement and returns its result.
-    ///
-    /// - Parameters:
-    ///   - sql: one statement; several, separated by semicolons, when there are no parameters (the last one's result is
-    ///     returned).
-    ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
-    ///   - deadline: when to give up.
-    /// - Throws: the server's error; or that of the connection, which is closed then. When the task is cancelled, the
-    ///   session is closed as well, because the statement may be running.
-    public func query(
-        _ sql: String, parameters: [String?] = [], deadline: MonotonicTime
-    ) async throws(PostgresError) -> QueryResult {
-        let statement = Statement(sql, parameters: parameters)
-        let result: Result<QueryResult, PostgresError> = await withTaskCancellationHandler { @LoopActor in
-            await withCheckedContinuation { continuation in
-                start(statement, deadline: deadline) { continuation.resume(returning: $0) }
-                if Task.isCancelled { end(Self.cancelledError) }
-            }
-        } onCancel: {
-            EventLoop.shared.submit {
-                if self.running != nil { self.end(Self.cancelledError) }
-            }
+    /// Stops waiting for the running statement, if there is one, by ending the session: the statement may be running.
+    func abandonStatement() {
+        if running != nil { end(Self.cancelledError) }
+    }
+
+    private func sendStep() {
+        guard let connection, let running else { return }
+        if running.statement.send(running.step, on: connection) {
+            flush()
+            return
         }
-        return try result.get()
+        var error = lossError()
+        error.isProvablyUnsent = true
+        forgetClosedSocket()
+        loop.submit { self.end(error) }
     }
 
     /// The free check: reads what the kernel has and parses it, without a round trip.
@@ -220,17 +206,14 @@ public final class PostgresConnection {
     private func collect() {
         while let connection, running != nil, PQisBusy(connection) == 0 {
             guard let result = PQgetResult(connection) else {
-                finishStatement()
-                return
+                finishStep()
+                continue
             }
             defer { PQclear(result) }
             lastHeard = loop.now
-            let outcome = StatementOutcome(of: result)
-            switch outcome {
+            switch StatementOutcome(of: result, reusing: &columns) {
             case .result(let decoded):
-                // Of several statements in one text the last result counts, unless one failed.
-                if case .failure = running?.result { break }
-                running?.result = .success(decoded)
+                running?.take(.success(decoded))
             case .failure(var error):
                 error.endpoint = endpoint
                 if error.endsSession {
@@ -238,8 +221,7 @@ public final class PostgresConnection {
                     end(error)
                     return
                 }
-                if case .failure = running?.result { break }
-                running?.result = .failure(error)
+                running?.take(.failure(error))
             case .unsupported:
                 end(
                     PostgresError(
@@ -250,14 +232,23 @@ public final class PostgresConnection {
         }
     }
 
-    private func finishStatement() {
-        guard let finished = running else { return }
-        guard let result = finished.result else {
+    private func finishStep() {
+        guard let run = running else { return }
+        guard let result = run.result else {
             end(lossError())
             return
         }
+        if run.step != .text {
+            var code: String?
+            if case .failure(let error) = result { code = error.code }
+            if let next = prepared.next(after: run.step, of: run.statement.sql, failure: code) {
+                running?.begin(next)
+                sendStep()
+                return
+            }
+        }
         running = nil
-        finished.completion(result)
+        run.client.connection(self, ended: result)
     }
 
     private func deliverNotifications() {
@@ -317,9 +308,8 @@ public final class PostgresConnection {
         }
         if statement.silence <= now {
             running?.silence = .distantFuture
-            running?.onSilence = nil
             armTimer()
-            statement.onSilence?()
+            statement.client.connectionIsSilent(self)
             return
         }
         armTimer()
@@ -332,9 +322,11 @@ public final class PostgresConnection {
         guard connection != nil || running != nil else { return }
         let wasClosed = connection == nil
         release()
-        if let finished = running {
+        if let run = running {
             running = nil
-            finished.completion(.failure(error))
+            var error = error
+            if run.isOnlyPreparing { error.isProvablyUnsent = true }
+            run.client.connection(self, ended: .failure(error))
         } else if !wasClosed, error.code != PostgresError.Code.closed {
             let onEnd = onEnd
             self.onEnd = nil
@@ -383,19 +375,4 @@ public final class PostgresConnection {
         isProvablyUnsent: true)
     private static let cancelledError = PostgresError(
         code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
-}
-
-extension PostgresConnection {
-    /// Connects to the first server of the configuration that takes the session.
-    ///
-    /// Looking up names happens off the loop and counts against the deadline.
-    /// - Throws: the failure that says most, when no server takes it before the deadline.
-    public static func connect(
-        _ configuration: ConnectionConfiguration, deadline: MonotonicTime
-    ) async throws(PostgresError) -> PostgresConnection {
-        let result: Result<PostgresConnection, PostgresError> = await withCheckedContinuation { continuation in
-            ConnectAttempt(configuration, deadline: deadline) { continuation.resume(returning: $0) }.start()
-        }
-        return try result.get()
-    }
 }

@@ -1,22 +1,44 @@
 internal import CLibPQ
+internal import Glibc
 
 /// A statement and its parameters, ready to be sent.
 package struct Statement: Sendable, Hashable {
     package let sql: String
     package let parameters: [String?]
+    /// Whether the session is to keep it prepared.
+    package let isPrepared: Bool
 
-    package init(_ sql: String, parameters: [String?] = []) {
+    package init(_ sql: String, parameters: [String?] = [], isPrepared: Bool = false) {
         self.sql = sql
         self.parameters = parameters
+        self.isPrepared = isPrepared
     }
 
     /// An empty statement: one round trip that costs the server nothing.
     package static let roundTrip = Statement("")
 
-    /// Hands the statement to libpq; `false` when libpq refuses it. Nothing has been sent then.
-    func send(on connection: OpaquePointer) -> Bool {
-        if parameters.isEmpty { return PQsendQuery(connection, sql) == 1 }
-        // libpq copies the values before it returns.
+    /// Hands a step of the statement to libpq; `false` when libpq refuses it. Nothing has been sent then.
+    func send(_ step: PreparedStatements.Step, on connection: OpaquePointer) -> Bool {
+        switch step {
+        case .text where parameters.isEmpty:
+            PQsendQuery(connection, sql) == 1
+        case .text:
+            withParameters {
+                PQsendQueryParams(connection, sql, Int32(parameters.count), nil, $0, nil, nil, 0) == 1
+            }
+        case .prepare(let name):
+            PQsendPrepare(connection, name, sql, 0, nil) == 1
+        case .execute(let name) where parameters.isEmpty:
+            PQsendQueryPrepared(connection, name, 0, nil, nil, nil, 0) == 1
+        case .execute(let name):
+            withParameters {
+                PQsendQueryPrepared(connection, name, Int32(parameters.count), $0, nil, nil, 0) == 1
+            }
+        }
+    }
+
+    /// The parameters as libpq takes them; it copies the values before it returns.
+    private func withParameters(_ body: ([UnsafePointer<CChar>?]) -> Bool) -> Bool {
         var bytes: [CChar] = []
         var offsets: [Int?] = []
         for parameter in parameters {
@@ -24,10 +46,10 @@ package struct Statement: Sendable, Hashable {
             if let parameter { bytes.append(contentsOf: parameter.utf8CString) }
         }
         return bytes.withUnsafeBufferPointer { buffer in
-            let values = offsets.map { offset in
-                offset.flatMap { offset in buffer.baseAddress.map { UnsafePointer($0 + offset) } }
-            }
-            return PQsendQueryParams(connection, sql, Int32(parameters.count), nil, values, nil, nil, 0) == 1
+            body(
+                offsets.map { offset in
+                    offset.flatMap { offset in buffer.baseAddress.map { UnsafePointer($0 + offset) } }
+                })
         }
     }
 }
@@ -39,10 +61,11 @@ enum StatementOutcome {
     /// A COPY, which needs a conversation that this connection does not hold.
     case unsupported
 
-    init(of result: OpaquePointer) {
+    /// `columns` are those of an earlier result, and become those of this one.
+    init(of result: OpaquePointer, reusing columns: inout [QueryResult.Column]) {
         switch PQresultStatus(result) {
         case PGRES_TUPLES_OK, PGRES_SINGLE_TUPLE, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-            self = .result(QueryResult(decoding: result))
+            self = .result(QueryResult(decoding: result, reusing: &columns))
         case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
             self = .unsupported
         default:
@@ -52,18 +75,17 @@ enum StatementOutcome {
 }
 
 extension QueryResult {
-    fileprivate init(decoding result: OpaquePointer) {
+    fileprivate init(decoding result: OpaquePointer, reusing columns: inout [Column]) {
         let columnCount = PQnfields(result)
         let rowCount = PQntuples(result)
-        var columns: [Column] = []
-        columns.reserveCapacity(Int(columnCount))
-        for column in 0..<columnCount {
-            columns.append(
+        if !Self.describes(columns, result, columnCount) {
+            columns = (0..<columnCount).map { column in
                 Column(
                     name: PQfname(result, column).map { String(cString: $0) } ?? "",
                     tableID: PQftable(result, column), columnID: Int(PQftablecol(result, column)),
                     typeID: PQftype(result, column), typeSize: Int(PQfsize(result, column)),
-                    typeModifier: Int(PQfmod(result, column))))
+                    typeModifier: Int(PQfmod(result, column)))
+            }
         }
         var values: [String?] = []
         values.reserveCapacity(Int(columnCount) * Int(rowCount))
@@ -75,6 +97,21 @@ extension QueryResult {
         let command = PQcmdStatus(result).map(Self.command) ?? ""
         let touched = PQcmdTuples(result).flatMap { Int(String(cString: $0)) }
         self.init(command: command, rowCount: touched, columns: columns, values: values)
+    }
+
+    /// Whether the result has just these columns. Comparing is cheaper than making them again, and so is then comparing
+    /// the results, which share them.
+    private static func describes(_ columns: [Column], _ result: OpaquePointer, _ count: Int32) -> Bool {
+        guard columns.count == Int(count) else { return false }
+        for index in 0..<count {
+            let column = columns[Int(index)]
+            guard column.typeID == PQftype(result, index), column.typeModifier == Int(PQfmod(result, index)),
+                column.tableID == PQftable(result, index), column.columnID == Int(PQftablecol(result, index)),
+                column.typeSize == Int(PQfsize(result, index)), let name = PQfname(result, index),
+                strcmp(name, column.name) == 0
+            else { return false }
+        }
+        return true
     }
 
     /// "SELECT 1", "INSERT 0 1", "CREATE TABLE", "": the command is what stands before the numbers.

@@ -34,22 +34,22 @@ public final class PooledConnection {
     ///     more on another session when the first one has ended, or has been silent for ``PoolSettings/silence`` while
     ///     another one works. A statement that provably was never sent is run again in any case. At most twice, where
     ///     the second session ends as well.
+    ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a further round trip
+    ///     the first time and less each time after. Works behind a transaction pooler too. One statement, not several.
     ///   - deadline: when to give up; both tries together.
     /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had.
     public func query(
-        _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, deadline: MonotonicTime
+        _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, isPrepared: Bool = false,
+        deadline: MonotonicTime
     ) async throws -> QueryResult {
         guard let leased else { throw Self.released }
         self.leased = nil
         let race = QueryRace(
-            Statement(sql, parameters: parameters), on: leased, of: pool, deadline: deadline,
+            Statement(sql, parameters: parameters, isPrepared: isPrepared), on: leased, of: pool, deadline: deadline,
             isRepeatable: isRepeatable && isPristine, canMove: isPristine)
         isPristine = false
         let outcome = await withTaskCancellationHandler { @LoopActor in
-            await withCheckedContinuation { continuation in
-                race.start { continuation.resume(returning: $0) }
-                if Task.isCancelled { race.cancel() }
-            }
+            await race.run()
         } onCancel: {
             EventLoop.shared.submit { race.cancel() }
         }

@@ -13,7 +13,7 @@ import PostgresConnection
 /// waited for there. A silent session is raced by one other at most. One that ended is replaced, and so is its
 /// replacement, but no more: with one replacement only, 1 of 1,352 queries failed under 20 restarts in a row.
 @LoopActor
-final class QueryRace {
+final class QueryRace: StatementClient {
     struct Outcome {
         let result: Result<QueryResult, any Error>
         /// The session that the lease goes on with; `nil` when there is none left.
@@ -34,7 +34,8 @@ final class QueryRace {
     /// How often another session has been asked for.
     private var asks = 0
     private static let maximumAsks = 2
-    private var completion: (@LoopActor (Outcome) -> Void)?
+    /// Present until the outcome is known.
+    private var continuation: CheckedContinuation<Outcome, Never>?
 
     init(
         _ statement: Statement, on leased: PostgresPool.Leased, of pool: PostgresPool, deadline: MonotonicTime,
@@ -48,20 +49,17 @@ final class QueryRace {
         first = leased
     }
 
-    func start(_ completion: @escaping @LoopActor (Outcome) -> Void) {
-        self.completion = completion
-        guard let first else { return }
-        run(on: first) {
-            self.firstEnded(first, $0)
-        } onSilence: {
-            self.pool.silent(first.id, canBeAbandoned: self.isRepeatable)
-            if self.isRepeatable, self.asks == 0 { self.askForSecond(because: PoolMachine.silenceCause) }
+    func run() async -> Outcome {
+        await withCheckedContinuation { continuation in
+            self.continuation = continuation
+            if let first { start(on: first) }
+            if Task.isCancelled { cancel() }
         }
     }
 
     /// The caller's task was cancelled. What runs goes home and is waited for there.
     func cancel() {
-        guard completion != nil else { return }
+        guard continuation != nil else { return }
         if let waiter { pool.takeBack(waiter) }
         let running = [first, second].compactMap { $0 }
         (first, second, waiter) = (nil, nil, nil)
@@ -69,17 +67,31 @@ final class QueryRace {
         finish(.failure(Self.cancelled), nil)
     }
 
-    private func run(
-        on leased: PostgresPool.Leased, completion: @escaping PostgresConnection.Completion,
-        onSilence: @escaping @LoopActor () -> Void
-    ) {
+    private func start(on leased: PostgresPool.Leased) {
         leased.connection.start(
-            statement, deadline: deadline, silence: EventLoop.shared.now + pool.settings.silence, onSilence: onSilence,
-            completion: completion)
+            statement, deadline: deadline, silence: EventLoop.shared.now + pool.settings.silence, client: self)
+    }
+
+    // A session that was given back or taken over meanwhile reports to whoever has it now, or is neither of ours.
+
+    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+        if let first, first.connection === connection {
+            firstEnded(first, result)
+        } else if let second, second.connection === connection {
+            secondEnded(second, result)
+        }
+    }
+
+    func connectionIsSilent(_ connection: PostgresConnection) {
+        if let first, first.connection === connection {
+            pool.silent(first.id, canBeAbandoned: isRepeatable)
+            if isRepeatable, asks == 0 { askForSecond(because: PoolMachine.silenceCause) }
+        } else if let second, second.connection === connection {
+            pool.silent(second.id, canBeAbandoned: false)
+        }
     }
 
     private func firstEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
-        guard first != nil else { return }
         first = nil
         guard let error = loss(of: leased, result) else {
             win(leased, result)
@@ -114,21 +126,16 @@ final class QueryRace {
     }
 
     private func runSecond(_ leased: PostgresPool.Leased, because error: PostgresError) {
-        guard completion != nil else {
+        guard continuation != nil else {
             pool.giveBack(leased)
             return
         }
         second = leased
         pool.report(.retried(error))
-        run(on: leased) {
-            self.secondEnded(leased, $0)
-        } onSilence: {
-            self.pool.silent(leased.id, canBeAbandoned: false)
-        }
+        start(on: leased)
     }
 
     private func secondEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
-        guard second != nil else { return }
         second = nil
         if let error = loss(of: leased, result) {
             if first == nil { retryOrFail(error) }
@@ -162,9 +169,9 @@ final class QueryRace {
     }
 
     private func finish(_ result: Result<QueryResult, any Error>, _ leased: PostgresPool.Leased?) {
-        let completion = completion
-        self.completion = nil
-        completion?(Outcome(result: result, leased: leased))
+        let continuation = continuation
+        self.continuation = nil
+        continuation?.resume(returning: Outcome(result: result, leased: leased))
     }
 
     private static let cancelled = PostgresError(

@@ -27,6 +27,20 @@ private func connect() async throws -> PostgresConnection {
 
 private var soon: MonotonicTime { .now() + .seconds(10) }
 
+/// Counts how often it is told of silence.
+private final class CountingClient: StatementClient {
+    var silences = 0
+    var continuation: CheckedContinuation<Result<QueryResult, PostgresError>, Never>?
+
+    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+        continuation?.resume(returning: result)
+    }
+
+    func connectionIsSilent(_ connection: PostgresConnection) {
+        silences += 1
+    }
+}
+
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct PostgresConnectionTests {
     @Test("select 1 gives its row, its column and its command tag")
@@ -137,13 +151,13 @@ private var soon: MonotonicTime { .now() + .seconds(10) }
     @Test("silence is reported once, and the answer still counts")
     func silence() async throws {
         let connection = try await connect()
-        var silences = 0
-        let result: Result<QueryResult, PostgresError> = await withCheckedContinuation { continuation in
+        let client = CountingClient()
+        let result = await withCheckedContinuation { continuation in
+            client.continuation = continuation
             connection.start(
-                Statement("select pg_sleep(2)"), deadline: soon, silence: .now() + .milliseconds(10),
-                onSilence: { silences += 1 }, completion: { continuation.resume(returning: $0) })
+                Statement("select pg_sleep(2)"), deadline: soon, silence: .now() + .milliseconds(10), client: client)
         }
-        #expect(silences == 1)
+        #expect(client.silences == 1)
         #expect(throws: Never.self) { try result.get() }
     }
 

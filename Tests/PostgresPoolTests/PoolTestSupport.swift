@@ -60,7 +60,8 @@ func withPool(
 func ping(_ pool: PostgresPool, deadline: MonotonicTime = soon) async throws {
     let connection = try await pool.checkOut(deadline: deadline)
     defer { pool.release(connection) }
-    let result = try await connection.query("select 1", isRepeatable: true, deadline: deadline)
+    let result = try await connection.query(
+        "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
     #expect(result.values == ["1"])
 }
 

@@ -1,0 +1,53 @@
+package import DispatchLoop
+
+/// Who started a statement and hears of it.
+@LoopActor
+package protocol StatementClient: AnyObject {
+    /// The statement has ended, one way or the other. Called exactly once for each statement that was started, never
+    /// from within the start.
+    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>)
+    /// The statement has been silent for as long as was asked to be told of. It goes on.
+    func connectionIsSilent(_ connection: PostgresConnection)
+}
+
+/// The statement in the making, and who waits for it.
+struct StatementRun {
+    let statement: Statement
+    var step: PreparedStatements.Step
+    var deadline: MonotonicTime
+    var silence: MonotonicTime
+    var client: any StatementClient
+    private(set) var result: Result<QueryResult, PostgresError>?
+
+    /// Of several statements in one text the last result counts, unless one failed.
+    mutating func take(_ result: Result<QueryResult, PostgresError>) {
+        if case .failure = self.result { return }
+        self.result = result
+    }
+
+    /// Begins another step of the same statement.
+    mutating func begin(_ step: PreparedStatements.Step) {
+        self.step = step
+        result = nil
+    }
+
+    /// Nothing has been executed yet: the server has only been asked to prepare it.
+    var isOnlyPreparing: Bool {
+        if case .prepare = step { true } else { false }
+    }
+}
+
+/// A client that is a closure.
+final class StatementCompletion: StatementClient {
+    private let completion: @LoopActor (Result<QueryResult, PostgresError>) -> Void
+
+    init(_ completion: @escaping @LoopActor (Result<QueryResult, PostgresError>) -> Void) {
+        self.completion = completion
+    }
+
+    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+        completion(result)
+    }
+
+    func connectionIsSilent(_ connection: PostgresConnection) {}
+}
