@@ -19,7 +19,7 @@ let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
-// scripts/fuzz: counts what the parser executes, and adds the program that feeds it. libFuzzer comes with the toolchain.
+// For scripts/fuzz: counts what the parser executes, and adds the program that feeds it. libFuzzer is the toolchain's.
 let isFuzzing = Context.environment["DARUMA_FUZZ"] != nil
 let http1Settings = settings + (isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
 
@@ -97,7 +97,8 @@ let package = Package(
             name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Checks", httpTypes], exclude: ["Corpus"],
             swiftSettings: settings),
         .testTarget(
-            name: "DispatchHTTPTests", dependencies: ["DispatchHTTP", "HTTP1", "DispatchLoop", "CLinux", httpTypes],
+            name: "DispatchHTTPTests",
+            dependencies: ["DispatchHTTP", "HTTP1", "HTTP1Checks", "DispatchLoop", "CLinux", httpTypes],
             swiftSettings: settings),
         .testTarget(
             name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox", "DispatchLoop"],

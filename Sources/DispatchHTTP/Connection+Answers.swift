@@ -75,7 +75,7 @@ extension Connection {
     func refuse(_ error: HTTP1Error?, _ response: Response, _ reason: CloseReason) {
         state.close(after: reason)
         let bodyBytes = ResponseSerializer.append(
-            response, isHead: false, connection: .closes, date: server.date(), to: &server.output)
+            response, isHead: parser.isReadingHead, connection: .closes, date: server.date(), to: &server.output)
         server.observer?.refused(
             Refusal(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
     }

@@ -3,7 +3,7 @@ public import HTTP1
 public import HTTPTypes
 
 /// Exact paths to handlers. `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere; other paths get 404, other
-/// methods 405 with `Allow` (RFC 9110 §15.5.6).
+/// methods 405 with `Allow` (RFC 9110 §15.5.6), methods that nobody here has heard of 501 (§9.1).
 public struct Router: Responder {
     /// Answers the requests of one path and method.
     public typealias Handler = @LoopActor (RequestHead) -> Answer
@@ -36,6 +36,12 @@ public struct Router: Responder {
 
     private var routes: [String: Route] = [:]
     private var serverOptions = Response(status: .noContent, fields: [.allow: "OPTIONS"])
+    /// The methods of RFC 9110 §9.3 and RFC 5789, and all that have a handler somewhere.
+    private var recognized: Set<HTTPRequest.Method> = [
+        .get, .head, .post, .put, .delete, .connect, .options, .trace, .patch,
+    ]
+    private let notImplemented = ErrorBody.response(.notImplemented, "This server does not know this method.")
+        .prepared()
     private let notFound = ErrorBody.response(.notFound, "There is nothing at this path.").prepared()
     private var connectRefusal: Response
 
@@ -47,6 +53,7 @@ public struct Router: Responder {
 
     /// Answers `method` at `path` with what `handler` says. A later handler for the same replaces the earlier one.
     public mutating func on(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Handler) {
+        recognized.insert(method)
         var route = routes[path] ?? Route()
         route.handlers.removeAll { $0.method == method }
         route.handlers.append((method, handler))
@@ -82,10 +89,12 @@ public struct Router: Responder {
         let path = request.path
         guard let route = routes[path] else {
             // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
-            return .now(method == .options && path == "*" ? serverOptions : notFound)
+            if method == .options, path == "*" { return .now(serverOptions) }
+            return .now(recognized.contains(method) ? notFound : notImplemented)
         }
         if let handler = route.handler(for: method) { return handler(request) }
         if method == .head, let handler = route.handler(for: .get) { return handler(request) }
-        return .now(method == .options ? route.options : route.notAllowed)
+        if method == .options { return .now(route.options) }
+        return .now(recognized.contains(method) ? route.notAllowed : notImplemented)
     }
 }

@@ -55,6 +55,12 @@ extension Span<UInt8> {
         return true
     }
 
+    /// Whether `range` starts with `text`, which is written in lower case, in any case of letters.
+    func hasPrefix(_ range: Range<Int>, ignoringCase text: StaticString) -> Bool {
+        let count = text.utf8CodeUnitCount
+        return range.count >= count && isEqual(range.lowerBound..<(range.lowerBound + count), ignoringCase: text)
+    }
+
     /// Whether `range` is exactly `text`.
     func isEqual(_ range: Range<Int>, _ text: StaticString) -> Bool {
         guard range.count == text.utf8CodeUnitCount else { return false }
@@ -77,6 +83,18 @@ extension Span<UInt8> {
         var index = range.lowerBound
         while index < range.upperBound, self[index] != byte { index += 1 }
         return index
+    }
+
+    /// The next element of a comma-separated list from `start` on, which moves behind it; `nil` at the list's end.
+    /// Empty elements are skipped (RFC 9110 §5.6.1.2).
+    func nextElement(from start: inout Int, in range: Range<Int>) -> Range<Int>? {
+        while start < range.upperBound {
+            let end = firstIndex(of: UInt8(ascii: ","), in: start..<range.upperBound)
+            let element = trimmed(start..<end)
+            start = end + 1
+            if !element.isEmpty { return element }
+        }
+        return nil
     }
 
     /// The text of `range`. Bytes that are no UTF-8 become U+FFFD.

@@ -17,8 +17,13 @@ enum Authority {
         if needsPort, index == range.lowerBound || index + 1 == range.upperBound { return false }
         let port = (index + 1)..<range.upperBound
         guard port.count <= 5 else { return false }
-        for index in port where !bytes[index].isDigit { return false }
-        return true
+        var number = 0
+        for index in port {
+            guard bytes[index].isDigit else { return false }
+            number = number * 10 + Int(bytes[index] - UInt8(ascii: "0"))
+        }
+        // RFC 9110 §9.3.6: CONNECT to an invalid port is refused. Elsewhere any digits are a port (RFC 3986 §3.2.3).
+        return !needsPort || (1...65535).contains(number)
     }
 
     /// `*( unreserved / pct-encoded / sub-delims )`, with `further` as well.

@@ -13,6 +13,8 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     case methodTooLong
     /// The target is in none of the four forms, or in one its method may not have. RFC 9112 §3.2.
     case malformedTarget
+    /// An `https` target, and no TLS. RFC 9110 §7.4, §15.5.20.
+    case misdirected
     /// A percent sign without two hexadecimal digits, or an encoded NUL. RFC 3986 §2.1.
     case malformedPercentEncoding
     /// What the percent-encoding stands for is no UTF-8. RFC 3986 §2.5.
@@ -64,9 +66,9 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     case duplicateContentLength
     /// `Content-Length` beside `Transfer-Encoding`. RFC 9112 §6.3 (3), §11.2.
     case contentLengthWithTransferEncoding
-    /// A transfer coding other than `chunked`. RFC 9112 §6.1.
+    /// A transfer coding besides `chunked`. RFC 9112 §6.1.
     case unsupportedTransferCoding
-    /// An empty coding, `chunked` twice, or `chunked` not last. RFC 9112 §6.1, §6.3 (4).
+    /// An empty coding, `chunked` twice or with parameters, or `chunked` not last. RFC 9112 §6.1, §6.3 (4), §7.1.
     case malformedTransferEncoding
     /// `Transfer-Encoding` in HTTP/1.0. RFC 9112 §6.1.
     case transferEncodingInHTTP10
@@ -89,6 +91,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedExpectation: .expectationFailed
         case .unsupportedTransferCoding, .methodTooLong: .notImplemented
+        case .misdirected: .misdirectedRequest
         case .unsupportedVersion: .httpVersionNotSupported
         default: .badRequest
         }
@@ -101,6 +104,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
         case .malformedMethod: "The method is not a valid token."
         case .methodTooLong: "The method is too long."
         case .malformedTarget: "The request target is not valid."
+        case .misdirected: "This server answers http only."
         case .malformedPercentEncoding: "The path holds an invalid percent-encoding."
         case .pathNotUTF8: "The path is not UTF-8."
         case .malformedVersion: "The HTTP version is not valid."

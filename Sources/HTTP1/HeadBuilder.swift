@@ -106,22 +106,22 @@ struct HeadBuilder: Sendable {
 
     private mutating func readExpect(_ bytes: Span<UInt8>, _ value: Range<Int>) throws(HTTP1Error) {
         // RFC 9110 §10.1.1: an expectation that cannot be met may be answered with 417.
-        guard bytes.isEqual(value, ignoringCase: "100-continue") else { throw .unsupportedExpectation }
-        expectsContinue = true
+        var start = value.lowerBound
+        while let element = bytes.nextElement(from: &start, in: value) {
+            guard bytes.isEqual(element, ignoringCase: "100-continue") else { throw .unsupportedExpectation }
+            expectsContinue = true
+        }
     }
 
     /// RFC 9110 §7.6.1: a list of options in any case of letters. Unknown ones are ignored.
     private mutating func readConnection(_ bytes: Span<UInt8>, _ value: Range<Int>) {
         var start = value.lowerBound
-        while start <= value.upperBound {
-            let end = bytes.firstIndex(of: UInt8(ascii: ","), in: start..<value.upperBound)
-            let option = bytes.trimmed(start..<end)
+        while let option = bytes.nextElement(from: &start, in: value) {
             switch option.count {
             case 5 where bytes.isEqual(option, ignoringCase: "close"): hasClose = true
             case 10 where bytes.isEqual(option, ignoringCase: "keep-alive"): hasKeepAlive = true
             default: break
             }
-            start = end + 1
         }
     }
 
@@ -158,10 +158,20 @@ struct HeadBuilder: Sendable {
             length = .chunked
             return
         }
-        // RFC 9112 §6.3 (4): chunked has to be the last coding, and is applied once. §6.1: unknown codings are 501.
-        let first = bytes.trimmed(value.lowerBound..<bytes.firstIndex(of: UInt8(ascii: ","), in: value))
-        if first.isEmpty || bytes.isEqual(first, ignoringCase: "chunked") { throw .malformedTransferEncoding }
-        throw .unsupportedTransferCoding
+        // RFC 9112 §6.3 (4): without chunked as the last coding nobody knows where the body ends; §6.1, §7.1: it is
+        // applied once and has no parameters. Empty elements, which other lists may have (RFC 9110 §5.6.1.2), have been
+        // used to make two servers disagree.
+        var start = value.lowerBound
+        var isLastChunked = false
+        while start <= value.upperBound {
+            let end = bytes.firstIndex(of: UInt8(ascii: ","), in: start..<value.upperBound)
+            let coding = bytes.trimmed(start..<end)
+            guard !coding.isEmpty, !isLastChunked else { throw .malformedTransferEncoding }
+            isLastChunked = bytes.isEqual(coding, ignoringCase: "chunked")
+            start = end + 1
+        }
+        // RFC 9112 §6.1: a coding that is not understood, in a message whose end is known.
+        throw isLastChunked ? .unsupportedTransferCoding : .malformedTransferEncoding
     }
 }
 

@@ -1,3 +1,5 @@
+import HTTPTypes
+
 /// Bytes in, requests out. Incremental: the same bytes give the same requests and the same error however they are cut.
 ///
 /// ```
@@ -58,6 +60,8 @@ public struct RequestParser: Sendable {
     private var fieldsStart = 0
     /// The request whose body is being dropped.
     private var pending: RequestHead?
+    /// Whether what was refused is the rest of a `HEAD`.
+    private var refusedHead = false
     private var offersContinue = false
     private var emptyLines = 0
     private var bodyBytes = 0
@@ -83,6 +87,16 @@ public struct RequestParser: Sendable {
         case .fields: .head
         case .failed: .idle
         case .fixedBody, .chunkLine, .chunk, .chunkEnd, .trailers: .body
+        }
+    }
+
+    /// Whether the request that is being read, or was refused after its request line, is a `HEAD`: what is answered to
+    /// it has no body (RFC 9110 §9.3.2).
+    public var isReadingHead: Bool {
+        switch state {
+        case .requestLine: false
+        case .failed: refusedHead
+        case .fields, .fixedBody, .chunkLine, .chunk, .chunkEnd, .trailers: head.method == .head
         }
     }
 
@@ -142,6 +156,7 @@ public struct RequestParser: Sendable {
                 if let step = try advance(bytes.span) { return step }
             }
         } catch {
+            refusedHead = isReadingHead
             state = .failed(error)
             buffer = []
             start = 0

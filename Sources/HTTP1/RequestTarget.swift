@@ -50,19 +50,16 @@ struct RequestTarget: Sendable, Equatable {
         }
 
         // RFC 9112 §3.2.2: a server has to accept the absolute-form, also where clients rarely send it.
-        let scheme: Int
-        if range.count > 7, bytes.isEqual(range.lowerBound..<(range.lowerBound + 7), ignoringCase: "http://") {
-            scheme = 7
-        } else if range.count > 8, bytes.isEqual(range.lowerBound..<(range.lowerBound + 8), ignoringCase: "https://") {
-            scheme = 8
-        } else {
-            throw .malformedTarget
-        }
+        let (http, https): (StaticString, StaticString) = ("http://", "https://")
+        // RFC 9110 §7.4: https is rejected unless it came over TLS, which this server does not speak.
+        if bytes.hasPrefix(range, ignoringCase: https) { throw .misdirected }
+        guard bytes.hasPrefix(range, ignoringCase: http) else { throw .malformedTarget }
         form = .absolute
-        var end = range.lowerBound + scheme
+        let start = range.lowerBound + http.utf8CodeUnitCount
+        var end = start
         while end < range.upperBound, bytes[end] != UInt8(ascii: "/"), bytes[end] != UInt8(ascii: "?") { end += 1 }
-        // RFC 9110 §4.2.1: an empty host is invalid; §4.2.4: user information is an error, and no authority has it here.
-        let authority = (range.lowerBound + scheme)..<end
+        // RFC 9110 §4.2.1: an empty host is invalid; §4.2.4: user information is an error, and no authority has it.
+        let authority = start..<end
         guard !authority.isEmpty, bytes[authority.lowerBound] != UInt8(ascii: ":"),
             Authority.isValid(bytes, authority, needsPort: false)
         else { throw .malformedTarget }

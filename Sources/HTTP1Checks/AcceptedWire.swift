@@ -62,7 +62,6 @@ package struct AcceptedWire: CustomStringConvertible, Sendable {
         .line("absolute-form with port", "http://example.com:8080/x", path: "/x"),
         .line("absolute-form with an IPv6 host", "http://[::1]:8080/x", path: "/x"),
         .line("absolute-form in capitals", "HTTP://EXAMPLE.COM/x", path: "/x"),
-        .line("absolute-form of https", "https://example.com/x", path: "/x"),
         .line("absolute-form without a path", "http://example.com", path: "/"),
         .line("absolute-form with a query only", "http://example.com?x", path: "/", query: "x"),
         .line("asterisk-form", "*", method: "OPTIONS", path: "*"),
@@ -91,6 +90,8 @@ package struct AcceptedWire: CustomStringConvertible, Sendable {
         .field("commas only", "Connection: ,,"),
         .field("an upgrade that is ignored", "Connection: Upgrade\r\nUpgrade: websocket"),
         .field("an expectation without a body", "Expect: 100-continue"),
+        .field("an expectation among empty elements", "Expect: , 100-Continue ,"),
+        .field("no expectation", "Expect:"),
         .init(
             "an expectation in HTTP/1.0", "GET / HTTP/1.0\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nx",
             keepAlive: false),

@@ -70,9 +70,7 @@ struct ReferenceReader {
 
         let fields = try readFields(Self.check)
         let framing = try frame(fields, isHTTP10: isHTTP10)
-        let options = fields.values("connection").flatMap { $0.split(separator: 44) }.map {
-            [UInt8]($0).trimmed.lowercased
-        }
+        let options = fields.values("connection").flatMap(\.elements)
         let closes = options.contains(Array("close".utf8))
         let keepAlive = !closes && (!isHTTP10 || options.contains(Array("keep-alive".utf8)))
         switch framing {
@@ -86,7 +84,7 @@ struct ReferenceReader {
     /// What is wrong with the fields so far, whatever follows.
     private static func check(_ fields: [Field]) throws(Stop) {
         let hosts = fields.values("host")
-        let expectations = fields.values("expect").map(\.lowercased)
+        let expectations = fields.values("expect").flatMap(\.elements)
         let lengths = fields.values("content-length")
         let codings = fields.values("transfer-encoding").map(\.lowercased)
         guard hosts.count <= 1, hosts.allSatisfy({ TargetGrammar.isAuthority($0, portRequired: false) }),
@@ -178,6 +176,11 @@ extension [UInt8] {
     var integer: Int? { Int(String(decoding: self, as: UTF8.self)) }
 
     var lowercased: [UInt8] { map { (65...90).contains($0) ? $0 + 32 : $0 } }
+
+    /// The elements of a comma-separated list, in small letters. Empty ones do not count (RFC 9110 §5.6.1.2).
+    var elements: [[UInt8]] {
+        split(separator: UInt8(ascii: ",")).map { [UInt8]($0).trimmed.lowercased }.filter { !$0.isEmpty }
+    }
 
     var trimmed: [UInt8] {
         Array(drop { $0 == 32 || $0 == 9 }.reversed().drop { $0 == 32 || $0 == 9 }.reversed())

@@ -5,14 +5,13 @@ enum TargetGrammar {
         if method == Array("CONNECT".utf8) { return isAuthority(target, portRequired: true) }
         if target == Array("*".utf8) { return isOptions }
         if target.first == UInt8(ascii: "/") { return isPathAndQuery(target) }
-        for scheme in ["http://", "https://"] where target.lowercased.starts(with: scheme.utf8) {
-            let rest = Array(target.dropFirst(scheme.utf8.count))
-            let authority = Array(rest.prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") })
-            guard !authority.isEmpty, authority[0] != UInt8(ascii: ":") else { return false }
-            return isAuthority(authority, portRequired: false)
-                && isPathAndQuery(Array(rest.dropFirst(authority.count)))
-        }
-        return false
+        // RFC 9110 §7.4: https only over TLS.
+        let scheme = Array("http://".utf8)
+        guard target.lowercased.starts(with: scheme) else { return false }
+        let rest = Array(target.dropFirst(scheme.count))
+        let authority = Array(rest.prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") })
+        guard !authority.isEmpty, authority[0] != UInt8(ascii: ":") else { return false }
+        return isAuthority(authority, portRequired: false) && isPathAndQuery(Array(rest.dropFirst(authority.count)))
     }
 
     static func isAuthority(_ authority: [UInt8], portRequired: Bool) -> Bool {
@@ -32,7 +31,7 @@ enum TargetGrammar {
             host = parts.first ?? ""
             port = parts.count == 2 ? parts[1] : nil
         }
-        if portRequired, host.isEmpty || port?.isEmpty ?? true { return false }
+        if portRequired, host.isEmpty || !(1...65535).contains(port.flatMap { Int($0) } ?? 0) { return false }
         guard port.map({ $0.utf8.count <= 5 && $0.utf8.allSatisfy(\.isDecimal) }) ?? true else { return false }
         if host.hasPrefix("[") { return isIPLiteral(host.dropFirst().dropLast()) }
         return isRegName(host)

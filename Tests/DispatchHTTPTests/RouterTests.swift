@@ -54,6 +54,25 @@ struct RouterTests {
         #expect(Self.text(response).contains("\"message\": \"This path answers GET, HEAD, OPTIONS.\""))
     }
 
+    @Test(
+        "a method that nobody knows is 501, whatever the path; one that has a handler somewhere is known",
+        arguments: ["BREW", "get", "GETS", "M-SEARCH"])
+    func notImplemented(_ name: String) async throws {
+        let method = try #require(HTTPRequest.Method(name))
+        for target in ["/", "/x", "/body"] {
+            let response = try await Self.respond(method, target)
+            #expect(response.status == .notImplemented)
+            #expect(!Self.text(response).contains(name))
+            #expect(!response.closesConnection)
+        }
+        var router = Router()
+        router.get("/", always: Response(status: .ok))
+        router.on(method, "/x") { _ in .now(Response(status: .ok)) }
+        #expect(try await router.respond(to: RequestHead(method, "/x")).response().status == .ok)
+        #expect(try await router.respond(to: RequestHead(method, "/")).response().status == .methodNotAllowed)
+        #expect(try await router.respond(to: RequestHead(method, "/y")).response().status == .notFound)
+    }
+
     @Test("OPTIONS says what is allowed, for a path and for the server")
     func options() async throws {
         let path = try await Self.respond(.options, "/body")

@@ -39,7 +39,7 @@ struct PropertyTests {
     @Test("requests that are right or nearly so are understood as they have to be")
     func nearlyRight() {
         var generator = SeededGenerator(seed: Self.seed)
-        for round in 0..<2000 {
+        for round in 0..<800 {
             let wire = Self.wire(&generator)
             guard let breach = ParserChecks.breach(wire) ?? ResponseChecks.breach(wire) else { continue }
             let text = String(decoding: wire, as: UTF8.self).debugDescription
@@ -65,9 +65,11 @@ struct PropertyTests {
         #expect(ParserChecks.ambiguity(Array(acceptance.wire.utf8)) == nil)
     }
 
-    @Test("the cases hold to the properties too", arguments: AcceptedWire.all.map(\.wire) + RefusedWire.all.map(\.wire))
-    func cases(_ wire: String) {
-        #expect(ParserChecks.breach(Array(wire.utf8)) == nil)
-        #expect(ResponseChecks.breach(Array(wire.utf8)) == nil)
+    @Test("the cases hold to the properties too")
+    func cases() {
+        for wire in AcceptedWire.all.map(\.wire) + RefusedWire.all.map(\.wire) where wire.utf8.count < 32_768 {
+            #expect(ParserChecks.breach(Array(wire.utf8)) == nil, "\(wire.debugDescription)")
+            #expect(ResponseChecks.breach(Array(wire.utf8)) == nil, "\(wire.debugDescription)")
+        }
     }
 }
