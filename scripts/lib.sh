@@ -58,7 +58,14 @@ install_packages() {
         fi
     fi
     printf 'installing: %s\n' "$*" >&2
-    # Debian's package would make a cluster and run it as a service; all that is wanted here is the programs.
+    # Debian's packages start what they install, and PostgreSQL's makes a cluster; all that is wanted here is the
+    # programs.
+    local policy=/usr/sbin/policy-rc.d made_policy=
+    if [[ ! -e $policy ]]; then
+        made_policy=yes
+        as_root tee "$policy" >/dev/null <<<$'#!/bin/sh\nexit 101'
+        as_root chmod 755 "$policy"
+    fi
     local no_cluster=/etc/postgresql-common/createcluster.d/daruma.conf
     if [[ " $* " == *' postgresql '* ]]; then
         as_root mkdir -p "${no_cluster%/*}"
@@ -69,6 +76,7 @@ install_packages() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get update &&
             as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
     } >&2 || status=$?
+    if [[ -n $made_policy ]]; then as_root rm -f "$policy"; fi
     if [[ " $* " == *' postgresql '* ]]; then as_root rm -f "$no_cluster"; fi
     ((status == 0)) || fail "apt-get could not install: $*"
 }

@@ -41,10 +41,11 @@ package enum FailureText {
                 continue
             }
             let severity = Severity(rawValue: severityName) ?? (phase == .connecting ? .fatal : .error)
-            let message = rest[rest.index(after: colon)...].drop { $0 == " " }
+            let message = String(rest[rest.index(after: colon)...].drop { $0 == " " })
             return PostgresError(
-                code: state.rawValue, severity: severity, message: String(message),
-                disposition: state.disposition(severity: severity, phase: phase))
+                code: state.rawValue, severity: severity, message: message,
+                disposition: PoolerMessage.disposition(of: message, state: state)
+                    ?? state.disposition(severity: severity, phase: phase))
         }
         return nil
     }

@@ -33,17 +33,20 @@ enum ServerMessage {
             guard let ascii = name.asciiValue, let value = PQresultErrorField(result, Int32(ascii)) else { return nil }
             return String(cString: value)
         }
-        // V: the severity that is never localised; C: the SQLSTATE; M, D, H: message, detail, hint.
-        let severity = field("V").flatMap(Severity.init(rawValue:)) ?? .error
+        // V: the severity that is never localised, S: the one that may be, all that PgBouncer sends; C: the SQLSTATE;
+        // M, D, H: message, detail, hint.
+        let severity = (field("V") ?? field("S")).flatMap(Severity.init(rawValue:)) ?? .error
         let state = field("C").flatMap(SQLState.init(rawValue:))
         guard let state else {
             // libpq itself made the result: it found the connection out of step or lost.
             let text = String(cString: PQresultErrorMessage(result))
             return FailureText.error(in: text, phase: phase, endpoint: nil)
         }
+        let message = field("M") ?? "no message"
         let error = PostgresError(
-            code: state.rawValue, severity: severity, message: field("M") ?? "no message",
-            detail: field("D"), hint: field("H"), disposition: state.disposition(severity: severity, phase: phase))
+            code: state.rawValue, severity: severity, message: message, detail: field("D"), hint: field("H"),
+            disposition: PoolerMessage.disposition(of: message, state: state)
+                ?? state.disposition(severity: severity, phase: phase))
         return FailureText.withoutFileNames(error, phase: phase)
     }
 }

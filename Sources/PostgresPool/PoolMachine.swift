@@ -14,7 +14,8 @@ import PostgresConnection
 /// 6. Idle connections have proved themselves since the outage began, if there is one.
 struct PoolMachine: Sendable {
     enum Action: Sendable, Hashable {
-        /// Begin a connect; answer with `connected` or `connectFailed`.
+        /// Begin a connect, and prove it with an empty query if ``loginProvesNothing``; answer with `connected` or
+        /// `connectFailed`.
         case connect(ConnectionID)
         /// Run an empty query within the check timeout; answer with `checked` or `ended`.
         case check(ConnectionID)
@@ -55,6 +56,9 @@ struct PoolMachine: Sendable {
     var latestProof = MonotonicTime(nanoseconds: .min)
     /// When a session was last ended by an administrator.
     var latestTermination: MonotonicTime?
+    /// A session was let in and then lost before it had answered anything, as a pooler does whose server is away (it
+    /// admits clients from memory). From then on a connect counts as successful once an empty query was answered on it.
+    private(set) var loginProvesNothing = false
     /// Until when the waiters of an established outage may wait for the probe under way.
     var demandLimit: MonotonicTime?
     /// When an idle connection has something due; never later than it really is.
@@ -190,7 +194,12 @@ struct PoolMachine: Sendable {
         if keepsSlot { slots.beginClose(id, at: now) } else { slots.release(id, at: now) }
         actions.append(.report(.closed(id, reason, error)))
         // Letting us in and then hanging up is a failed connect, or there would be no end of them.
-        if !slot.hasAnswered { _ = ramp.failed(at: now, isSlow: false, using: &random) }
+        if !slot.hasAnswered {
+            _ = ramp.failed(at: now, isSlow: false, using: &random)
+            if error.disposition == .outage || error.code == PostgresError.Code.queryTimeout {
+                loginProvesNothing = true
+            }
+        }
         assess(error, at: now)
         settle(at: now)
     }

@@ -329,22 +329,37 @@ public final class PostgresPool {
     private func connect(_ id: ConnectionID) {
         let deadline = loop.now + settings.connectTimeout
         let attempt = ConnectAttempt(configuration, deadline: deadline, resolver: resolver) { [weak self] result in
-            self?.finishConnect(id, result)
+            guard let self else { return }
+            attempts[id.index] = nil
+            switch result {
+            case .success(let connection):
+                connections[id.index] = connection
+                if machine.loginProvesNothing { prove(id, connection, deadline) } else { connected(id, connection) }
+            case .failure(let error):
+                apply { $0.connectFailed(id, error, at: $1) }
+            }
         }
         attempts[id.index] = attempt
         attempt.start()
     }
 
-    private func finishConnect(_ id: ConnectionID, _ result: Result<PostgresConnection, PostgresError>) {
-        attempts[id.index] = nil
-        switch result {
-        case .success(let connection):
-            connections[id.index] = connection
-            connection.onEnd = { [weak self] error in self?.ended(id, error) }
-            apply { $0.connected(id, isReadOnly: connection.isReadOnly, at: $1) }
-        case .failure(let error):
-            apply { $0.connectFailed(id, error, at: $1) }
+    /// Asks for a sign of life from behind a pooler; to the machine that is a part of the connect.
+    private func prove(_ id: ConnectionID, _ connection: PostgresConnection, _ deadline: MonotonicTime) {
+        connection.start(.roundTrip, deadline: deadline) { [weak self] result in
+            // Unless the machine has given the connect up meanwhile.
+            guard let self, connections[id.index] === connection else { return }
+            if case .failure(let error) = result, connection.isClosed {
+                connections[id.index] = nil
+                apply { $0.connectFailed(id, error, at: $1) }
+            } else {
+                connected(id, connection)
+            }
         }
+    }
+
+    private func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
+        connection.onEnd = { [weak self] error in self?.ended(id, error) }
+        apply { $0.connected(id, isReadOnly: connection.isReadOnly, at: $1) }
     }
 
     private func check(_ id: ConnectionID) {

@@ -11,6 +11,9 @@ enum EndToEnd {}
 /// sanitizers slow.
 let patience = Duration.seconds(20)
 
+/// Whether `scripts/test` runs the tests once more, for what a sanitizer sees.
+let isUnderSanitizer = getenv("DARUMA_SANITIZER") != nil
+
 /// A running `daruma serve`, on a port of its own.
 struct Service: Sendable {
     let process: ServiceProcess
@@ -32,6 +35,22 @@ struct Service: Sendable {
     }
 
     func isGoodAgain() async throws -> Bool { try await ping { $0.isGood } != nil }
+
+    /// Asks `/ping` from several kept connections at once, `count` times on each; returns the answers that were not good.
+    func badPings(clients: Int, each count: Int) async -> [String] {
+        let port = port
+        return await withTaskGroup(of: [String].self) { group in
+            for _ in 0..<clients {
+                group.addTask {
+                    await offCooperativeThreads {
+                        let probe = HTTPProbe(port: port, limit: patience)
+                        return (0..<count).map { _ in probe.get("/ping") }.filter { !$0.isGood }.map(\.summary)
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+    }
 }
 
 /// Starts the service for the time of `body`, then asks it to leave: it must do so with exit 0, without

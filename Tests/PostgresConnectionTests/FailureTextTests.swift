@@ -162,6 +162,39 @@ import Testing
     }
 }
 
+@Suite struct PoolerMessageTests {
+    @Test(
+        "of PgBouncer's 08P01 the text says what it means",
+        arguments: [
+            ("server login has been failing, try again later (server_login_retry)", Disposition.outage),
+            (
+                "server login has been failing, cached error: password authentication failed for user \"admin\" "
+                    + "(server_login_retry)", .outage
+            ),
+            ("pgbouncer cannot connect to server", .outage), ("client_login_timeout (server down)", .outage),
+            ("server shutting down", .outage), ("query_wait_timeout", .outage),
+            ("no more connections allowed (max_client_conn)", .outage), ("no such database: mydb", .configuration),
+            ("SASL authentication failed", .configuration),
+            ("unsupported startup parameter: options", .configuration), ("client_idle_timeout", .discard),
+            ("query_timeout", .discard), ("something new", .discard),
+        ])
+    func session(message: String, disposition: Disposition) throws {
+        // Verbose, as libpq writes it; PgBouncer gives no severity but the one that may be localised.
+        let error = FailureText.error(in: "FATAL:  08P01: \(message)\n", phase: .session, endpoint: nil)
+        #expect(error.message == message)
+        #expect(error.disposition == disposition)
+        #expect(error.endsSession)
+    }
+
+    @Test("PostgreSQL's own words are not taken for a pooler's")
+    func others() {
+        let text = "FATAL:  28P01: password authentication failed for user\n"
+        #expect(FailureText.error(in: text, phase: .session, endpoint: nil).code == "28P01")
+        let statement = "ERROR:  42704: no such database: x\n"
+        #expect(FailureText.error(in: statement, phase: .session, endpoint: nil).disposition == .statement)
+    }
+}
+
 @Suite struct ConnectionConfigurationTests {
     @Test("a URI gives server, database and user, and never the password")
     func uri() {

@@ -45,6 +45,20 @@ import Testing
         #expect(world.breaches() == [])
     }
 
+    @Test(
+        "whoever lets us in and hangs up at once, as a pooler without its server does, has to prove more from then on")
+    func pooler() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let answered = try world.mustLease()
+        world.release(answered)
+        world.end(try world.mustLease())
+        #expect(!world.machine.loginProvesNothing)
+        world.succeed()
+        world.end(try world.mustLease())
+        #expect(world.machine.loginProvesNothing)
+    }
+
     @Test("a probe is begun at once when there is nothing to check, and after a head start when there is")
     func headStart() throws {
         var world = MachineHarness { $0.minimum = 1 }

@@ -1,0 +1,128 @@
+import Glibc
+import PostgresSandbox
+import Testing
+
+extension EndToEnd {
+    /// Debian's PgBouncer, 1.18, knows nothing of prepared statements in transaction mode: whatever the pool or the
+    /// service keeps in a session would be lost, or found by somebody else, and shows here.
+    ///
+    /// About another program, not about our memory: once is enough.
+    @Suite("by way of PgBouncer in transaction mode,", .serialized, .enabled(if: !isUnderSanitizer))
+    struct PgBouncerTests {
+        @Test("many connections share two sessions, which come and go, and no /ping fails")
+        func sharedSessions() async throws {
+            try await withPgBouncer { sandbox, bouncer in
+                try await withService(bouncer.connectionURL(), arguments: ["--pool-max=8"]) { service in
+                    #expect(try await service.isGoodAgain())
+                    for round in 1...4 {
+                        async let bad = service.badPings(clients: 16, each: 50)
+                        // In the midst of it the sessions behind are made anew, politely and by force.
+                        if round.isMultiple(of: 2) {
+                            try await bouncer.console("RECONNECT")
+                        } else {
+                            try await sandbox.terminateSessions(state: "idle")
+                        }
+                        #expect(await bad == [])
+                        #expect(try await sandbox.sessionCount() <= 2)
+                    }
+                }
+            }
+        }
+
+        @Test("a server that is away behind it reads as down, is said at once, and is found again")
+        func outageBehind() async throws {
+            try await withPgBouncer { sandbox, bouncer in
+                try await withService(bouncer.connectionURL()) { service in
+                    #expect(try await service.isGoodAgain())
+                    for _ in 1...2 {
+                        try await sandbox.stop()
+                        let down = try await service.ping { $0.body.contains("\"state\": \"down\"") }
+                        #expect(down?.status == 400)
+                        // PgBouncer lets everybody in, so a pool that takes a log-in for a sign of life never knows.
+                        let next = await service.get("/ping")
+                        #expect(next.body.contains("\"state\": \"down\""), "\(next.body)")
+                        let named = try await service.ping { $0.errorCode == "08P01" }
+                        #expect(named?.body.contains("server_login_retry") == true, "\(named?.body ?? "")")
+                        #expect(await service.get("/").isGood)
+                        try await sandbox.start()
+                        #expect(try await service.isGoodAgain())
+                    }
+                }
+            }
+        }
+
+        @Test("it may be killed and started again")
+        func killed() async throws {
+            try await withPgBouncer { sandbox, bouncer in
+                try await withService(bouncer.connectionURL()) { service in
+                    #expect(try await service.isGoodAgain())
+                    try await bouncer.kill()
+                    #expect(try await service.ping { $0.errorCode == "ECONNREFUSED" } != nil)
+                    try await bouncer.start()
+                    #expect(try await service.isGoodAgain())
+                    #expect(await service.badPings(clients: 4, each: 50) == [])
+                }
+            }
+        }
+
+        @Test("the service starts while the server behind it is away")
+        func bootWithoutServer() async throws {
+            let sandbox = try await PostgresSandbox.make()
+            let bouncer = try PgBouncer(for: sandbox)
+            try await bouncer.start()
+            try await withService(bouncer.connectionURL()) { service in
+                #expect(await service.get("/").isGood)
+                #expect(try await service.ping { $0.body.contains("\"state\": \"down\"") } != nil)
+                try await sandbox.start()
+                #expect(try await service.isGoodAgain())
+            }
+            try await bouncer.kill()
+            try await sandbox.remove()
+        }
+
+        @Test(
+            "what it refuses for good is called a setting",
+            arguments: [
+                "no such database", "authentication failed", "unsupported startup parameter",
+            ])
+        func refusals(_ words: String) async throws {
+            try await withPgBouncer { sandbox, bouncer in
+                let url =
+                    switch words {
+                    case "no such database": bouncer.connectionURL(database: "elsewhere")
+                    case "authentication failed": bouncer.connectionURL(password: "someOther1")
+                    default: bouncer.connectionURL(parameters: ["options": "-c statement_timeout=1000"])
+                    }
+                try await withService(url) { service in
+                    let ping = try await service.ping { $0.body.contains("\"state\": \"misconfigured\"") }
+                    #expect(ping?.body.contains(words) == true, "\(ping?.body ?? "") \(service.process.log)")
+                }
+            }
+        }
+
+        @Test("what it is told to ignore is no hindrance")
+        func ignoredParameters() async throws {
+            try await withPgBouncer(["ignore_startup_parameters": "options"]) { sandbox, bouncer in
+                let url = bouncer.connectionURL(parameters: ["options": "-c statement_timeout=1000"])
+                try await withService(url) { service async throws in #expect(try await service.isGoodAgain()) }
+            }
+        }
+    }
+}
+
+private func withPgBouncer(
+    _ settings: [String: String] = [:], _ body: (PostgresSandbox, PgBouncer) async throws -> Void
+) async throws {
+    try await PostgresSandbox.withSandbox { sandbox in
+        let bouncer = try PgBouncer(for: sandbox, settings: settings)
+        try await bouncer.start()
+        do {
+            try await body(sandbox, bouncer)
+        } catch {
+            Issue.record("PgBouncer's last words: \(bouncer.log.split(separator: "\n").suffix(12))")
+            try? await bouncer.kill()
+            throw error
+        }
+        try await bouncer.kill()
+    }
+}
