@@ -65,16 +65,21 @@ let package = Package(
             swiftSettings: settings),
 
         // The service.
+        .target(name: "ServiceManager", swiftSettings: settings),
         .target(
             name: "DarumaService",
             dependencies: [
-                "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop", httpTypes, logging,
+                "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop", "ServiceManager",
+                httpTypes,
+                logging,
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "daruma",
             dependencies: [
-                "DarumaService", "DispatchHTTP", "DispatchLoop", argumentParser, lifecycle, unixSignals, logging,
+                "DarumaService", "DispatchHTTP", "DispatchLoop", "ServiceManager", argumentParser, lifecycle,
+                unixSignals,
+                logging,
             ], swiftSettings: settings),
 
         // The lab: never in the production image.
@@ -107,6 +112,7 @@ let package = Package(
             name: "PostgresPoolTests",
             dependencies: ["PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop", "CLinux"],
             swiftSettings: settings),
+        .testTarget(name: "ServiceManagerTests", dependencies: ["ServiceManager"], swiftSettings: settings),
         .testTarget(
             name: "DarumaServiceTests",
             dependencies: [
@@ -118,7 +124,8 @@ let package = Package(
             name: "PostgresSandboxTests", dependencies: ["PostgresSandbox", subprocess], swiftSettings: settings),
         .testTarget(name: "BenchmarksTests", dependencies: ["Benchmarks"], swiftSettings: settings),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["PostgresSandbox", "daruma", "daruma-lab"], swiftSettings: settings),
+            name: "EndToEndTests", dependencies: ["PostgresSandbox", "ServiceManager", "daruma", "daruma-lab"],
+            swiftSettings: settings),
     ]
 )
 

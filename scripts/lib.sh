@@ -34,6 +34,7 @@ need() {
             has_libpq || missing+=(libpq-dev)
             ;;
         server) has_server || missing+=(postgresql) ;;
+        systemd-*) command -v "$thing" >/dev/null || missing+=(systemd) ;;
         *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || missing+=("$thing") ;;
         esac
     done

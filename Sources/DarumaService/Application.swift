@@ -3,6 +3,7 @@ package import DispatchLoop
 package import Logging
 import PostgresConnection
 package import PostgresPool
+package import ServiceManager
 
 /// The service: a pool, an HTTP server in front of it, perhaps another one for operators, and the order in which they
 /// come and go.
@@ -11,6 +12,9 @@ package final class Application {
     package let settings: ServiceSettings
     package let pool: PostgresPool
     private let logger: Logger
+    /// Who started the process, and what was handed over.
+    private let manager: ManagerEnvironment
+    private let managerReporter: ManagerReporter?
     /// Who hears of the pool.
     package let poolEvents = PoolEventFanOut()
     /// Who hears of the servers.
@@ -26,23 +30,26 @@ package final class Application {
     private static let adminShare = 0.05
     private static let poolShare = 0.15
 
-    package init(_ settings: ServiceSettings, logger: Logger) {
+    package init(_ settings: ServiceSettings, logger: Logger, manager: ManagerEnvironment = ManagerEnvironment()) {
         self.settings = settings
         self.logger = logger
+        self.manager = manager
+        managerReporter = ManagerReporter(manager)
         pool = PostgresPool(settings.database, settings: settings.pool)
         pool.delegate = poolEvents
         poolEvents.add(OutageLog(logger))
+        if let managerReporter { poolEvents.add(managerReporter) }
     }
 
     /// Listens, then connects. The database's absence is no reason not to start.
     package func start() throws(ListenError) {
         let (main, admin) = routers()
-        server = try listen(settings.http, main, "")
+        server = try listen(settings.http, main, sockets(forOperators: false), "")
         if let admin {
             var configuration = settings.http
             configuration.host = settings.adminHost
             configuration.port = settings.adminPort ?? 0
-            adminServer = try listen(configuration, admin, " for operators")
+            adminServer = try listen(configuration, admin, sockets(forOperators: true), " for operators")
         }
         if let problem = settings.database.problem {
             logger.error("the database setting cannot be used", metadata: ["cause": "\(problem)"])
@@ -50,6 +57,12 @@ package final class Application {
             logger.info("using \(settings.database)")
         }
         pool.start()
+        managerReporter?.ready()
+    }
+
+    /// The descriptors of the sockets that the service manager has opened; those called `admin` are the operators'.
+    private func sockets(forOperators: Bool) -> [Int32] {
+        manager.sockets.filter { ($0.name == "admin") == forOperators }.map(\.descriptor)
     }
 
     /// Who answers what on the main port, and on the operators' if there is one.
@@ -61,7 +74,7 @@ package final class Application {
         var main = Router()
         routes.addService(to: &main)
         routes.addProbes(to: &main)
-        guard settings.adminPort != nil else {
+        guard settings.adminPort != nil || !sockets(forOperators: true).isEmpty else {
             adminRoutes.add(to: &main)
             return (main, nil)
         }
@@ -72,17 +85,21 @@ package final class Application {
     }
 
     private func listen(
-        _ configuration: ServerConfiguration, _ router: Router, _ purpose: String
+        _ configuration: ServerConfiguration, _ router: Router, _ descriptors: [Int32], _ purpose: String
     ) throws(ListenError) -> HTTPServer {
         let server = HTTPServer(
             configuration: configuration, responder: router, observer: serverEvents.isEmpty ? nil : serverEvents)
-        for address in try server.start() { logger.info("listening on http://\(address)\(purpose)") }
+        let origin = descriptors.isEmpty ? "" : ", by a socket that was handed over"
+        for address in try server.start(adopting: descriptors) {
+            logger.info("listening on http://\(address)\(purpose)\(origin)")
+        }
         return server
     }
 
     /// Answers what is in flight and stops listening; operators can look until the clients are done.
     package func leave() async {
         isLeaving = true
+        managerReporter?.stopping()
         logger.info("leaving: answering what is in flight")
         let report = await server?.drain(deadline: .now() + settings.shutdownTimeout * Self.serverShare)
         logger.info(

@@ -57,12 +57,14 @@ public final class HTTPServer {
 
     /// Starts to listen and to answer.
     ///
+    /// - Parameter descriptors: Sockets that listen already, opened by somebody else – a service manager – and this
+    ///   server's from now on. Without any, it opens what ``ServerConfiguration/host`` and port say.
     /// - Returns: The addresses, with the ports that the kernel chose where 0 was asked for.
     /// - Throws: `ListenError`, which says where and what to do. Nothing is listened on then.
     @discardableResult
-    public func start() throws(ListenError) -> [SocketAddress] {
+    public func start(adopting descriptors: [Int32] = []) throws(ListenError) -> [SocketAddress] {
         guard listeners.isEmpty else { return addresses }
-        let opened = try Listener.open(configuration)
+        let opened = descriptors.isEmpty ? try Listener.open(configuration) : try Listener.adopt(descriptors)
         for listener in opened {
             do throws(SystemCallError) {
                 listener.registration = try loop.register(listener.descriptor, for: .read, trigger: .edge) {

@@ -18,6 +18,13 @@ public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
         problem = "this is no IP address; use for instance 127.0.0.1, ::1, localhost, or * for all"
     }
 
+    /// A socket that was handed over cannot be listened on.
+    init(descriptor: Int32, problem: String) {
+        address = "descriptor \(descriptor)"
+        errno = 0
+        self.problem = problem
+    }
+
     init(_ address: SocketAddress, errno: Int32) {
         self.address = address.description
         self.errno = errno

@@ -14,6 +14,16 @@ final class Listener {
         self.address = address.withBoundPort(of: descriptor)
     }
 
+    /// Takes over sockets that others have opened; all of them or none.
+    static func adopt(_ descriptors: [Int32]) throws(ListenError) -> [Listener] {
+        var listeners: [Listener] = []
+        for descriptor in descriptors {
+            let address = try Socket.adoptListening(descriptor)
+            listeners.append(Listener(descriptor: descriptor, address: address))
+        }
+        return listeners
+    }
+
     func close(_ loop: EventLoop) {
         if let registration { loop.deregister(registration) }
         registration = nil

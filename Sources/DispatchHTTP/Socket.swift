@@ -151,6 +151,31 @@ enum Socket {
         return descriptor
     }
 
+    /// Makes a listening socket that was opened by somebody else like one of ours; returns where it listens.
+    static func adoptListening(_ descriptor: Int32) throws(ListenError) -> SocketAddress {
+        func option(_ name: Int32) -> Int32? {
+            var value: Int32 = 0
+            var length = socklen_t(MemoryLayout<Int32>.size)
+            return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
+        }
+        func problem(_ text: String) -> ListenError { ListenError(descriptor: descriptor, problem: text) }
+        guard let type = option(SO_TYPE) else { throw problem("what was handed over is no open socket") }
+        guard type == Int32(SOCK_STREAM.rawValue) else {
+            throw problem("the socket is no stream socket; use ListenStream= in the socket unit")
+        }
+        guard let address = SocketAddress(of: descriptor) else {
+            throw problem("the socket is not one of TCP; use a port in ListenStream= of the socket unit")
+        }
+        guard option(SO_ACCEPTCONN) == 1 else {
+            throw problem("the socket does not listen; use Accept=no in the socket unit")
+        }
+        guard fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0,
+            fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK) == 0
+        else { throw ListenError(address, errno: errno) }
+        set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY)
+        return address
+    }
+
     /// The seconds since 1970. Coarse, and therefore cheap; a `Date` field needs no more.
     static func wallClockSeconds() -> Int {
         var time = timespec()

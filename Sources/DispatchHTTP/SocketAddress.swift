@@ -72,6 +72,29 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Where a socket of TCP is bound; `nil` for any other.
+    init?(of descriptor: Int32) {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        let family: Family? = withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                guard getsockname(descriptor, address, &length) == 0,
+                    getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0
+                else { return nil }
+                switch Int32(address.pointee.sa_family) {
+                case AF_INET: return .ipv4
+                case AF_INET6: return .ipv6
+                default: return nil
+                }
+            }
+        }
+        guard let family else { return nil }
+        let digits = host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        self = SocketAddress(family: family, host: String(decoding: digits, as: UTF8.self), port: 0)
+            .withBoundPort(of: descriptor)
+    }
+
     /// The same address with the port that the kernel has given to `descriptor`.
     func withBoundPort(of descriptor: Int32) -> SocketAddress {
         var storage = sockaddr_storage()

@@ -3,6 +3,7 @@ import DarumaService
 import DispatchHTTP
 import Glibc
 import Logging
+import ServiceManager
 import ServiceLifecycle
 import UnixSignals
 
@@ -24,6 +25,13 @@ struct ServeCommand: AsyncParsableCommand {
         } catch {
             throw CommandFailure.usage("\(error)")
         }
+        let manager: ManagerEnvironment
+        do throws(ManagerProblem) {
+            manager = try ManagerEnvironment(processID: getpid()) { getenv($0).map { String(cString: $0) } }
+        } catch {
+            throw CommandFailure.usage("\(error)")
+        }
+        for name in ManagerEnvironment.variables { unsetenv(name) }
         // A log pipe that is closed must not end the service.
         signal(SIGPIPE, SIG_IGN)
         let sink = LogSink()
@@ -31,7 +39,7 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "daruma") { label in
             LineLogHandler(label: label, format: settings.logFormat, level: settings.logLevel, sink: sink)
         }
-        let application = await Application(settings, logger: logger)
+        let application = await Application(settings, logger: logger, manager: manager)
         // Told to leave, the group stops its services from the last to the first: answers first, then sessions.
         var configuration = ServiceGroupConfiguration(
             services: [PoolService(application: application), HTTPService(application: application)],

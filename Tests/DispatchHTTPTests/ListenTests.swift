@@ -1,5 +1,9 @@
+import CLinux
 import DispatchHTTP
 import DispatchLoop
+import Glibc
+import HTTP1
+import HTTPTypes
 import Testing
 
 @Suite("listening", .timeLimit(.minutes(1)))
@@ -60,6 +64,59 @@ struct ListenTests {
         await Self.stop(first)
         let second = try Self.start(host: "127.0.0.1", port: port)
         await Self.stop(second)
+    }
+
+    @Test("a socket that listens already is taken over, and is closed on exec and non-blocking from then on")
+    func adopted() async throws {
+        let descriptor = try Self.bound(AF_INET, SOCK_STREAM)
+        #expect(listen(descriptor, 16) == 0)
+        var router = Router()
+        router.get("/", always: Response(status: .ok, text: "hello", contentType: "text/plain"))
+        let server = HTTPServer(configuration: ServerConfiguration(host: "192.0.2.1", port: 1), responder: router)
+        let address = try #require(try server.start(adopting: [descriptor]).first)
+        #expect(address.host == "127.0.0.1")
+        #expect(fcntl(descriptor, F_GETFD) & FD_CLOEXEC != 0)
+        #expect(fcntl(descriptor, F_GETFL) & O_NONBLOCK != 0)
+        let reply = try await offLoop {
+            let client = try TestClient(port: address.port)
+            try client.send(ConversationTests.get)
+            return try client.reply()
+        }
+        #expect(reply.body == "hello")
+        await Self.stop(server)
+    }
+
+    @Test("what cannot be listened on is refused with a word on why")
+    func notAdopted() throws {
+        func problem(_ descriptor: Int32) throws -> String {
+            defer { close(descriptor) }
+            let server = HTTPServer(configuration: ServerConfiguration(), responder: Router())
+            let error = #expect(throws: ListenError.self) { try server.start(adopting: [descriptor]) }
+            #expect(server.addresses.isEmpty)
+            return error?.problem ?? ""
+        }
+        #expect(try problem(99_999).contains("no open socket"))
+        #expect(try problem(open("/dev/null", O_RDONLY | O_CLOEXEC)).contains("no open socket"))
+        #expect(try problem(Self.bound(AF_INET, SOCK_DGRAM)).contains("no stream socket"))
+        #expect(try problem(Self.bound(AF_INET, SOCK_STREAM)).contains("does not listen"))
+        #expect(try problem(Self.bound(AF_UNIX, SOCK_STREAM)).contains("not one of TCP"))
+    }
+
+    /// A socket on loopback, or without an address where that is none of TCP.
+    private static func bound(_ family: Int32, _ type: __socket_type) throws -> Int32 {
+        let descriptor = socket(family, Int32(type.rawValue), 0)
+        try #require(descriptor >= 0)
+        guard family == AF_INET else { return descriptor }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+        try #require(isBound)
+        return descriptor
     }
 
     @Test("several servers can share a port when they say so")

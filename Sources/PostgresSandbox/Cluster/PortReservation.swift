@@ -5,8 +5,8 @@ import Glibc
 /// The kernel keeps it: a socket bound with SO_REUSEADDR that never listens lets PostgreSQL, which
 /// sets the same option, bind beside it, refuses connections meanwhile, and keeps every automatic
 /// choice of a port – another sandbox's, an outgoing connection's – away from it.
-final class PortReservation: Sendable {
-    let port: UInt16
+package final class PortReservation: Sendable {
+    package let port: UInt16
     private let descriptor: Int32
 
     init() throws {
@@ -26,7 +26,7 @@ final class PortReservation: Sendable {
 
     /// A port that is free now, outside the range from which the kernel serves outgoing connections:
     /// for a server that must come back to the same port long after this process has ended.
-    static func unreserved() throws -> UInt16 {
+    package static func unreserved() throws -> UInt16 {
         for _ in 0..<200 {
             let candidate = UInt16.random(in: 15_000...29_999)
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)

@@ -53,13 +53,26 @@ package enum ProcessTable {
 
     /// How many TCP connections, made or being made, a process has to these ports.
     package static func connections(of id: Int32, to ports: Set<UInt16>) -> Int {
+        // proc(5): the remote address is the third field.
+        sockets(of: id, addressField: 2, ports: ports) { _ in true }
+    }
+
+    /// How many TCP connections a process has accepted on this port and still holds.
+    package static func connections(of id: Int32, acceptedOn port: UInt16) -> Int {
+        // proc(5): the local address is the second field, and 01 is ESTABLISHED.
+        sockets(of: id, addressField: 1, ports: [port]) { $0 == "01" }
+    }
+
+    private static func sockets(
+        of id: Int32, addressField: Int, ports: Set<UInt16>, where isCounted: (Substring) -> Bool
+    ) -> Int {
         guard !ports.isEmpty else { return 0 }
         let endings = ports.map { ":" + String(Int($0) + 0x1_0000, radix: 16, uppercase: true).dropFirst() }
         var sockets: Set<String> = []
         for line in (Files.read("/proc/net/tcp") ?? "").split(separator: "\n").dropFirst() {
             let fields = line.split(separator: " ", maxSplits: 10)
-            // proc(5): the remote address is the third field, the socket's inode the tenth.
-            if fields.count > 9, endings.contains(where: { fields[2].hasSuffix($0) }) {
+            // The state is the fourth field, the socket's inode the tenth.
+            if fields.count > 9, isCounted(fields[3]), endings.contains(where: { fields[addressField].hasSuffix($0) }) {
                 sockets.insert("socket:[\(fields[9])]")
             }
         }

@@ -1,0 +1,152 @@
+import Glibc
+import PostgresSandbox
+import ServiceManager
+import Testing
+
+extension EndToEnd {
+    @Suite("started by a service manager,", .serialized)
+    struct ServiceManagerTests {
+        @Test("tells it that it is ready, that it lives, how the database is, and that it stops")
+        func notifies() async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                let folder = try TemporaryFolder()
+                let manager = try Manager("\(folder.path)/notify")
+                let process = try await manager.start(
+                    sandbox.connectionURL(), ["WATCHDOG_USEC": "200000", "WATCHDOG_PID": nil])
+                #expect(try await manager.hears("READY=1"))
+                #expect(manager.heard.first?.contains("READY=1") == true)
+                #expect(try await manager.hears("STATUS=serving; the database is up"))
+                try await sandbox.stop()
+                // Nobody asks: the pool sees its idle session end.
+                #expect(try await manager.hears("STATUS=serving; the database is down: ECONNREFUSED"))
+                try await sandbox.start()
+                #expect(try await manager.hears("STATUS=serving; the database is up"))
+                // A loop that does not turn does not beat.
+                #expect(try await manager.hears("WATCHDOG=1"))
+                process.signal(SIGSTOP)
+                let isStopped = try await Deadline(in: patience).wait {
+                    ProcessTable.entry(process.id)?.isStopped ?? false
+                }
+                #expect(isStopped)
+                manager.listen()
+                manager.forget()
+                try await Task.sleep(for: .milliseconds(400))
+                manager.listen()
+                #expect(manager.heard == [])
+                process.signal(SIGCONT)
+                #expect(try await manager.hears("WATCHDOG=1"))
+                process.signal(SIGTERM)
+                #expect(try await manager.hears("STOPPING=1"))
+                #expect(try await process.waitForExit(within: patience) == .code(0))
+                manager.listen()
+                #expect(!manager.heard.contains { $0.contains("READY=1") }, "ready again after it has stopped")
+            }
+        }
+
+        @Test("an abstract name does as well, without a database and without a watchdog")
+        func abstractName() async throws {
+            let manager = try Manager("@daruma-test-\(getpid())-\(UInt32.random(in: 0 ... .max))")
+            let process = try await manager.start("postgres://admin@127.0.0.1:1/mydb", ["WATCHDOG_USEC": nil])
+            #expect(try await manager.hears("READY=1"))
+            #expect(try await manager.hears("STATUS=serving; the database is down: ECONNREFUSED"))
+            process.signal(SIGTERM)
+            #expect(try await manager.hears("STOPPING=1"))
+            #expect(try await process.waitForExit(within: patience) == .code(0))
+            manager.listen()
+            #expect(!manager.heard.contains { $0.contains("WATCHDOG") })
+        }
+
+        @Test("a watchdog that cannot be read is one clear line and exit code 64")
+        func unreadable() async throws {
+            let process = try await ServiceProcess.start(
+                [try ServiceProcess.darumaBinary(), "serve", "--port=0"], environment: ["WATCHDOG_USEC": "soon"])
+            #expect(try await process.waitForExit(within: patience) == .code(64))
+            #expect(process.log.contains("WATCHDOG_USEC: 'soon' is not a number of microseconds"))
+        }
+
+        /// systemd's own tool listens, and becomes the service when the first client connects.
+        @Test("answers, on sockets that were opened before it was, those who came before it")
+        func socketActivation() async throws {
+            let (port, adminPort) = (try PortReservation.unreserved(), try PortReservation.unreserved())
+            let process = try await ServiceProcess.start([
+                "systemd-socket-activate", "--listen=127.0.0.1:\(port)", "--listen=127.0.0.1:\(adminPort)",
+                "--fdname=daruma.socket:admin", "-E", "DATABASE_URL=postgres://admin@127.0.0.1:1/mydb",
+                try ServiceProcess.darumaBinary(), "serve", "--host=192.0.2.1", "--port=1",
+            ])
+            #expect(try await Deadline(in: patience).wait { process.log.contains("as 4.") }, "\(process.log)")
+            #expect(!process.log.contains("handed over"))
+            // The first one starts it; the others, sent before anybody reads an answer, wait in the kernel.
+            let exchanges = await offCooperativeThreads {
+                let probes = (0..<8).map { _ in HTTPProbe(port: port, limit: patience) }
+                let unsent = probes.compactMap { $0.send("/") }
+                return unsent + probes.map { $0.receive() }
+            }
+            #expect(exchanges.map(\.summary) == Array(repeating: "200", count: 8))
+            #expect(await HTTPProbe.get("/livez", port: adminPort, limit: patience).isGood)
+            #expect(process.log.contains("listening on http://127.0.0.1:\(port), by a socket that was handed over"))
+            #expect(process.log.contains("listening on http://127.0.0.1:\(adminPort) for operators"))
+            #expect(try await process.stop(within: patience) == .code(0), "\(process.log)")
+        }
+
+        @Test("a socket that is not one to listen on is one clear line and exit code 69")
+        func wrongSocket() async throws {
+            let folder = try TemporaryFolder()
+            let path = "\(folder.path)/socket"
+            let process = try await ServiceProcess.start([
+                "systemd-socket-activate", "--listen=\(path)", try ServiceProcess.darumaBinary(), "serve",
+            ])
+            #expect(try await Deadline(in: patience).wait { process.log.contains("as 3.") }, "\(process.log)")
+            let client = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+            defer { close(client) }
+            #expect(try NotifyAddress(path).withSockAddr { connect(client, $0, $1) } == 0)
+            #expect(try await process.waitForExit(within: patience) == .code(69))
+            #expect(
+                process.log.contains("cannot listen on descriptor 3: the socket is not one of TCP"), "\(process.log)")
+        }
+    }
+}
+
+/// The manager's end of the line.
+private final class Manager {
+    private let name: String
+    private let descriptor: Int32
+    private(set) var heard: [String] = []
+
+    init(_ name: String) throws {
+        self.name = name
+        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        let isBound = try NotifyAddress(name).withSockAddr { bind(descriptor, $0, $1) == 0 }
+        try #require(isBound)
+    }
+
+    deinit { close(descriptor) }
+
+    func start(_ databaseURL: String, _ environment: [String: String?]) async throws -> ServiceProcess {
+        try await ServiceProcess.start(
+            [try ServiceProcess.darumaBinary(), "serve", "--host=127.0.0.1", "--port=0"],
+            environment: environment.merging(["DATABASE_URL": databaseURL, "NOTIFY_SOCKET": name]) { given, _ in given }
+        )
+    }
+
+    /// Takes in what has arrived.
+    func listen() {
+        var bytes = [UInt8](repeating: 0, count: 8192)
+        while true {
+            let count = recv(descriptor, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+            guard count >= 0 else { return }
+            heard.append(String(decoding: bytes[..<count], as: UTF8.self))
+        }
+    }
+
+    func forget() { heard = [] }
+
+    /// Waits for a message with these words, and forgets those before it.
+    func hears(_ words: String) async throws -> Bool {
+        try await Deadline(in: patience).wait {
+            listen()
+            guard let index = heard.firstIndex(where: { $0.contains(words) }) else { return false }
+            heard = Array(heard[index...])
+            return true
+        }
+    }
+}
