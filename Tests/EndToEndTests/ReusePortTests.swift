@@ -35,7 +35,8 @@ extension EndToEnd {
                 let failures = await results
                 // Whoever was connected to it lost one request, and was served by another process from then on.
                 #expect(failures.filter { !$0.isEmpty }.count == counts[most], "\(failures)")
-                #expect(failures.allSatisfy { $0.count <= 1 }, "\(failures)")
+                // Twice where the new connection got into its backlog in the moment before the kernel had closed that.
+                #expect(failures.allSatisfy { $0.count <= 2 }, "\(failures)")
                 #expect(living.map { held(by: $0.element) }.reduce(0, +) == Self.clients)
                 try await Self.sessionsAddUp(living.map(\.element), sandbox)
                 for (_, process) in living {
