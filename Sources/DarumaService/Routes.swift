@@ -29,10 +29,11 @@ package struct Routes {
         router.get("/ping") { _ in .later { await ping() } }
     }
 
-    /// What orchestrators ask; answered on every port.
+    /// What orchestrators ask; answered on every port, and also when all places for connections are taken.
     package func addProbes(to router: inout Router) {
         router.get("/livez", always: Self.good)
         router.get("/readyz") { _ in .now(readiness()) }
+        router.setEssential("/livez", "/readyz")
     }
 
     private static let good = PingAnswer.json(.ok, .object([("status", .bool(true))]))

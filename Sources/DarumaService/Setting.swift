@@ -10,8 +10,11 @@ package enum Setting: String, CaseIterable, Sendable {
     case pingTimeout, pingFailureStatus, shutdownTimeout
     case poolMin, poolMax, poolMaxIdle, poolIdleTimeout, poolMaxLifetime, poolKeepalive
     case connectTimeout, outageGrace, silenceTimeout, checkTimeout
-    case httpMaxConnections, httpHeaderTimeout, httpBodyTimeout, httpIdleTimeout, httpWriteTimeout
-    case httpMaxRequestLine, httpMaxHeaderBytes, httpMaxHeaderCount, httpMaxBody, httpBacklog, reusePort
+    case httpMaxConnections, httpReservedConnections, httpReservedTimeout
+    case httpHeaderTimeout, httpBodyTimeout, httpBodyTotalTimeout, httpIdleTimeout
+    case httpWriteTimeout, httpWriteTotalTimeout, httpLingerTimeout, httpMaxLingerBytes
+    case httpMaxRequestLine, httpMaxHeaderBytes, httpMaxHeaderCount, httpMaxBody
+    case httpRequestsPerTurn, httpMaxPendingOutput, httpMaxStreamBacklog, httpBacklog, reusePort
     case logLevel, logFormat
 
     /// The flag without its dashes: `poolMaxIdle` is `pool-max-idle`.
@@ -62,14 +65,26 @@ package enum Setting: String, CaseIterable, Sendable {
         case .silenceTimeout: ("How long a query may be silent before its connection is suspected.", "300ms")
         case .checkTimeout: ("How long a suspected connection may take for a sign of life.", "250ms")
         case .httpMaxConnections: ("The most connections from clients at a time.", "10000")
-        case .httpHeaderTimeout: ("How long a client may take for a request's header.", "10s")
+        case .httpReservedConnections:
+            ("Connections beyond them, on which only the health answers are given; others get 503.", "16")
+        case .httpReservedTimeout: ("How long such a connection may keep the service waiting.", "2s")
+        case .httpHeaderTimeout: ("How long a client may take for a request's header, from its first byte.", "10s")
         case .httpBodyTimeout: ("How long a client may pause within a request's body.", "30s")
-        case .httpIdleTimeout: ("How long a client's connection may be idle between requests.", "75s")
+        case .httpBodyTotalTimeout: ("How long a client may take for a whole body.", "2m")
+        case .httpIdleTimeout: ("How long a client's connection may be idle before and between requests.", "75s")
         case .httpWriteTimeout: ("How long a client may take nothing of an answer.", "30s")
+        case .httpWriteTotalTimeout: ("How long a client may be behind with reading its answers.", "2m")
+        case .httpLingerTimeout: ("How long a client may take to notice its last answer and to close.", "2s")
+        case .httpMaxLingerBytes: ("How much is read and dropped meanwhile, in bytes.", "4194304")
         case .httpMaxRequestLine: ("The longest request line, in bytes.", "8192")
         case .httpMaxHeaderBytes: ("The largest header, in bytes.", "16384")
         case .httpMaxHeaderCount: ("The most header fields.", "100")
         case .httpMaxBody: ("The largest request body, in bytes.", "1048576")
+        case .httpRequestsPerTurn: ("Pipelined requests answered before other clients have their turn.", "32")
+        case .httpMaxPendingOutput:
+            ("Answers that wait for a client, in bytes, before its next request is begun.", "65536")
+        case .httpMaxStreamBacklog:
+            ("How far behind, in bytes, a client may be with a stream of events.", "as http-max-pending-output")
         case .httpBacklog: ("How many new connections the kernel keeps waiting.", "1024")
         case .reusePort: ("Let further processes listen on the same port: true or false.", "false")
         case .logLevel: ("Least level that is logged: trace, debug, info, notice, warning, error or critical.", "info")
@@ -101,14 +116,23 @@ package enum Setting: String, CaseIterable, Sendable {
         case .silenceTimeout: return duration(text) { settings.pool.silence = $0 }
         case .checkTimeout: return duration(text) { settings.pool.checkTimeout = $0 }
         case .httpMaxConnections: return number(text, 1...1_000_000) { settings.http.maxConnections = $0 }
+        case .httpReservedConnections: return number(text, 0...1_000_000) { settings.http.reservedConnections = $0 }
+        case .httpReservedTimeout: return duration(text) { settings.http.timeouts.reserved = $0 }
         case .httpHeaderTimeout: return duration(text) { settings.http.timeouts.head = $0 }
         case .httpBodyTimeout: return duration(text) { settings.http.timeouts.bodyStall = $0 }
+        case .httpBodyTotalTimeout: return duration(text) { settings.http.timeouts.body = $0 }
         case .httpIdleTimeout: return duration(text) { settings.http.timeouts.idle = $0 }
         case .httpWriteTimeout: return duration(text) { settings.http.timeouts.writeStall = $0 }
+        case .httpWriteTotalTimeout: return duration(text) { settings.http.timeouts.write = $0 }
+        case .httpLingerTimeout: return duration(text) { settings.http.timeouts.linger = $0 }
+        case .httpMaxLingerBytes: return number(text, 0...1 << 30) { settings.http.maxLingerBytes = $0 }
         case .httpMaxRequestLine: return number(text, 64...1 << 20) { settings.http.limits.requestLine = $0 }
         case .httpMaxHeaderBytes: return number(text, 256...1 << 20) { settings.http.limits.fieldBytes = $0 }
         case .httpMaxHeaderCount: return number(text, 1...10_000) { settings.http.limits.fieldCount = $0 }
         case .httpMaxBody: return number(text, 0...1 << 40) { settings.http.limits.body = $0 }
+        case .httpRequestsPerTurn: return number(text, 1...100_000) { settings.http.requestsPerTurn = $0 }
+        case .httpMaxPendingOutput: return number(text, 0...1 << 30) { settings.http.maxPendingOutput = $0 }
+        case .httpMaxStreamBacklog: return number(text, 0...1 << 30) { settings.http.maxStreamBacklog = $0 }
         case .httpBacklog: return number(text, 1...65_535) { settings.http.backlog = Int32($0) }
         case .reusePort:
             guard text == "true" || text == "false" else { return "'\(text)' is neither true nor false" }

@@ -12,6 +12,8 @@ public enum CloseReason: String, Sendable, CaseIterable {
     case answered
     /// The request was refused: bad HTTP, or over a limit.
     case refused
+    /// All ordinary places were taken, and what was asked for is not essential: answered with 503.
+    case overloaded
     /// No request came for the idle time.
     case idleTimeout = "idle_timeout"
     /// The header did not come in time.
@@ -22,7 +24,7 @@ public enum CloseReason: String, Sendable, CaseIterable {
     case writeTimeout = "write_timeout"
     /// The client did not read a streaming answer as fast as it was written.
     case streamOverflow = "stream_overflow"
-    /// It was idle, and another one needed the place or the descriptor.
+    /// It was idle, or had been at a header longest, and another one needed the place or the descriptor.
     case evicted
     /// The server is shutting down, and nothing was in flight or it has been answered.
     case drained

@@ -8,6 +8,10 @@ extension Connection {
         state.began(at: server.loop.now)
         var request = parsed
         if let identifier = server.requestIdentifier { request.id = identifier(request) }
+        guard !isOnReserve() || server.responder.isEssential(request) else {
+            state.close(after: .overloaded)
+            return finish(Self.overloaded, of: request, since: server.loop.now)
+        }
         switch server.responder.respond(to: request) {
         case .now(let response):
             finish(response, of: request, since: server.loop.now)
@@ -15,7 +19,7 @@ extension Connection {
             // Ends the loop over requests, which sends what has been answered before.
             working = request
             workingSince = server.loop.now
-            server.idle.remove(slot)
+            server.evictable.remove(slot)
             task = server.loop.task { [self] in
                 completed(await operation())
             }
@@ -23,6 +27,11 @@ extension Connection {
             startStream(response, of: request, start)
         }
     }
+
+    /// RFC 9110 §15.6.4.
+    private static let overloaded = ErrorBody.response(
+        .serviceUnavailable, "All connections are in use; try again soon.", fields: [.retryAfter: "1"]
+    ).prepared()
 
     private func completed(_ response: Response) {
         guard let request = working else { return }
@@ -56,11 +65,12 @@ extension Connection {
 
     /// Decides whether this answer is the last one on the connection.
     func persistence(after response: Response, to request: RequestHead) -> ResponseSerializer.Connection {
+        guard state.closing == nil else { return .closes }
         if parser.bufferedBytes == 0 { noteEnd() }
         let noneFollow = state.inputEnded && parser.bufferedBytes == 0
         if !request.keepAlive || request.method == .connect || noneFollow {
             state.close(after: noneFollow ? .clientClosed : .requested)
-        } else if response.closesConnection {
+        } else if response.closesConnection || place == .reserved {
             state.close(after: .answered)
         } else if server.isDraining, parser.bufferedBytes == 0 {
             // Requests that are here already are answered too; this is the last of them.

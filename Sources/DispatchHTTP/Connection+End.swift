@@ -15,19 +15,28 @@ extension Connection {
             guard needsLinger(reason) else { return close(reason) }
             Socket.shutdownWriting(descriptor)
             state.linger(at: server.loop.now)
-            server.idle.remove(slot)
+            server.evictable.remove(slot)
             hasUnread = true
             discard()
             guard state.phase != .closed else { return }
         }
-        if isIdle {
-            parser.shrink()
-            server.idle.append(slot)
-            server.connectionBecameIdle()
-        } else {
-            server.idle.remove(slot)
-        }
+        if isIdle { parser.shrink() }
+        findQueue()
         armTimer()
+    }
+
+    /// Finds its place among those that can make room for others.
+    func findQueue() {
+        let isAtHead = state.phase == .head && state.closing == nil && !state.isBlocked
+        guard isIdle || isAtHead else { return server.evictable.remove(slot) }
+        let queue: EvictionQueues.Name = place == .reserved ? .reserved : isAtHead ? .head : .idle
+        // Who is at a header keeps its place in the order, however many bytes drip in.
+        if queue == .idle || server.evictable.queue(of: slot) != queue { server.evictable.append(slot, to: queue) }
+        server.connectionBecameEvictable()
+    }
+
+    private var deadlines: DeadlineTable {
+        place == .reserved ? server.reservedDeadlines : server.deadlines
     }
 
     /// Whether closing now could destroy the last answer on its way: bytes that nobody has read, or that are still
@@ -92,7 +101,7 @@ extension Connection {
     /// One timer, moved as rarely as possible: a deadline that moves later, as with every request, is looked at again
     /// when the old one fires.
     func armTimer() {
-        guard let deadline = state.deadline(server.deadlines) else { return }
+        guard let deadline = state.deadline(deadlines) else { return }
         if let timer {
             if timerDeadline <= deadline { return }
             server.loop.cancel(timer)
@@ -103,7 +112,7 @@ extension Connection {
 
     private func timerFired() {
         timer = nil
-        guard let deadline = state.deadline(server.deadlines) else { return }
+        guard let deadline = state.deadline(deadlines) else { return }
         guard deadline <= server.loop.now else { return armTimer() }
         switch state.expiry {
         case .close(let reason): close(reason)

@@ -31,7 +31,7 @@ extension Connection {
     /// The kernel takes no more: hears when it does again.
     func outputIsBlocked() {
         state.outputBlocked(at: server.loop.now)
-        server.idle.remove(slot)
+        server.evictable.remove(slot)
         if !wantsWrite, let registration {
             // Stays so: edge-triggered, it costs nothing more.
             wantsWrite = true

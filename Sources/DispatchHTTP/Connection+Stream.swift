@@ -28,7 +28,7 @@ extension Connection {
         let stream = BodyStream(self, request: request, status: response.status.code, began: server.loop.now)
         self.stream = stream
         state.streams()
-        server.idle.remove(slot)
+        server.evictable.remove(slot)
         if let observer = server.observer {
             observer.streamBegan(exchange(request, status: stream.status, bodyBytes: 0, since: stream.began))
         }

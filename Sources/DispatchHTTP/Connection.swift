@@ -16,6 +16,7 @@ final class Connection {
     let slot: Int
     let descriptor: Int32
     let peer: PeerAddress
+    private(set) var place: Places.Kind
     let server: HTTPServer
     var registration: Registration?
     var parser: RequestParser
@@ -38,11 +39,16 @@ final class Connection {
     /// The streaming answer that runs.
     var stream: BodyStream?
     var isProcessing = false
+    /// Others have their turn before this one goes on.
+    private var isYielding = false
+    /// How many requests may still be answered before others have their turn.
+    private var turn = 0
 
-    init(slot: Int, descriptor: Int32, peer: PeerAddress, server: HTTPServer) {
+    init(slot: Int, descriptor: Int32, peer: PeerAddress, place: Places.Kind, server: HTTPServer) {
         self.slot = slot
         self.descriptor = descriptor
         self.peer = peer
+        self.place = place
         self.server = server
         parser = RequestParser(limits: server.configuration.limits)
         state = ConnectionState(at: server.loop.now)
@@ -52,14 +58,21 @@ final class Connection {
     func start() {
         do throws(SystemCallError) {
             registration = try server.loop.register(descriptor, for: .read, trigger: .edge) { [self] in ready($0) }
-            server.idle.append(slot)
+            findQueue()
             armTimer()
         } catch {
             close(.registrationFailed)
         }
     }
 
-    var isIdle: Bool { state.phase == .idle && state.closing == nil && !state.isBlocked }
+    /// Whether the next request is awaited and no byte of it is here.
+    var isIdle: Bool { state.phase == .idle && state.closing == nil && !state.isBlocked && !isYielding }
+
+    /// Its place is a reserved one; asking moves it to an ordinary one if there is one by now.
+    func isOnReserve() -> Bool {
+        if place == .reserved, server.promoteFromReserve() { place = .ordinary }
+        return place == .reserved
+    }
 
     // MARK: Events
 
@@ -82,13 +95,14 @@ final class Connection {
     /// Does all that can be done now: takes requests from what is here, reads more, sends, and arms the timer.
     func goOn() {
         var rounds = 4
+        turn = server.configuration.requestsPerTurn
         process()
         while hasUnread, state.phase != .closed {
             if state.phase == .lingering {
                 discard()
                 break
             }
-            guard state.takesRequests, !state.inputEnded else { break }
+            guard state.takesRequests, !state.inputEnded, !isYielding else { break }
             guard rounds > 0 else {
                 yieldTurn()
                 break
@@ -100,9 +114,14 @@ final class Connection {
         settle()
     }
 
-    /// Goes on once others have had their turn.
+    /// Goes on once all others have had their turn: timers that are due already come after the next look at the sockets.
     func yieldTurn() {
-        server.loop.submit { [self] in if state.phase != .closed { goOn() } }
+        guard !isYielding else { return }
+        isYielding = true
+        _ = server.loop.schedule(at: server.loop.now) { [self] in
+            isYielding = false
+            if state.phase != .closed { goOn() }
+        }
     }
 
     private func read() {
@@ -140,10 +159,16 @@ final class Connection {
         var lacksInput = false
         do throws(HTTP1Error) {
             while state.takesRequests, !lacksInput {
+                guard turn > 0 else {
+                    yieldTurn()
+                    break
+                }
                 switch try parser.next() {
                 case .needsMore: lacksInput = true
                 case .continueExpected: server.output += ResponseSerializer.continueInterim
-                case .request(let request): respond(to: request)
+                case .request(let request):
+                    turn -= 1
+                    respond(to: request)
                 }
                 if server.output.count > server.configuration.maxPendingOutput { flush() }
             }

@@ -44,7 +44,7 @@ struct ConnectionState {
     private(set) var since: MonotonicTime
     /// When bytes of a body came last.
     private var progress: MonotonicTime
-    /// Whether a request has been answered; before that, the header's time runs from the connection's start.
+    /// Whether a request has been answered.
     private(set) var hasServed = false
     /// Since when output waits for the client, and when it took some last.
     private var blockedSince: MonotonicTime?
@@ -72,9 +72,9 @@ struct ConnectionState {
         guard phase == .idle || phase == .head || phase == .body else { return }
         progress = now
         switch rest {
+        // Empty lines before a first request, which are no request, do not prolong its time.
         case .idle: enter(.idle, at: hasServed ? now : since)
-        // The time for a first header runs from the connection's start, for later ones from their first byte.
-        case .head: enter(.head, at: hasServed ? now : since)
+        case .head: enter(.head, at: now)
         case .body: enter(.body, at: now)
         }
     }
@@ -132,7 +132,7 @@ struct ConnectionState {
             return min(blockedProgress.later(timeouts.writeStall), blockedSince.later(timeouts.write))
         }
         switch phase {
-        case .idle: return since.later(hasServed ? timeouts.idle : timeouts.head)
+        case .idle: return since.later(timeouts.idle)
         case .head: return since.later(timeouts.head)
         case .body: return min(progress.later(timeouts.bodyStall), since.later(timeouts.body))
         case .lingering: return since.later(timeouts.linger)
@@ -144,7 +144,7 @@ struct ConnectionState {
     var expiry: Expiry {
         if isBlocked { return .abort(.writeTimeout) }
         switch phase {
-        case .idle: return .close(hasServed ? .idleTimeout : .headTimeout)
+        case .idle: return .close(.idleTimeout)
         case .head: return .answerTimeout(.headTimeout)
         case .body: return .answerTimeout(.bodyTimeout)
         case .lingering, .working, .streaming, .closed: return .close(closing ?? .answered)

@@ -16,7 +16,10 @@ public final class HTTPServer {
     let loop = EventLoop.shared
     let responder: any Responder
     let deadlines: DeadlineTable
-    var idle = IdleQueue()
+    /// The deadlines of connections on reserved places.
+    let reservedDeadlines: DeadlineTable
+    /// Who can make room for others.
+    var evictable = EvictionQueues()
     /// Where all connections read into, one after the other.
     var input = [UInt8](repeating: 0, count: 65_536)
     /// Where answers are collected during one event of one connection; empty between events.
@@ -29,17 +32,22 @@ public final class HTTPServer {
     public private(set) var isDraining = false
 
     private var listeners: [Listener] = []
-    private var slots: [Connection?] = []
-    private var freeSlots: [Int] = []
+    private var table = ConnectionTable()
+    private var places: Places
     private var cachedDate = HTTPDate(secondsSinceEpoch: 0)
     /// Accepting waits for a place or a descriptor.
     private var isAcceptPaused = false
     private var pauseTimer: TimerID?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
     private var forced = 0
+    private var memoryTimer: TimerID?
 
     /// How many connections are accepted in one go before others have their turn.
     private static let acceptBatch = 64
+    /// How long after a peak its memory is kept for the next one.
+    private static let memoryPatience = Duration.seconds(5)
+    /// How many connections are asked whether they can make room before one more is taken for crowded.
+    private static let evictionTries = 32
     /// How long accepting rests when the machine has nothing left to accept with.
     private static let acceptPause = Duration.milliseconds(100)
 
@@ -51,6 +59,8 @@ public final class HTTPServer {
         self.responder = responder
         self.observer = observer
         deadlines = DeadlineTable(configuration.timeouts)
+        reservedDeadlines = DeadlineTable(configuration.timeouts.onReservedPlace)
+        places = Places(ordinary: configuration.maxConnections, reserved: configuration.reservedConnections)
     }
 
     // MARK: Listening
@@ -84,40 +94,65 @@ public final class HTTPServer {
     public var addresses: [SocketAddress] { listeners.map(\.address) }
 
     /// How many connections are open.
-    public var connectionCount: Int { slots.count - freeSlots.count }
+    public var connectionCount: Int { places.count }
+
+    /// How many of them are on reserved places.
+    public var reservedCount: Int { places.reservedTaken }
 
     /// How many of them wait for their next request.
-    public var idleCount: Int { idle.count }
+    public var idleCount: Int { evictable.count(.idle) }
+
+    /// How many of them have sent a part of a request's header.
+    public var headCount: Int { evictable.count(.head) }
 
     private func accept(on listener: Listener) {
         guard listener.registration != nil, pauseTimer == nil else { return }
         for _ in 0..<Self.acceptBatch {
-            // With every place taken by a connection that is busy, newcomers wait in the kernel's backlog.
-            if connectionCount >= configuration.maxConnections, idle.oldest == nil {
-                isAcceptPaused = true
-                return
+            var place = Places.Kind.ordinary
+            if !places.isFree(.ordinary) {
+                // Nobody is sent away for a newcomer who is not there.
+                guard Socket.isReadable(listener.descriptor) else { return }
+                guard let made = makeRoom() else {
+                    // With every place taken by a connection that is busy, newcomers wait in the kernel's backlog.
+                    isAcceptPaused = true
+                    return
+                }
+                place = made
             }
             switch Socket.accept(listener.descriptor) {
-            case .success(let (descriptor, peer)):
-                if connectionCount >= configuration.maxConnections { evictOldest() }
-                open(descriptor, peer)
+            case .success(let (descriptor, peer)): open(descriptor, peer, on: place)
             case .failure(.none): return
             case .failure(.next): continue
             case .failure(.exhausted(let error)):
                 // The kernel takes a descriptor before it looks for a connection: there may be none.
                 guard Socket.isReadable(listener.descriptor) else { return }
-                guard evictOldest() else { return pauseAccepting(error) }
+                guard evict(.idle) || evict(.head) || evict(.reserved) else { return pauseAccepting(error) }
             case .failure(.pause(let error)): return pauseAccepting(error)
             }
         }
         loop.submit { [self] in accept(on: listener) }
     }
 
-    @discardableResult
-    private func evictOldest() -> Bool {
-        guard let slot = idle.oldest, let connection = slots[slot] else { return false }
-        connection.close(.evicted)
-        return true
+    /// A place for a newcomer when all ordinary ones are taken. Who waits for a request goes first, then who has been
+    /// at a header longest; failing those there is the reserve.
+    private func makeRoom() -> Places.Kind? {
+        if evict(.idle) || evict(.head) { return .ordinary }
+        return places.isFree(.reserved) || evict(.reserved) ? .reserved : nil
+    }
+
+    /// Closes the oldest of a queue, but none for which bytes have arrived that nobody has looked at yet: its request
+    /// may be among them.
+    private func evict(_ queue: EvictionQueues.Name) -> Bool {
+        var candidate = evictable.oldest(queue)
+        for _ in 0..<Self.evictionTries {
+            guard let slot = candidate, let connection = table[slot] else { return false }
+            guard Socket.hasUnread(connection.descriptor) else {
+                connection.close(.evicted)
+                return true
+            }
+            candidate = evictable.next(after: slot)
+        }
+        return false
     }
 
     private func pauseAccepting(_ error: Int32) {
@@ -143,31 +178,45 @@ public final class HTTPServer {
 
     // MARK: Connections
 
-    private func open(_ descriptor: Int32, _ peer: PeerAddress) {
-        let slot: Int
-        if let free = freeSlots.popLast() {
-            slot = free
-        } else {
-            slot = slots.count
-            slots.append(nil)
-        }
-        let connection = Connection(slot: slot, descriptor: descriptor, peer: peer, server: self)
-        slots[slot] = connection
+    private func open(_ descriptor: Int32, _ peer: PeerAddress, on place: Places.Kind) {
+        places.take(place)
+        let connection = Connection(
+            slot: table.nextSlot, descriptor: descriptor, peer: peer, place: place, server: self)
+        table.insert(connection)
         observer?.connectionOpened()
         connection.start()
     }
 
     var maxStreamBacklog: Int { configuration.maxStreamBacklog ?? configuration.maxPendingOutput }
 
-    func connectionBecameIdle() { resumeAccepting() }
+    /// A connection can be asked to make room from now on.
+    func connectionBecameEvictable() { resumeAccepting() }
+
+    /// Gives a connection on a reserved place an ordinary one, if there is one by now.
+    func promoteFromReserve() -> Bool { places.promote() }
 
     func connectionClosed(_ connection: Connection, _ reason: CloseReason) {
-        idle.remove(connection.slot)
-        slots[connection.slot] = nil
-        freeSlots.append(connection.slot)
+        evictable.remove(connection.slot)
+        places.giveBack(connection.place)
+        table.remove(connection.slot)
         observer?.connectionClosed(reason)
         resumeAccepting()
         if isDraining, connectionCount == 0 { finishDraining() }
+        returnMemorySoon()
+    }
+
+    /// Some seconds after a peak has gone, gives back what it has left behind.
+    private func returnMemorySoon() {
+        guard table.isPeakGone, memoryTimer == nil else { return }
+        memoryTimer = loop.schedule(at: loop.now + Self.memoryPatience) { [weak self] in
+            guard let self else { return }
+            memoryTimer = nil
+            guard table.isPeakGone else { return }
+            table.shrink()
+            evictable.shrink(to: table.nextFreshSlot)
+            loop.shrink()
+            Memory.returnUnused()
+        }
     }
 
     /// The present for `Date` fields; built anew once a second.
@@ -209,8 +258,8 @@ public final class HTTPServer {
         loop.submit { [self] in
             stopListening()
             // Streams first: they have no end of their own, and those who write to them should know at once.
-            for connection in slots { connection?.cutStream() }
-            for connection in slots { connection?.drain() }
+            for connection in table.connections { connection.cutStream() }
+            for connection in table.connections { connection.drain() }
             if connectionCount == 0 { finishDraining() }
         }
         let timer = loop.schedule(at: deadline) { [self] in forceAll() }
@@ -228,10 +277,10 @@ public final class HTTPServer {
         pauseTimer = nil
         for listener in listeners {
             var left = Int(configuration.backlog)
-            while left > 0, connectionCount < configuration.maxConnections {
+            while left > 0, places.isFree(.ordinary) {
                 left -= 1
                 switch Socket.accept(listener.descriptor) {
-                case .success(let (descriptor, peer)): open(descriptor, peer)
+                case .success(let (descriptor, peer)): open(descriptor, peer, on: .ordinary)
                 case .failure(.next): continue
                 default: left = 0
                 }
@@ -242,8 +291,7 @@ public final class HTTPServer {
     }
 
     private func forceAll() {
-        for connection in slots {
-            guard let connection else { continue }
+        for connection in table.connections {
             forced += 1
             connection.close(.drainForced)
         }

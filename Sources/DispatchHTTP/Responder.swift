@@ -27,4 +27,13 @@ public enum Answer: Sendable {
 public protocol Responder: Sendable {
     /// The answer to `request`.
     func respond(to request: RequestHead) -> Answer
+
+    /// Whether `request` is answered on a reserved place too, when all others are taken: health, and no more than that.
+    /// Asked only there. By default nothing is.
+    func isEssential(_ request: RequestHead) -> Bool
+}
+
+extension Responder {
+    /// Nothing is.
+    public func isEssential(_ request: RequestHead) -> Bool { false }
 }

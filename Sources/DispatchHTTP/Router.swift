@@ -35,6 +35,7 @@ public struct Router: Responder {
     }
 
     private var routes: [String: Route] = [:]
+    private var essentialPaths: Set<String> = []
     private var serverOptions = Response(status: .noContent, fields: [.allow: "OPTIONS"])
     /// The methods of RFC 9110 §9.3 and RFC 5789, and all that have a handler somewhere.
     private var recognized: Set<HTTPRequest.Method> = [
@@ -81,6 +82,14 @@ public struct Router: Responder {
         let answer = Answer.now(response.prepared())
         on(.get, path) { _ in answer }
     }
+
+    /// Answers `paths` also on the places that are reserved for the time when all others are taken. For health.
+    public mutating func setEssential(_ paths: String...) {
+        essentialPaths.formUnion(paths)
+    }
+
+    /// Whether the request's path has been set essential.
+    public func isEssential(_ request: RequestHead) -> Bool { essentialPaths.contains(request.path) }
 
     /// The answer to `request`.
     public func respond(to request: RequestHead) -> Answer {

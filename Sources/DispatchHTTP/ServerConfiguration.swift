@@ -11,13 +11,20 @@ public struct ServerConfiguration: Sendable {
     public var backlog: Int32
     /// Whether other processes may listen on the same port, which the kernel then spreads connections over.
     public var reusePort: Bool
-    /// The most connections at a time. The oldest idle one makes room for a new one; without an idle one, new ones wait
-    /// in the backlog.
+    /// The most connections at a time. The oldest idle one makes room for a new one; without an idle one, the one that
+    /// has been at a header longest; without that, new ones get a reserved place.
     public var maxConnections: Int
+    /// How many connections there may be beyond `maxConnections`. Only what the responder calls essential is answered on
+    /// them, everything else gets 503 with `Retry-After`, and they are closed after their answer. With these taken too,
+    /// new connections wait in the backlog.
+    public var reservedConnections: Int
     /// What a request may hold.
     public var limits: ParserLimits
     /// How long what may take.
     public var timeouts: Timeouts
+    /// How many requests of one connection are answered before the others have their turn: who pipelines does not hold
+    /// them up.
+    public var requestsPerTurn: Int
     /// How many bytes of answers may wait for one connection before no more of its requests are begun. A single answer
     /// may be larger.
     public var maxPendingOutput: Int
@@ -29,13 +36,14 @@ public struct ServerConfiguration: Sendable {
 
     /// How long what may take.
     public struct Timeouts: Sendable, Equatable {
-        /// From the connection, or from a request's first byte, to the end of its header.
+        /// From a request's first byte to the end of its header. A connection on which nothing has come yet is idle:
+        /// browsers and load balancers open some ahead, and it can make room like any other.
         public var head: Duration
         /// Between two pieces of a body.
         public var bodyStall: Duration
         /// For a whole body.
         public var body: Duration
-        /// Between two requests.
+        /// Until the first byte of a request, between two requests, and from the connection to the first.
         public var idle: Duration
         /// Between two pieces of an answer that the client takes.
         public var writeStall: Duration
@@ -43,12 +51,14 @@ public struct ServerConfiguration: Sendable {
         public var write: Duration
         /// For the client to notice its last answer and close.
         public var linger: Duration
+        /// For everything that waits for a client on a reserved place.
+        public var reserved: Duration
 
         /// Timeouts, each with its default.
         public init(
             head: Duration = .seconds(10), bodyStall: Duration = .seconds(30), body: Duration = .seconds(120),
             idle: Duration = .seconds(75), writeStall: Duration = .seconds(30), write: Duration = .seconds(120),
-            linger: Duration = .seconds(2)
+            linger: Duration = .seconds(2), reserved: Duration = .seconds(2)
         ) {
             self.head = head
             self.bodyStall = bodyStall
@@ -57,22 +67,34 @@ public struct ServerConfiguration: Sendable {
             self.writeStall = writeStall
             self.write = write
             self.linger = linger
+            self.reserved = reserved
+        }
+
+        /// The same with nothing longer than `reserved`.
+        var onReservedPlace: Timeouts {
+            Timeouts(
+                head: min(head, reserved), bodyStall: min(bodyStall, reserved), body: min(body, reserved),
+                idle: min(idle, reserved), writeStall: min(writeStall, reserved), write: min(write, reserved),
+                linger: min(linger, reserved), reserved: reserved)
         }
     }
 
     /// A configuration, each setting with its default.
     public init(
         host: String = "", port: UInt16 = 8080, backlog: Int32 = 1024, reusePort: Bool = false,
-        maxConnections: Int = 10_000, limits: ParserLimits = ParserLimits(), timeouts: Timeouts = Timeouts(),
-        maxPendingOutput: Int = 65_536, maxStreamBacklog: Int? = nil, maxLingerBytes: Int = 4_194_304
+        maxConnections: Int = 10_000, reservedConnections: Int = 16, limits: ParserLimits = ParserLimits(),
+        timeouts: Timeouts = Timeouts(), requestsPerTurn: Int = 32, maxPendingOutput: Int = 65_536,
+        maxStreamBacklog: Int? = nil, maxLingerBytes: Int = 4_194_304
     ) {
         self.host = host
         self.port = port
         self.backlog = backlog
         self.reusePort = reusePort
         self.maxConnections = maxConnections
+        self.reservedConnections = reservedConnections
         self.limits = limits
         self.timeouts = timeouts
+        self.requestsPerTurn = requestsPerTurn
         self.maxPendingOutput = maxPendingOutput
         self.maxStreamBacklog = maxStreamBacklog
         self.maxLingerBytes = maxLingerBytes

@@ -54,6 +54,12 @@ enum Socket {
         iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
     }
 
+    /// Whether bytes are there that nobody has read. The client's end is none.
+    static func hasUnread(_ descriptor: Int32) -> Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
     /// Whether the next thing to be read is the client's end. Reads nothing.
     static func isAtEnd(_ descriptor: Int32) -> Bool {
         var byte: UInt8 = 0

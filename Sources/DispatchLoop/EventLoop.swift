@@ -149,6 +149,14 @@ public final class EventLoop: SerialExecutor {
         epoll_ctl(epoll, EPOLL_CTL_DEL, registration.descriptor, nil)
     }
 
+    /// Gives back memory that a peak of timers, descriptors or work has left behind. Takes a moment: not for every turn.
+    @LoopActor
+    public func shrink() {
+        registrations.shrink()
+        timers.shrink()
+        if jobs.isEmpty { jobs = [] }
+    }
+
     // MARK: Work
 
     /// Performs `work` on the loop, soon. From any thread.

@@ -21,6 +21,8 @@ package struct RegistrationTable<Handler> {
 
     private var slots: [Slot] = []
     private var free: [UInt32] = []
+    /// The serial of a slot's first registration: above those of slots that have been forgotten.
+    private var firstSerial: UInt32 = 1
 
     package init() {}
 
@@ -32,9 +34,24 @@ package struct RegistrationTable<Handler> {
             slots[Int(index)].trigger = trigger
             return Registration(index: index, serial: slots[Int(index)].serial, descriptor: descriptor)
         }
-        slots.append(Slot(serial: 1, handler: handler, trigger: trigger))
-        return Registration(index: UInt32(slots.count - 1), serial: 1, descriptor: descriptor)
+        slots.append(Slot(serial: firstSerial, handler: handler, trigger: trigger))
+        return Registration(index: UInt32(slots.count - 1), serial: firstSerial, descriptor: descriptor)
     }
+
+    /// Gives back memory that a peak has left behind.
+    package mutating func shrink() {
+        var end = slots.count
+        while end > 0, slots[end - 1].handler == nil {
+            firstSerial = max(firstSerial, slots[end - 1].serial)
+            end -= 1
+        }
+        slots = slots[..<end].withUnsafeBufferPointer { Array($0) }
+        // Low slots are used first from now on, so that the next time more are free at the end.
+        free = free.filter { $0 < end }.sorted(by: >)
+    }
+
+    /// How many slots there are, taken or free.
+    package var slotCount: Int { slots.count }
 
     /// Ends the registration; `false` when it has ended before.
     package mutating func remove(_ registration: Registration) -> Bool {

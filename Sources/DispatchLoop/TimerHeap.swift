@@ -33,6 +33,8 @@ package struct TimerHeap<Payload> {
     private var slots: [Slot] = []
     private var freeSlots: [UInt32] = []
     private var nextOrder: UInt64 = 0
+    /// The serial of a slot's first entry: above those of slots that have been forgotten, so that no name comes back.
+    private var firstSerial: UInt32 = 0
 
     package init() {}
 
@@ -48,7 +50,7 @@ package struct TimerHeap<Payload> {
             slots[Int(slot)].payload = payload
         } else {
             slot = UInt32(slots.count)
-            slots.append(Slot(serial: 0, position: 0, payload: payload))
+            slots.append(Slot(serial: firstSerial, position: 0, payload: payload))
         }
         heap.append(Node(deadline: deadline, order: nextOrder, slot: slot))
         nextOrder += 1
@@ -73,6 +75,22 @@ package struct TimerHeap<Payload> {
         guard let first = heap.first, first.deadline <= now, first.order < mark else { return nil }
         return takeOut(at: 0)
     }
+
+    /// Gives back memory that a peak has left behind.
+    package mutating func shrink() {
+        var end = slots.count
+        while end > 0, slots[end - 1].payload == nil {
+            firstSerial = max(firstSerial, slots[end - 1].serial)
+            end -= 1
+        }
+        slots = slots[..<end].withUnsafeBufferPointer { Array($0) }
+        // Low slots are used first from now on, so that the next time more are free at the end.
+        freeSlots = freeSlots.filter { $0 < end }.sorted(by: >)
+        heap = heap.withUnsafeBufferPointer { Array($0) }
+    }
+
+    /// How many slots there are, taken or free.
+    package var slotCount: Int { slots.count }
 
     private mutating func takeOut(at position: Int) -> Payload? {
         let slot = Int(heap[position].slot)

@@ -26,14 +26,23 @@ struct SettingOptions: ParsableArguments {
     @Option(help: .init(.checkTimeout)) var checkTimeout: String?
 
     @Option(help: .init(.httpMaxConnections)) var httpMaxConnections: String?
+    @Option(help: .init(.httpReservedConnections)) var httpReservedConnections: String?
+    @Option(help: .init(.httpReservedTimeout)) var httpReservedTimeout: String?
     @Option(help: .init(.httpHeaderTimeout)) var httpHeaderTimeout: String?
     @Option(help: .init(.httpBodyTimeout)) var httpBodyTimeout: String?
+    @Option(help: .init(.httpBodyTotalTimeout)) var httpBodyTotalTimeout: String?
     @Option(help: .init(.httpIdleTimeout)) var httpIdleTimeout: String?
     @Option(help: .init(.httpWriteTimeout)) var httpWriteTimeout: String?
+    @Option(help: .init(.httpWriteTotalTimeout)) var httpWriteTotalTimeout: String?
+    @Option(help: .init(.httpLingerTimeout)) var httpLingerTimeout: String?
+    @Option(help: .init(.httpMaxLingerBytes)) var httpMaxLingerBytes: String?
     @Option(help: .init(.httpMaxRequestLine)) var httpMaxRequestLine: String?
     @Option(help: .init(.httpMaxHeaderBytes)) var httpMaxHeaderBytes: String?
     @Option(help: .init(.httpMaxHeaderCount)) var httpMaxHeaderCount: String?
     @Option(help: .init(.httpMaxBody)) var httpMaxBody: String?
+    @Option(help: .init(.httpRequestsPerTurn)) var httpRequestsPerTurn: String?
+    @Option(help: .init(.httpMaxPendingOutput)) var httpMaxPendingOutput: String?
+    @Option(help: .init(.httpMaxStreamBacklog)) var httpMaxStreamBacklog: String?
     @Option(help: .init(.httpBacklog)) var httpBacklog: String?
     @Option(help: .init(.reusePort)) var reusePort: String?
 
@@ -49,11 +58,17 @@ struct SettingOptions: ParsableArguments {
             (.poolMax, poolMax), (.poolMaxIdle, poolMaxIdle), (.poolIdleTimeout, poolIdleTimeout),
             (.poolMaxLifetime, poolMaxLifetime), (.poolKeepalive, poolKeepalive), (.connectTimeout, connectTimeout),
             (.outageGrace, outageGrace), (.silenceTimeout, silenceTimeout), (.checkTimeout, checkTimeout),
-            (.httpMaxConnections, httpMaxConnections), (.httpHeaderTimeout, httpHeaderTimeout),
-            (.httpBodyTimeout, httpBodyTimeout), (.httpIdleTimeout, httpIdleTimeout),
-            (.httpWriteTimeout, httpWriteTimeout), (.httpMaxRequestLine, httpMaxRequestLine),
+            (.httpMaxConnections, httpMaxConnections), (.httpReservedConnections, httpReservedConnections),
+            (.httpReservedTimeout, httpReservedTimeout), (.httpHeaderTimeout, httpHeaderTimeout),
+            (.httpBodyTimeout, httpBodyTimeout), (.httpBodyTotalTimeout, httpBodyTotalTimeout),
+            (.httpIdleTimeout, httpIdleTimeout),
+            (.httpWriteTimeout, httpWriteTimeout), (.httpWriteTotalTimeout, httpWriteTotalTimeout),
+            (.httpLingerTimeout, httpLingerTimeout), (.httpMaxLingerBytes, httpMaxLingerBytes),
+            (.httpMaxRequestLine, httpMaxRequestLine),
             (.httpMaxHeaderBytes, httpMaxHeaderBytes), (.httpMaxHeaderCount, httpMaxHeaderCount),
-            (.httpMaxBody, httpMaxBody), (.httpBacklog, httpBacklog), (.reusePort, reusePort), (.logLevel, logLevel),
+            (.httpMaxBody, httpMaxBody), (.httpRequestsPerTurn, httpRequestsPerTurn),
+            (.httpMaxPendingOutput, httpMaxPendingOutput), (.httpMaxStreamBacklog, httpMaxStreamBacklog),
+            (.httpBacklog, httpBacklog), (.reusePort, reusePort), (.logLevel, logLevel),
             (.logFormat, logFormat),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { setting, value in value.map { (setting, $0) } })

@@ -24,7 +24,7 @@ import Testing
     @Test("the defaults that --help names are the ones in force", arguments: Setting.allCases)
     func documentedDefaults(setting: Setting) throws {
         let documented = setting.defaultText
-        guard ![.databaseURL, .poolMaxIdle, .adminPort].contains(setting) else { return }
+        guard ![.databaseURL, .poolMaxIdle, .httpMaxStreamBacklog, .adminPort].contains(setting) else { return }
         let applied = try settings([setting: documented])
         #expect("\(applied.http)" == "\(try settings().http)")
         #expect(applied.pool == (try settings().pool))
@@ -57,6 +57,7 @@ import Testing
             (.pingTimeout, "-1s"), (.pingTimeout, "0s"), (.pingTimeout, "soon"), (.poolMax, "0"), (.poolMin, "-1"),
             (.poolIdleTimeout, "5"), (.logLevel, "loud"), (.logFormat, "xml"), (.reusePort, "yes"),
             (.httpMaxConnections, "0"), (.httpMaxHeaderCount, "many"),
+            (.httpRequestsPerTurn, "0"), (.httpReservedTimeout, "0s"), (.httpMaxStreamBacklog, "-1"),
         ])
     func wrong(setting: Setting, value: String) throws {
         let fromFlag = #expect(throws: SettingProblem.self) { try settings([setting: value]) }
@@ -64,6 +65,25 @@ import Testing
         #expect(fromFlag.map { "\($0)".contains("'\(value)'") && !"\($0)".contains("\n") } ?? false)
         let fromEnvironment = #expect(throws: SettingProblem.self) { try settings([:], [setting.variable: value]) }
         #expect(fromEnvironment?.source == setting.variable)
+    }
+
+    @Test("every limit of the HTTP server can be set, and says what it sets")
+    func serverLimits() throws {
+        let http = try settings([
+            .httpReservedConnections: "1", .httpReservedTimeout: "2ms", .httpBodyTotalTimeout: "3ms",
+            .httpWriteTotalTimeout: "4ms", .httpLingerTimeout: "5ms", .httpMaxLingerBytes: "6",
+            .httpRequestsPerTurn: "7", .httpMaxPendingOutput: "8", .httpMaxStreamBacklog: "9",
+        ]).http
+        #expect(http.reservedConnections == 1)
+        #expect(http.timeouts.reserved == .milliseconds(2))
+        #expect(http.timeouts.body == .milliseconds(3))
+        #expect(http.timeouts.write == .milliseconds(4))
+        #expect(http.timeouts.linger == .milliseconds(5))
+        #expect(http.maxLingerBytes == 6)
+        #expect(http.requestsPerTurn == 7)
+        #expect(http.maxPendingOutput == 8)
+        #expect(http.maxStreamBacklog == 9)
+        #expect(try settings().http.maxStreamBacklog == nil)
     }
 
     @Test("settings of the pool that contradict each other are refused")

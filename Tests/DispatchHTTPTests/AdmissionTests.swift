@@ -35,9 +35,12 @@ struct AdmissionTests {
         }
     }
 
-    @Test("while all connections are busy, a new one waits and is served when one ends")
+    @Test("while all connections are busy and none is reserved, a new one waits and is served when one ends")
     func waitsForAPlace() async throws {
-        try await withServer({ $0.maxConnections = 2 }) { server in
+        try await withServer({
+            $0.maxConnections = 2
+            $0.reservedConnections = 0
+        }) { server in
             let port = server.port
             let busy = try await offLoop {
                 try (0..<2).map { number in

@@ -13,28 +13,43 @@ struct ConnectionStateTests {
 
     static func at(_ seconds: Int64) -> MonotonicTime { MonotonicTime(nanoseconds: seconds * 1_000_000_000) }
 
-    @Test("a new connection has the header's time, and is closed in silence after it")
+    @Test("a new connection on which nothing comes is idle, and is closed in silence after that time")
     func fresh() {
         let state = ConnectionState(at: Self.at(100))
-        #expect(state.deadline(Self.table) == Self.at(110))
-        #expect(state.expiry == .close(.headTimeout))
+        #expect(state.deadline(Self.table) == Self.at(175))
+        #expect(state.expiry == .close(.idleTimeout))
         #expect(state.takesRequests)
     }
 
-    @Test("the first header's time runs from the connection's start")
+    @Test("the first header's time runs from its first byte")
     func firstHeader() {
         var state = ConnectionState(at: Self.at(100))
-        state.received(.head, at: Self.at(105))
-        state.received(.head, at: Self.at(109))
-        #expect(state.deadline(Self.table) == Self.at(110))
+        state.received(.head, at: Self.at(150))
+        state.received(.head, at: Self.at(159))
+        #expect(state.deadline(Self.table) == Self.at(160))
         #expect(state.expiry == .answerTimeout(.headTimeout))
     }
 
-    @Test("empty lines do not prolong the first header's time")
+    @Test("empty lines do not prolong the time to the first request")
     func emptyLines() {
         var state = ConnectionState(at: Self.at(100))
         state.received(.idle, at: Self.at(109))
-        #expect(state.deadline(Self.table) == Self.at(110))
+        #expect(state.deadline(Self.table) == Self.at(175))
+    }
+
+    @Test("on a reserved place nothing may take longer than there")
+    func reservedPlace() {
+        var timeouts = ServerConfiguration.Timeouts()
+        timeouts.head = .milliseconds(500)
+        let table = DeadlineTable(timeouts.onReservedPlace)
+        var state = ConnectionState(at: Self.at(100))
+        #expect(state.deadline(table) == Self.at(102))
+        state.received(.head, at: Self.at(101))
+        #expect(state.deadline(table) == MonotonicTime(nanoseconds: 101_500_000_000))
+        state.received(.body, at: Self.at(101))
+        #expect(state.deadline(table) == Self.at(103))
+        state.outputBlocked(at: Self.at(110))
+        #expect(state.deadline(table) == Self.at(112))
     }
 
     @Test("a later header's time runs from its first byte")
@@ -172,52 +187,5 @@ struct PendingOutputTests {
             if output.count > 1000 { output.sent(100) }
         }
         #expect(output.capacity < 8192)
-    }
-}
-
-@Suite("the queue of idle connections")
-struct IdleQueueTests {
-    @Test("the one that has been in longest is the oldest")
-    func order() {
-        var queue = IdleQueue()
-        #expect(queue.oldest == nil)
-        for slot in [3, 0, 7] { queue.append(slot) }
-        #expect(queue.oldest == 3)
-        queue.append(3)
-        #expect(queue.oldest == 0)
-        queue.remove(0)
-        queue.remove(0)
-        queue.remove(99)
-        #expect(queue.oldest == 7)
-        #expect(queue.count == 2)
-    }
-
-    @Test("it does what an array would do")
-    func model() {
-        let seed = UInt64.random(in: .min ... .max)
-        var generator = SplitMix(state: seed)
-        var queue = IdleQueue()
-        var model: [Int] = []
-        for _ in 0..<20_000 {
-            let slot = Int(generator.next() % 20)
-            model.removeAll { $0 == slot }
-            if generator.next() % 3 == 0 {
-                queue.remove(slot)
-            } else {
-                queue.append(slot)
-                model.append(slot)
-            }
-            #expect(queue.oldest == model.first && queue.count == model.count, "seed \(seed)")
-            #expect(queue.contains(slot) == model.contains(slot), "seed \(seed)")
-        }
-    }
-
-    struct SplitMix {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            let mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            return mixed ^ (mixed >> 31)
-        }
     }
 }

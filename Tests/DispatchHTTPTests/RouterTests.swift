@@ -107,4 +107,12 @@ struct RouterTests {
     func escapes(_ text: String, _ escaped: String) {
         #expect(ErrorBody.escaped(text) == escaped)
     }
+
+    @Test("only what was set essential is, with any method and query")
+    func essential() throws {
+        let router = TestServer.routes(Gate(), Broadcast())
+        #expect(try router.isEssential(RequestHead(.head, "/health?x=1")))
+        #expect(try !router.isEssential(RequestHead(.get, "/")))
+        #expect(try !router.isEssential(RequestHead(.get, "/health/")))
+    }
 }

@@ -41,6 +41,8 @@ final class TestServer {
             .stream(Response(status: .noContent)) { _ in Issue.record("no body may follow") }
         }
         router.get("/", always: Response(status: .ok, text: "hello", contentType: "text/plain"))
+        router.get("/health", always: Response(status: .ok, text: "well", contentType: "text/plain"))
+        router.setEssential("/health")
         router.get("/query") { request in
             .now(Response(status: .ok, text: request.query ?? "none", contentType: "text/plain"))
         }

@@ -25,11 +25,25 @@ struct TimeoutTests {
 
     @Test("a connection on which nothing comes is closed in silence")
     func silent() async throws {
-        try await withServer({ $0.timeouts.head = Self.short }) { server in
+        try await withServer({ $0.timeouts.idle = Self.short }) { server in
             let port = server.port
             let text = try await offLoop { try TestClient(port: port).rest() }
             #expect(text == "")
-            #expect(await server.events.closes(1) == [.headTimeout])
+            #expect(await server.events.closes(1) == [.idleTimeout])
+        }
+    }
+
+    @Test("a connection that is opened ahead is not held to the header's time")
+    func openedAhead() async throws {
+        try await withServer({ $0.timeouts.head = Self.short }) { server in
+            let port = server.port
+            let body = try await offLoop {
+                let client = try TestClient(port: port)
+                try Self.pass(milliseconds: 150)
+                try client.send(ConversationTests.get)
+                return try client.reply().body
+            }
+            #expect(body == "hello")
         }
     }
 

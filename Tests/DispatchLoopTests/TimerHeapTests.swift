@@ -56,6 +56,25 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
         #expect(heap.count == 0)
     }
 
+    @Test("what a peak leaves behind is given back, and no name of then fits an entry of now")
+    func shrinks() {
+        var heap = TimerHeap<Int>()
+        var names: [TimerID] = []
+        for number in 0..<1000 { names.append(heap.insert(number, at: at(Int64(number)))) }
+        for name in names[10...] { heap.remove(name) }
+        heap.shrink()
+        #expect(heap.slotCount == 10)
+        #expect(heap.count == 10)
+        var later: [TimerID] = []
+        for number in 1000..<2000 { later.append(heap.insert(number, at: at(Int64(1000 + number)))) }
+        for name in names[10...] { heap.remove(name) }
+        #expect(heap.count == 1010)
+        let (early, late) = (heap.remove(names[3]), heap.remove(later[999]))
+        #expect(early == 3)
+        #expect(late == 1999)
+        #expect(heap.count == 1008)
+    }
+
     @Test("a heap behaves as a sorted list does under random insertions, removals and expiries", arguments: 0..<20)
     func random(seed: Int) {
         var generator = TestGenerator(seed: UInt64(seed))
@@ -82,6 +101,28 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
             #expect(heap.count == model.count, "seed \(seed), step \(step)")
             #expect(heap.earliest?.nanoseconds == model.map(\.deadline).min(), "seed \(seed), step \(step)")
         }
+    }
+}
+
+@Suite("the table of registrations")
+struct RegistrationTableTests {
+    @Test("what a peak leaves behind is given back, and no event of then reaches a handler of now")
+    func shrinks() {
+        var table = RegistrationTable<Int>()
+        var before: [Registration] = []
+        for number in 0..<1000 { before.append(table.insert(number, descriptor: 0, trigger: .edge)) }
+        for registration in before[10...] { _ = table.remove(registration) }
+        table.shrink()
+        #expect(table.slotCount == 10)
+        #expect(table.count == 10)
+        var after: [Registration] = []
+        for number in 1000..<2000 { after.append(table.insert(number, descriptor: 0, trigger: .edge)) }
+        for registration in before[10...] { #expect(table.handler(for: registration.datum) == nil) }
+        for registration in before[10...] { _ = table.remove(registration) }
+        #expect(table.count == 1010)
+        #expect(table.handler(for: before[3].datum) == 3)
+        #expect(table.handler(for: after[999].datum) == 1999)
+        #expect(table.slotCount == 1010)
     }
 }
 

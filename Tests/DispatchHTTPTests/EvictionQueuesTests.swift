@@ -1,0 +1,107 @@
+import Testing
+
+@testable import DispatchHTTP
+
+@Suite("who makes room for others")
+struct EvictionQueuesTests {
+    @Test("the one that has been in a queue longest is its oldest")
+    func order() {
+        var queues = EvictionQueues()
+        #expect(queues.oldest(.idle) == nil)
+        for slot in [3, 0, 7] { queues.append(slot, to: .idle) }
+        queues.append(5, to: .head)
+        #expect(queues.oldest(.idle) == 3)
+        #expect(queues.next(after: 3) == 0)
+        #expect(queues.next(after: 7) == nil)
+        #expect(queues.next(after: 99) == nil)
+        queues.append(3, to: .idle)
+        #expect(queues.oldest(.idle) == 0)
+        queues.append(0, to: .head)
+        #expect(queues.oldest(.idle) == 7)
+        #expect(queues.oldest(.head) == 5)
+        queues.remove(5)
+        queues.remove(5)
+        queues.remove(99)
+        #expect(queues.oldest(.head) == 0)
+        #expect(queues.count(.idle) == 2)
+        #expect(queues.count(.head) == 1)
+        #expect(queues.count(.reserved) == 0)
+    }
+
+    @Test("they do what arrays would do")
+    func model() {
+        let seed = UInt64.random(in: .min ... .max)
+        var generator = SplitMix(state: seed)
+        var queues = EvictionQueues()
+        var model: [EvictionQueues.Name: [Int]] = [:]
+        for _ in 0..<20_000 {
+            let slot = Int(generator.next() % 20)
+            for name in EvictionQueues.Name.allCases { model[name, default: []].removeAll { $0 == slot } }
+            let name = EvictionQueues.Name(rawValue: UInt8(generator.next() % 4))
+            if let name {
+                queues.append(slot, to: name)
+                model[name]?.append(slot)
+            } else {
+                queues.remove(slot)
+            }
+            #expect(queues.queue(of: slot) == name, "seed \(seed)")
+            for name in EvictionQueues.Name.allCases {
+                var listed: [Int] = []
+                var next = queues.oldest(name)
+                while let slot = next {
+                    listed.append(slot)
+                    next = queues.next(after: slot)
+                }
+                #expect(listed == model[name] && queues.count(name) == listed.count, "seed \(seed)")
+            }
+        }
+    }
+
+    @Test("memory of slots that are gone is given back, and they can come again")
+    func shrinks() {
+        var queues = EvictionQueues()
+        for slot in 0..<100 { queues.append(slot, to: .idle) }
+        for slot in 10..<100 { queues.remove(slot) }
+        queues.shrink(to: 10)
+        #expect(queues.queue(of: 50) == nil)
+        queues.append(50, to: .head)
+        #expect(queues.oldest(.head) == 50)
+        #expect(queues.count(.idle) == 10)
+    }
+
+    struct SplitMix {
+        var state: UInt64
+        mutating func next() -> UInt64 {
+            state &+= 0x9E37_79B9_7F4A_7C15
+            let mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+            return mixed ^ (mixed >> 31)
+        }
+    }
+}
+
+@Suite("places")
+struct PlacesTests {
+    @Test("there are so many of each kind, and one on the reserve moves up when it can")
+    func kinds() {
+        var places = Places(ordinary: 2, reserved: 1)
+        places.take(.ordinary)
+        #expect(places.isFree(.ordinary))
+        places.take(.ordinary)
+        #expect(!places.isFree(.ordinary))
+        #expect(places.isFree(.reserved))
+        places.take(.reserved)
+        #expect(!places.isFree(.reserved))
+        #expect(places.count == 3)
+        let early = places.promote()
+        #expect(!early)
+        places.giveBack(.ordinary)
+        let inTime = places.promote()
+        #expect(inTime)
+        #expect(!places.isFree(.ordinary))
+        #expect(places.isFree(.reserved))
+        places.giveBack(.ordinary)
+        let nobody = places.promote()
+        #expect(!nobody)
+        #expect(places.count == 1)
+    }
+}
