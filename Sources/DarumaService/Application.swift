@@ -19,18 +19,23 @@ package final class Application {
     package let poolEvents = PoolEventFanOut()
     /// Who hears of the servers.
     package let serverEvents = ServerEventFanOut()
+    private let identifier = RequestIdentifier()
+    /// What probes are told.
+    package let health: ServiceHealth
     private var server: HTTPServer?
     /// Where operators are answered, if that is not where everybody is.
     private var adminServer: HTTPServer?
-    /// Readiness fails from here on.
-    package private(set) var isLeaving = false
 
     /// The last part of the time for leaving is the pool's, and a little before it the operators'.
     private static let serverShare = 0.75
     private static let adminShare = 0.05
     private static let poolShare = 0.15
 
-    package init(_ settings: ServiceSettings, logger: Logger, manager: ManagerEnvironment = ManagerEnvironment()) {
+    /// - Parameter accessLog: where the lines about requests go, if they are wanted.
+    package init(
+        _ settings: ServiceSettings, logger: Logger, accessLog: LogSink? = nil,
+        manager: ManagerEnvironment = ManagerEnvironment()
+    ) {
         self.settings = settings
         self.logger = logger
         self.manager = manager
@@ -39,6 +44,13 @@ package final class Application {
         pool.delegate = poolEvents
         poolEvents.add(OutageLog(logger))
         if let managerReporter { poolEvents.add(managerReporter) }
+        health = ServiceHealth(
+            pool: pool, requiresDatabase: settings.readyRequiresDatabase, livenessLimit: settings.livenessLimit,
+            logger: logger)
+        poolEvents.add(health)
+        if let accessLog, let scope = settings.accessLog.scope {
+            serverEvents.add(AccessLog(scope, format: settings.logFormat, sink: accessLog))
+        }
     }
 
     /// Listens, then connects. The database's absence is no reason not to start.
@@ -56,6 +68,7 @@ package final class Application {
         } else {
             logger.info("using \(settings.database)")
         }
+        health.start()
         pool.start()
         managerReporter?.ready()
     }
@@ -69,17 +82,18 @@ package final class Application {
     private func routers() -> (main: Router, admin: Router?) {
         let routes = Routes(
             pool: pool, pingTimeout: settings.pingTimeout, pingFailureStatus: settings.pingFailureStatus,
-            isLeaving: { [unowned self] in isLeaving })
+            logger: logger)
+        let healthRoutes = HealthRoutes(health)
         let adminRoutes = AdminRoutes()
         var main = Router()
-        routes.addService(to: &main)
-        routes.addProbes(to: &main)
+        routes.add(to: &main)
+        healthRoutes.add(to: &main)
         guard settings.adminPort != nil || !sockets(forOperators: true).isEmpty else {
             adminRoutes.add(to: &main)
             return (main, nil)
         }
         var admin = Router()
-        routes.addProbes(to: &admin)
+        healthRoutes.add(to: &admin)
         adminRoutes.add(to: &admin)
         return (main, admin)
     }
@@ -89,6 +103,7 @@ package final class Application {
     ) throws(ListenError) -> HTTPServer {
         let server = HTTPServer(
             configuration: configuration, responder: router, observer: serverEvents.isEmpty ? nil : serverEvents)
+        server.requestIdentifier = { [identifier] in identifier.identify($0) }
         let origin = descriptors.isEmpty ? "" : ", by a socket that was handed over"
         for address in try server.start(adopting: descriptors) {
             logger.info("listening on http://\(address)\(purpose)\(origin)")
@@ -96,20 +111,30 @@ package final class Application {
         return server
     }
 
-    /// Answers what is in flight and stops listening; operators can look until the clients are done.
+    /// Says that it is not ready, waits until that has got about, answers what is in flight and stops listening;
+    /// operators can look until the clients are done.
     package func leave() async {
-        isLeaving = true
+        health.leave()
         managerReporter?.stopping()
+        if settings.drainDelay > .zero {
+            logger.info("not ready any more; serving on", metadata: ["for": .duration(settings.drainDelay)])
+            // Ends early when the time for leaving is over.
+            try? await Task.sleep(for: settings.drainDelay)
+        }
         logger.info("leaving: answering what is in flight")
         let report = await server?.drain(deadline: .now() + settings.shutdownTimeout * Self.serverShare)
         logger.info(
             "answered what was in flight",
-            metadata: ["answered": "\(report?.answered ?? 0)", "cut-off": "\(report?.forced ?? 0)"])
+            metadata: [
+                "answered": .stringConvertible(report?.answered ?? 0),
+                "cut-off": .stringConvertible(report?.forced ?? 0),
+            ])
         _ = await adminServer?.drain(deadline: .now() + settings.shutdownTimeout * Self.adminShare)
     }
 
     /// Closes the sessions.
     package func closePool() async {
+        health.stop()
         await pool.close(deadline: .now() + settings.shutdownTimeout * Self.poolShare)
         logger.info("closed all connections to the database")
     }

@@ -1,6 +1,4 @@
 internal import DispatchHTTP
-internal import DispatchLoop
-internal import Glibc
 package import Logging
 
 /// Log lines for people (`text`) or for machines (`json`), one event a line, whatever it contains.
@@ -34,20 +32,24 @@ package struct LineLogHandler: LogHandler {
         var all = metadata
         if let provided = metadataProvider?.get() { all.merge(provided) { _, new in new } }
         if let own = event.metadata { all.merge(own) { _, new in new } }
-        let fields = all.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
-        sink.write(line(event.level, "\(event.message)", fields, time: Self.timestamp()))
+        let fields = all.sorted { $0.key < $1.key }.map { ($0.key, LogField($0.value)) }
+        var timestamp = Timestamp()
+        let time = String(decoding: timestamp.now(), as: UTF8.self)
+        sink.write(line(event.level, "\(event.message)", fields, time: time))
     }
 
     /// The line, without its newline.
-    func line(_ level: Logger.Level, _ message: String, _ fields: [(String, String)], time: String) -> String {
+    func line(_ level: Logger.Level, _ message: String, _ fields: [(String, LogField)], time: String) -> String {
         switch format {
         case .json:
-            let members = [("time", time), ("level", level.rawValue), ("logger", label), ("message", message)] + fields
-            return "{"
-                + members.map { "\"\(ErrorBody.escaped($0.0))\":\"\(ErrorBody.escaped($0.1))\"" }.joined(separator: ",")
-                + "}"
+            let first: [(String, LogField)] = [
+                ("time", .text(time)), ("level", .text(level.rawValue)), ("logger", .text(label)),
+                ("message", .text(message)),
+            ]
+            let members = (first + fields).map { name, value in value.member(named: name) }
+            return "{" + members.joined(separator: ",") + "}"
         case .text:
-            let pairs = fields.map { " \(Self.oneLine($0.0))=\(Self.quoted($0.1))" }.joined()
+            let pairs = fields.map { " \(Self.oneLine($0.0))=\(Self.quoted($0.1.text))" }.joined()
             return "\(time) \(level.rawValue) \(Self.oneLine(message))\(pairs)"
         }
     }
@@ -60,22 +62,8 @@ package struct LineLogHandler: LogHandler {
             : text
     }
 
-    private static func quoted(_ text: String) -> String {
+    static func quoted(_ text: String) -> String {
         let isPlain = !text.isEmpty && !text.contains { $0 == " " || $0 == "\"" || $0 == "=" }
         return isPlain ? oneLine(text) : "\"" + oneLine(text.replacing("\"", with: "'")) + "\""
-    }
-
-    /// UTC with milliseconds, RFC 3339.
-    private static func timestamp() -> String {
-        let now = WallClock.now()
-        var seconds = now.seconds
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
-        func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        let milliseconds = now.milliseconds
-        let fraction =
-            milliseconds < 10 ? "00\(milliseconds)" : milliseconds < 100 ? "0\(milliseconds)" : "\(milliseconds)"
-        return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T"
-            + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)).\(fraction)Z"
     }
 }

@@ -1,6 +1,7 @@
 import Dispatch
 import DispatchLoop
 import Glibc
+import Logging
 
 /// Lines on their way to a descriptor, written by a queue of their own: whoever reads the log may be slow or asleep, and
 /// the event loop must not wait for it.
@@ -15,23 +16,32 @@ package final class LogSink: Sendable {
 
     private let descriptor: Int32
     private let capacity: Int
+    private let format: LineLogHandler.Format
     private let queue = DispatchQueue(label: "daruma.log", qos: .utility)
     private let pending = Locked(Pending())
 
-    /// A sink that holds up to `capacity` bytes that have not been written.
-    package init(descriptor: Int32 = STDERR_FILENO, capacity: Int = 256 << 10) {
+    /// A sink that holds up to `capacity` bytes that have not been written. Its own lines are in `format`.
+    package init(
+        descriptor: Int32 = STDERR_FILENO, capacity: Int = 256 << 10, format: LineLogHandler.Format = .text
+    ) {
+        self.format = format
         self.descriptor = descriptor
         self.capacity = capacity
     }
 
     /// Adds a line; the newline is added here. Never blocks.
     package func write(_ line: String) {
+        write(line.utf8)
+    }
+
+    /// As ``write(_:)-(String)``, for a line that is bytes already.
+    package func write(_ line: some Collection<UInt8>) {
         let mustStart = pending.withLock { pending -> Bool in
-            guard pending.bytes.count + line.utf8.count < capacity else {
+            guard pending.bytes.count + line.count < capacity else {
                 pending.dropped += 1
                 return false
             }
-            pending.bytes.append(contentsOf: line.utf8)
+            pending.bytes.append(contentsOf: line)
             pending.bytes.append(UInt8(ascii: "\n"))
             defer { pending.isWriting = true }
             return !pending.isWriting
@@ -52,7 +62,7 @@ package final class LogSink: Sendable {
                 var bytes: [UInt8] = []
                 swap(&bytes, &pending.bytes)
                 if pending.dropped > 0 {
-                    bytes.append(contentsOf: "(\(pending.dropped) log lines dropped: nobody read them)\n".utf8)
+                    bytes.append(contentsOf: dropNotice(pending.dropped).utf8)
                     pending.dropped = 0
                 }
                 if bytes.isEmpty { pending.isWriting = false }
@@ -61,6 +71,13 @@ package final class LogSink: Sendable {
             if bytes.isEmpty { return }
             writeAll(bytes)
         }
+    }
+
+    private func dropNotice(_ count: Int) -> String {
+        var timestamp = Timestamp()
+        return LineLogHandler(label: "daruma", format: format, level: .warning, sink: self).line(
+            .warning, "log lines dropped: nobody read them", [("count", .integer(count))],
+            time: String(decoding: timestamp.now(), as: UTF8.self)) + "\n"
     }
 
     private func writeAll(_ bytes: [UInt8]) {

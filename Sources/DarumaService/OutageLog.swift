@@ -33,17 +33,22 @@ package final class OutageLog: PoolDelegate {
     }
 
     private func healthChanged(_ from: PoolHealth, _ to: PoolHealth, _ outage: Outage?, _ now: MonotonicTime) {
-        let duration = outage.map { (now - $0.since).text } ?? "?"
+        let duration = outage.map { Logger.MetadataValue.duration(now - $0.since) } ?? "?"
+        let cause = outage.map { Logger.MetadataValue.string("\($0.cause)") } ?? "?"
         switch to {
         case .up where !hasBeenUp:
             hasBeenUp = true
-            logger.info("the database is reached", metadata: ["after": "\(duration)"])
+            logger.info("the database is reached", metadata: ["after": duration])
         case .up where from.failsAtOnce:
             logger.notice(
                 "the database is back",
-                metadata: ["down-for": "\(duration)", "failed-connects": "\(outage?.failedAttempts ?? 0)"])
+                metadata: [
+                    "cause": cause, "down-for": duration,
+                    "failed-connects": .stringConvertible(outage?.failedAttempts ?? 0),
+                ])
         case .up:
-            logger.info("the database was away for a moment; requests waited", metadata: ["for": "\(duration)"])
+            logger.info(
+                "the database was away for a moment; requests waited", metadata: ["cause": cause, "for": duration])
         case .down, .misconfigured, .readOnly:
             let text: Logger.Message =
                 switch to {
@@ -51,9 +56,9 @@ package final class OutageLog: PoolDelegate {
                 case .readOnly: "the database is read-only; looking for one that takes writes"
                 default: "the database is down"
                 }
-            logger.error(text, metadata: ["cause": "\(outage.map { "\($0.cause)" } ?? "?")", "for": "\(duration)"])
+            logger.error(text, metadata: ["cause": cause, "for": duration])
         case .suspect:
-            logger.debug("the database is suspect", metadata: ["cause": "\(outage.map { "\($0.cause)" } ?? "?")"])
+            logger.debug("the database is suspect", metadata: ["cause": cause])
         case .draining, .closed: break
         }
     }

@@ -2,44 +2,35 @@ package import DispatchHTTP
 package import DispatchLoop
 import HTTP1
 import HTTPTypes
+package import Logging
 import PostgresConnection
 package import PostgresPool
 
-/// What the service answers where.
+/// What clients ask: `/` and `/ping`.
 @LoopActor
 package struct Routes {
     private let pool: PostgresPool
     private let pingTimeout: Duration
     private let pingFailureStatus: HTTPResponse.Status
     private let memo = PingMemo()
-    private let isLeaving: @LoopActor () -> Bool
 
-    package init(
-        pool: PostgresPool, pingTimeout: Duration, pingFailureStatus: Int, isLeaving: @escaping @LoopActor () -> Bool
-    ) {
+    private let logger: Logger
+
+    package init(pool: PostgresPool, pingTimeout: Duration, pingFailureStatus: Int, logger: Logger) {
+        self.logger = logger
         self.pool = pool
         self.pingTimeout = pingTimeout
         self.pingFailureStatus = HTTPResponse.Status(code: pingFailureStatus)
-        self.isLeaving = isLeaving
     }
 
     /// What clients ask.
-    package func addService(to router: inout Router) {
-        router.get("/", always: Self.good)
-        router.get("/ping") { _ in .later { await ping() } }
+    package func add(to router: inout Router) {
+        router.get("/", always: PingAnswer.json(.ok, .object([("status", .bool(true))])))
+        router.get("/ping") { request in .later { await ping(id: request.id) } }
     }
-
-    /// What orchestrators ask; answered on every port, and also when all places for connections are taken.
-    package func addProbes(to router: inout Router) {
-        router.get("/livez", always: Self.good)
-        router.get("/readyz") { _ in .now(readiness()) }
-        router.setEssential("/livez", "/readyz")
-    }
-
-    private static let good = PingAnswer.json(.ok, .object([("status", .bool(true))]))
 
     /// Checks a connection out, asks the database, and gives the connection back, whatever came of it.
-    private func ping() async -> Response {
+    private func ping(id: String) async -> Response {
         let deadline = EventLoop.shared.now + pingTimeout
         do {
             let connection = try await pool.checkOut(deadline: deadline)
@@ -48,26 +39,10 @@ package struct Routes {
                 "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
             return memo.response(to: result)
         } catch {
+            // One line for each would be a flood: the outage has its own.
+            logger.debug("/ping failed", metadata: ["request-id": "\(id)", "cause": "\(error)"])
             return PingAnswer.failure(error, status: pingFailureStatus)
         }
-    }
-
-    /// Ready until the service leaves. Not a matter of the database: when all replicas share one, that would take `/`
-    /// away everywhere at once. The body says how the database is.
-    private func readiness() -> Response {
-        let snapshot = pool.snapshot
-        var database: [(String, JSONValue)] = [("state", .string(snapshot.health.rawValue))]
-        if let outage = snapshot.outage, let duration = snapshot.outageDuration {
-            database.append(("code", .string(outage.cause.code)))
-            database.append(("message", .string(outage.cause.message)))
-            database.append(("downForMs", .integer(duration.milliseconds)))
-        }
-        let leaving = isLeaving()
-        var response = PingAnswer.json(
-            leaving ? .serviceUnavailable : .ok,
-            .object([("status", .bool(!leaving)), ("database", .object(database))]))
-        if leaving { response.fields[.retryAfter] = "1" }
-        return response
     }
 }
 

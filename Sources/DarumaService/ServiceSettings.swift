@@ -16,10 +16,17 @@ package struct ServiceSettings: Sendable {
     package var pingTimeout = Duration.seconds(1)
     /// The status with which `/ping` fails: 400 as in the original, or 503.
     package var pingFailureStatus = 400
+    /// Whether readiness depends on the database.
+    package var readyRequiresDatabase = false
+    /// How late the loop's heartbeat may be.
+    package var livenessLimit = Duration.seconds(5)
+    /// For how long requests are served as before while readiness fails already, before leaving begins.
+    package var drainDelay = Duration.zero
     /// How long leaving may take.
     package var shutdownTimeout = Duration.seconds(5)
     package var logLevel = Logger.Level.info
     package var logFormat = LineLogHandler.Format.text
+    package var accessLog = AccessLog.Setting.off
 
     package init() {}
 

@@ -7,7 +7,8 @@ import PostgresPool
 /// The settings: flag, environment variable, default, meaning and reading of each, in this one place.
 package enum Setting: String, CaseIterable, Sendable {
     case host, port, adminPort, adminHost, databaseURL
-    case pingTimeout, pingFailureStatus, shutdownTimeout
+    case pingTimeout, pingFailureStatus
+    case readyRequiresDb, livenessLimit, drainDelay, shutdownTimeout
     case poolMin, poolMax, poolMaxIdle, poolIdleTimeout, poolMaxLifetime, poolKeepalive
     case connectTimeout, outageGrace, silenceTimeout, checkTimeout
     case httpMaxConnections, httpReservedConnections, httpReservedTimeout
@@ -15,7 +16,7 @@ package enum Setting: String, CaseIterable, Sendable {
     case httpWriteTimeout, httpWriteTotalTimeout, httpLingerTimeout, httpMaxLingerBytes
     case httpMaxRequestLine, httpMaxHeaderBytes, httpMaxHeaderCount, httpMaxBody
     case httpRequestsPerTurn, httpMaxPendingOutput, httpMaxStreamBacklog, httpBacklog, reusePort
-    case logLevel, logFormat
+    case logLevel, logFormat, accessLog
 
     /// The flag without its dashes: `poolMaxIdle` is `pool-max-idle`.
     package var flag: String { words.joined(separator: "-") }
@@ -53,7 +54,10 @@ package enum Setting: String, CaseIterable, Sendable {
             )
         case .pingTimeout: ("How long /ping may take, the wait for a connection included.", "1s")
         case .pingFailureStatus: ("Status with which /ping fails: 400 or 503.", "400")
-        case .shutdownTimeout: ("How long leaving may take after SIGTERM.", "5s")
+        case .readyRequiresDb: ("Whether /readyz fails while the database is away: true or false.", "false")
+        case .livenessLimit: ("How late the event loop may be, again and again, before /livez fails.", "5s")
+        case .drainDelay: ("How long requests are served as before after SIGTERM, while /readyz fails already.", "0s")
+        case .shutdownTimeout: ("How long leaving may take after SIGTERM and the drain delay.", "5s")
         case .poolMin: ("Connections kept open when nobody needs them.", "1")
         case .poolMax: ("The most connections to the database at any moment.", "10")
         case .poolMaxIdle: ("The most idle connections kept.", "as pool-max")
@@ -89,6 +93,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .reusePort: ("Let further processes listen on the same port: true or false.", "false")
         case .logLevel: ("Least level that is logged: trace, debug, info, notice, warning, error or critical.", "info")
         case .logFormat: ("Log lines for people (text) or machines (json).", "text")
+        case .accessLog: ("A line for each request on standard output: off, all or without-health.", "off")
         }
     }
 
@@ -104,6 +109,9 @@ package enum Setting: String, CaseIterable, Sendable {
         case .pingFailureStatus:
             guard text == "400" || text == "503" else { return "'\(text)' is neither 400 nor 503" }
             settings.pingFailureStatus = text == "400" ? 400 : 503
+        case .readyRequiresDb: return truth(text) { settings.readyRequiresDatabase = $0 }
+        case .livenessLimit: return duration(text) { settings.livenessLimit = $0 }
+        case .drainDelay: return durationOrForever(text) { settings.drainDelay = $0 ?? .zero }
         case .shutdownTimeout: return duration(text) { settings.shutdownTimeout = $0 }
         case .poolMin: return number(text, 0...10_000) { settings.pool.minimum = $0 }
         case .poolMax: return number(text, 1...10_000) { settings.pool.maximum = $0 }
@@ -134,9 +142,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .httpMaxPendingOutput: return number(text, 0...1 << 30) { settings.http.maxPendingOutput = $0 }
         case .httpMaxStreamBacklog: return number(text, 0...1 << 30) { settings.http.maxStreamBacklog = $0 }
         case .httpBacklog: return number(text, 1...65_535) { settings.http.backlog = Int32($0) }
-        case .reusePort:
-            guard text == "true" || text == "false" else { return "'\(text)' is neither true nor false" }
-            settings.http.reusePort = text == "true"
+        case .reusePort: return truth(text) { settings.http.reusePort = $0 }
         case .logLevel:
             guard let level = Logger.Level(rawValue: text) else {
                 return "'\(text)' is not a level: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
@@ -147,7 +153,18 @@ package enum Setting: String, CaseIterable, Sendable {
                 return "'\(text)' is neither text nor json"
             }
             settings.logFormat = format
+        case .accessLog:
+            guard let accessLog = AccessLog.Setting(rawValue: text) else {
+                return "'\(text)' is none of off, all and without-health"
+            }
+            settings.accessLog = accessLog
         }
+        return nil
+    }
+
+    private func truth(_ text: String, _ set: (Bool) -> Void) -> String? {
+        guard text == "true" || text == "false" else { return "'\(text)' is neither true nor false" }
+        set(text == "true")
         return nil
     }
 

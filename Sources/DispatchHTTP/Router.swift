@@ -25,7 +25,7 @@ public struct Router: Responder {
                 methods.append(method.rawValue)
                 if method == .get { methods.append("HEAD") }
             }
-            methods.append("OPTIONS")
+            if !methods.contains("OPTIONS") { methods.append("OPTIONS") }
             let allow = methods.joined(separator: ", ")
             options = Response(status: .noContent, fields: [.allow: allow]).prepared()
             notAllowed = ErrorBody.response(

@@ -95,6 +95,12 @@ public final class PostgresConnection {
         parameterStatus("in_hot_standby") == "on" || parameterStatus("default_transaction_read_only") == "on"
     }
 
+    /// What the server is, as far as it has said: PostgreSQL 14 and later report `in_hot_standby`. A change is reported
+    /// with the session's next statement, not before. `nil` when the server, or a proxy in between, does not report it.
+    public var serverRole: ServerRole? {
+        parameterStatus("in_hot_standby").map { $0 == "on" ? .replica : .primary }
+    }
+
     /// A parameter that the server reports, such as `server_version` (PostgreSQL manual, 34.2, PQparameterStatus).
     public func parameterStatus(_ name: String) -> String? {
         guard let connection, let value = PQparameterStatus(connection, name) else { return nil }

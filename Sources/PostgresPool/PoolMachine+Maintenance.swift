@@ -1,4 +1,5 @@
 import DispatchLoop
+import PostgresConnection
 
 /// What idle connections have due: replacement, closing, a sign of life.
 extension PoolMachine {
@@ -30,8 +31,11 @@ extension PoolMachine {
         if let timeout = settings.idleTimeout, slots.usedCount > settings.minimum {
             due = min(due, slot.since + timeout)
         }
+        if let keepalive = standbyKeepalive { due = min(due, latestProof + keepalive) }
         return due
     }
+
+    private var standbyKeepalive: Duration? { role == .replica ? settings.standbyKeepalive : nil }
 
     mutating func maintain(at now: MonotonicTime) {
         // The bottom of the stack has been idle longest.
@@ -45,6 +49,10 @@ extension PoolMachine {
             } else if let keepalive = settings.keepalive, slot.lastHeard + keepalive <= now {
                 beginCheck(id, at: now)
             }
+        }
+        if let keepalive = standbyKeepalive, latestProof + keepalive <= now, health == .up, let index = slots.idle.last
+        {
+            beginCheck(slots.id(at: index), at: now)
         }
         maintenanceAt = slots.idle.map { maintenanceDue(slots.slots[$0]) }.min() ?? .distantFuture
         // What is due and could not be done (the minimum is reached) must not keep the timer firing.

@@ -54,6 +54,8 @@ struct PoolMachine: Sendable {
     var generation: UInt32 = 0
     /// When any connection last proved that the database answers.
     var latestProof = MonotonicTime(nanoseconds: .min)
+    /// What the server said that it is, when it was last heard of.
+    var role: ServerRole?
     /// When a session was last ended by an administrator.
     var latestTermination: MonotonicTime?
     /// A session was let in and then lost before it had answered anything, as a pooler does whose server is away (it

@@ -12,6 +12,9 @@ public struct PoolSettings: Sendable, Hashable {
     public var maximumLifetime: Duration? = .seconds(1_800)
     /// How long a connection may be unheard of before it is asked for a sign of life. `nil`: for ever.
     public var keepalive: Duration? = .seconds(30)
+    /// How long a standby may be unheard of before it is asked for a sign of life, on one connection: it does not tell
+    /// sessions that it was promoted until they ask something. `nil`: as any other server.
+    public var standbyKeepalive: Duration? = .seconds(1)
     /// How long one connect may take, name look-up included.
     public var connectTimeout: Duration = .seconds(5)
     /// How long a request waits through the start of an outage before it is told of it. Short outages end within it.
@@ -38,6 +41,7 @@ public struct PoolSettings: Sendable, Hashable {
         if maximumWaiters < 1 { return "the pool's maximum of waiters must be at least 1" }
         let durations: [(String, Duration?)] = [
             ("idle timeout", idleTimeout), ("maximum lifetime", maximumLifetime), ("keepalive", keepalive),
+            ("standby keepalive", standbyKeepalive),
             ("connect timeout", connectTimeout), ("silence", silence), ("check timeout", checkTimeout),
         ]
         for (name, duration) in durations {

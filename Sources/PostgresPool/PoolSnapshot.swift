@@ -1,9 +1,13 @@
 internal import DispatchLoop
+public import PostgresConnection
 
 /// What a pool knew and held at a moment.
 public struct PoolSnapshot: Sendable, Hashable {
     /// What the supervisor knows of the database.
     public let health: PoolHealth
+    /// What the server was when it was last heard of; `nil` when it has not said, as those before PostgreSQL 14. While
+    /// the database is away it may have changed.
+    public let role: ServerRole?
     /// The outage that goes on, if one does.
     public let outage: Outage?
     /// How long it has lasted.
@@ -27,6 +31,7 @@ public struct PoolSnapshot: Sendable, Hashable {
     init(_ machine: PoolMachine, at now: MonotonicTime) {
         health = machine.health
         outage = machine.outage
+        role = machine.role
         outageDuration = machine.outage.map { now - $0.since }
         nextAttempt = machine.prober.isRunning ? max(machine.prober.nextAt - now, .zero) : nil
         idle = machine.slots.idle.count

@@ -96,7 +96,22 @@ public final class PostgresPool {
     }
 
     /// What the pool knows and holds at this moment.
-    public var snapshot: PoolSnapshot { PoolSnapshot(machine, at: loop.now) }
+    public var snapshot: PoolSnapshot {
+        learnRole()
+        return PoolSnapshot(machine, at: loop.now)
+    }
+
+    /// The connection that was heard of last knows best what the server is.
+    private func learnRole() {
+        var latest: PostgresConnection?
+        for (slot, connection) in zip(machine.slots.slots, connections) where slot.generation == machine.generation {
+            guard let connection, connection.lastHeard > latest?.lastHeard ?? MonotonicTime(nanoseconds: .min) else {
+                continue
+            }
+            latest = connection
+        }
+        if let latest { machine.role = latest.serverRole }
+    }
 
     // MARK: Checking out
 
@@ -359,6 +374,7 @@ public final class PostgresPool {
 
     private func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
         connection.onEnd = { [weak self] error in self?.ended(id, error) }
+        learnRole()
         apply { $0.connected(id, isReadOnly: connection.isReadOnly, at: $1) }
     }
 
@@ -373,6 +389,7 @@ public final class PostgresPool {
             if case .failure(let error) = result, connection.isClosed {
                 ended(id, error)
             } else {
+                learnRole()
                 apply { $0.checked(id, at: $1) }
             }
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DarumaService
+import Dispatch
 import DispatchLoop
 import Glibc
 
@@ -13,10 +14,11 @@ struct HealthcheckCommand: ParsableCommand {
 
     /// Where a service with this environment can be reached: its own address, unless it listens on all of them.
     private static var host: String {
-        guard let host = variable(.host), !["*", "localhost", "0.0.0.0", "::"].contains(host) else {
-            return "127.0.0.1"
+        switch variable(.host) {
+        case nil, "*", "localhost", "0.0.0.0": "127.0.0.1"
+        case "::": "[::1]"
+        case let host?: host.contains(":") ? "[\(host)]" : host
         }
-        return host.contains(":") ? "[\(host)]" : host
     }
 
     /// An empty variable is none, as for `serve`.
@@ -34,6 +36,13 @@ struct HealthcheckCommand: ParsableCommand {
         let text = url ?? "http://\(Self.host):\(Self.variable(.port) ?? Setting.port.defaultText)/livez"
         guard let target = HealthTarget(text) else {
             throw CommandFailure.usage("--url: '\(text)' is not of the form http://host:port/path")
+        }
+        // Looking a name up cannot be told to hurry; whatever happens, the answer comes in time.
+        let spare = limit + .milliseconds(100)
+        DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(spare.nanoseconds))) {
+            let line: StaticString = "daruma: not well: no answer in time\n"
+            write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
+            _exit(1)
         }
         switch target.ask(deadline: .now() + limit) {
         case .success(let status) where (200..<300).contains(status):

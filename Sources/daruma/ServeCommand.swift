@@ -34,17 +34,20 @@ struct ServeCommand: AsyncParsableCommand {
         for name in ManagerEnvironment.variables { unsetenv(name) }
         // A log pipe that is closed must not end the service.
         signal(SIGPIPE, SIG_IGN)
-        let sink = LogSink()
+        let sink = LogSink(format: settings.logFormat)
         defer { sink.flush(timeout: .milliseconds(200)) }
         let logger = Logger(label: "daruma") { label in
             LineLogHandler(label: label, format: settings.logFormat, level: settings.logLevel, sink: sink)
         }
-        let application = await Application(settings, logger: logger, manager: manager)
+        let accessLog =
+            settings.accessLog == .off ? nil : LogSink(descriptor: STDOUT_FILENO, format: settings.logFormat)
+        defer { accessLog?.flush(timeout: .milliseconds(200)) }
+        let application = await Application(settings, logger: logger, accessLog: accessLog, manager: manager)
         // Told to leave, the group stops its services from the last to the first: answers first, then sessions.
         var configuration = ServiceGroupConfiguration(
             services: [PoolService(application: application), HTTPService(application: application)],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger.quieter)
-        configuration.maximumGracefulShutdownDuration = settings.shutdownTimeout
+        configuration.maximumGracefulShutdownDuration = settings.drainDelay + settings.shutdownTimeout
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as ListenError {

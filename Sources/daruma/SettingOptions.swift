@@ -11,6 +11,9 @@ struct SettingOptions: ParsableArguments {
 
     @Option(help: .init(.pingTimeout)) var pingTimeout: String?
     @Option(help: .init(.pingFailureStatus)) var pingFailureStatus: String?
+    @Option(help: .init(.readyRequiresDb)) var readyRequiresDb: String?
+    @Option(help: .init(.livenessLimit)) var livenessLimit: String?
+    @Option(help: .init(.drainDelay)) var drainDelay: String?
     @Option(help: .init(.shutdownTimeout)) var shutdownTimeout: String?
 
     @Option(help: .init(.poolMin)) var poolMin: String?
@@ -48,13 +51,15 @@ struct SettingOptions: ParsableArguments {
 
     @Option(help: .init(.logLevel)) var logLevel: String?
     @Option(help: .init(.logFormat)) var logFormat: String?
+    @Option(help: .init(.accessLog)) var accessLog: String?
 
     /// What was given.
     var values: [Setting: String] {
         let given: [(Setting, String?)] = [
             (.host, host), (.port, port), (.adminPort, adminPort), (.adminHost, adminHost), (.databaseURL, databaseURL),
-            (.pingTimeout, pingTimeout),
-            (.pingFailureStatus, pingFailureStatus), (.shutdownTimeout, shutdownTimeout), (.poolMin, poolMin),
+            (.pingTimeout, pingTimeout), (.pingFailureStatus, pingFailureStatus), (.readyRequiresDb, readyRequiresDb),
+            (.livenessLimit, livenessLimit), (.drainDelay, drainDelay), (.shutdownTimeout, shutdownTimeout),
+            (.poolMin, poolMin),
             (.poolMax, poolMax), (.poolMaxIdle, poolMaxIdle), (.poolIdleTimeout, poolIdleTimeout),
             (.poolMaxLifetime, poolMaxLifetime), (.poolKeepalive, poolKeepalive), (.connectTimeout, connectTimeout),
             (.outageGrace, outageGrace), (.silenceTimeout, silenceTimeout), (.checkTimeout, checkTimeout),
@@ -69,7 +74,7 @@ struct SettingOptions: ParsableArguments {
             (.httpMaxBody, httpMaxBody), (.httpRequestsPerTurn, httpRequestsPerTurn),
             (.httpMaxPendingOutput, httpMaxPendingOutput), (.httpMaxStreamBacklog, httpMaxStreamBacklog),
             (.httpBacklog, httpBacklog), (.reusePort, reusePort), (.logLevel, logLevel),
-            (.logFormat, logFormat),
+            (.logFormat, logFormat), (.accessLog, accessLog),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { setting, value in value.map { (setting, $0) } })
     }

@@ -7,7 +7,8 @@ import Testing
 @testable import DarumaService
 
 @Suite struct LineLogHandlerTests {
-    private func line(_ format: LineLogHandler.Format, _ message: String, _ fields: [(String, String)] = []) -> String {
+    private func line(_ format: LineLogHandler.Format, _ message: String, _ fields: [(String, LogField)] = []) -> String
+    {
         LineLogHandler(label: "daruma", format: format, level: .info, sink: LogSink(descriptor: -1))
             .line(.notice, message, fields, time: "T")
     }
@@ -26,12 +27,39 @@ import Testing
                 == #"{"time":"T","level":"notice","logger":"daruma","message":"say \"hi\"","k":"v"}"#)
     }
 
+    @Test("durations and counts are for people in text, and numbers in JSON")
+    func numbers() {
+        let fields: [(String, LogField)] = [
+            ("down-for", LogField(.duration(.milliseconds(5213)))), ("tries", LogField(.stringConvertible(3))),
+            ("cause", LogField("57P01: \"bye\"")),
+        ]
+        #expect(line(.text, "m", fields) == #"T notice m down-for="5.21 s" tries=3 cause="57P01: 'bye'""#)
+        #expect(
+            line(.json, "m", fields)
+                == #"{"time":"T","level":"notice","logger":"daruma","message":"m","down-for-ms":5213,"tries":3,"#
+                + #""cause":"57P01: \"bye\""}"#)
+    }
+
+    @Test(
+        "a time is UTC with milliseconds",
+        arguments: [
+            (0, 0, "1970-01-01T00:00:00.000Z"), (951_782_399, 7, "2000-02-28T23:59:59.007Z"),
+            (1_795_226_426, 120, "2026-11-21T02:00:26.120Z"),
+        ])
+    func times(seconds: Int, milliseconds: Int, text: String) {
+        var timestamp = Timestamp()
+        for _ in 1...2 {
+            let bytes = timestamp.text(seconds: seconds, milliseconds: milliseconds)
+            #expect(String(decoding: bytes, as: UTF8.self) == text)
+        }
+    }
+
     @Test(
         "nothing in a message or field can begin a new line or move a terminal's cursor",
         arguments: ["a\nb", "a\r\nb", "a\u{1B}[2Jb", "a\u{9B}2Jb", "a\0b"])
     func control(hostile: String) {
         for format in LineLogHandler.Format.allCases {
-            let line = line(format, hostile, [("k", hostile)])
+            let line = line(format, hostile, [("k", .text(hostile))])
             #expect(!line.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F })
             if format == .text { #expect(!line.unicodeScalars.contains { (0x80..<0xA0).contains($0.value) }) }
         }

@@ -2,6 +2,7 @@ import DispatchHTTP
 import DispatchLoop
 import HTTP1
 import HTTPTypes
+import Logging
 import PostgresConnection
 import PostgresPool
 import PostgresSandbox
@@ -21,10 +22,13 @@ import Testing
     }
 
     private func get(_ path: String, _ pool: PostgresPool, isLeaving: Bool = false) async throws -> Response {
-        let routes = Routes(pool: pool, pingTimeout: .seconds(20), pingFailureStatus: 503, isLeaving: { isLeaving })
+        let health = ServiceHealth(
+            pool: pool, requiresDatabase: false, livenessLimit: .seconds(60), logger: Logger(label: "test"))
+        if isLeaving { health.leave() }
         var router = Router()
-        routes.addService(to: &router)
-        routes.addProbes(to: &router)
+        Routes(pool: pool, pingTimeout: .seconds(20), pingFailureStatus: 503, logger: Logger(label: "test"))
+            .add(to: &router)
+        HealthRoutes(health).add(to: &router)
         return await router.respond(to: try RequestHead(.get, path)).response()
     }
 

@@ -31,6 +31,10 @@ import Testing
         #expect(applied.adminHost == (try settings().adminHost))
         #expect(applied.pingTimeout == (try settings().pingTimeout))
         #expect(applied.shutdownTimeout == (try settings().shutdownTimeout))
+        #expect(applied.readyRequiresDatabase == (try settings().readyRequiresDatabase))
+        #expect(applied.livenessLimit == (try settings().livenessLimit))
+        #expect(applied.drainDelay == (try settings().drainDelay))
+        #expect(applied.accessLog == (try settings().accessLog))
         #expect(applied.logLevel == (try settings().logLevel))
     }
 
@@ -55,8 +59,9 @@ import Testing
         arguments: [
             (Setting.port, "99999"), (.port, "http"), (.pingFailureStatus, "500"), (.pingTimeout, "1"),
             (.pingTimeout, "-1s"), (.pingTimeout, "0s"), (.pingTimeout, "soon"), (.poolMax, "0"), (.poolMin, "-1"),
-            (.poolIdleTimeout, "5"), (.logLevel, "loud"), (.logFormat, "xml"), (.reusePort, "yes"),
-            (.httpMaxConnections, "0"), (.httpMaxHeaderCount, "many"),
+            (.poolIdleTimeout, "5"), (.logLevel, "loud"), (.logFormat, "xml"), (.accessLog, "on"), (.reusePort, "yes"),
+            (.httpMaxConnections, "0"), (.readyRequiresDb, "1"), (.livenessLimit, "0s"), (.drainDelay, "5"),
+            (.httpMaxHeaderCount, "many"),
             (.httpRequestsPerTurn, "0"), (.httpReservedTimeout, "0s"), (.httpMaxStreamBacklog, "-1"),
         ])
     func wrong(setting: Setting, value: String) throws {

@@ -268,3 +268,33 @@ import Testing
         #expect(world.breaches() == [])
     }
 }
+
+@Suite struct StandbyTests {
+    @Test("an idle standby is asked for a sign of life every second, on one connection; a primary is not")
+    func asked() throws {
+        for role in [ServerRole.replica, .primary, nil] {
+            var harness = MachineHarness { $0.minimum = 3 }
+            harness.machine.role = role
+            harness.startUp()
+            while !harness.connecting.isEmpty { harness.succeed() }
+            #expect(harness.machine.slots.idle.count == 3)
+            for _ in 1...5 {
+                harness.advance(.milliseconds(1_100))
+                #expect(harness.checking.count == (role == .replica ? 1 : 0))
+                for id in harness.checking { harness.passCheck(id) }
+            }
+        }
+    }
+
+    @Test("a standby that is asked something anyway is not asked for signs of life")
+    func busy() throws {
+        var harness = MachineHarness()
+        harness.machine.role = .replica
+        harness.startUp()
+        for _ in 1...50 {
+            harness.advance(.milliseconds(100))
+            harness.release(try harness.mustLease())
+            #expect(harness.checking.isEmpty)
+        }
+    }
+}

@@ -33,7 +33,7 @@ extension MatrixReport {
 }
 
 /// Rows of cells as lines, in columns: the first to the left, the others to the right.
-private func columns(_ rows: [[String]]) -> [String] {
+func columns(_ rows: [[String]]) -> [String] {
     let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in
         row.indices.map { column in

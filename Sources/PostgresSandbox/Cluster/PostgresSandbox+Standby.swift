@@ -32,7 +32,7 @@ extension PostgresSandbox {
     }
 
     /// Ends the recovery, as `pg_ctl promote` does, which works where no login does.
-    func promote() async throws {
+    package func promote() async throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to promote") }
         let signal = "\(dataFolder)/promote"
         try Files.write("", to: signal)

@@ -14,6 +14,7 @@ package final class HTTPProbe {
     private let host: String
     private let port: UInt16
     private let mode: Mode
+    private let style: ProbeStyle
     private let limit: Duration
     private var socket: DeadlineSocket?
     private var received: [UInt8] = []
@@ -21,11 +22,13 @@ package final class HTTPProbe {
 
     /// `host` is an IPv4 address in numbers, or `localhost`; `limit` is for each exchange as a whole.
     package init(
-        host: String = "127.0.0.1", port: UInt16, mode: Mode = .keepAlive, limit: Duration = .seconds(5)
+        host: String = "127.0.0.1", port: UInt16, mode: Mode = .keepAlive, style: ProbeStyle = .plain,
+        limit: Duration = .seconds(5)
     ) {
         self.host = host
         self.port = port
         self.mode = mode
+        self.style = style
         self.limit = limit
     }
 
@@ -35,6 +38,23 @@ package final class HTTPProbe {
     ) async -> HTTPExchange {
         await offCooperativeThreads {
             HTTPProbe(host: host, port: port, mode: .freshConnection, limit: limit).get(path)
+        }
+    }
+
+    /// Sends these bytes and returns all that comes back until the server closes, or the limit passes; off the cooperative
+    /// threads. For requests whose last one asks for the connection to be closed.
+    package static func raw(_ request: String, port: UInt16, limit: Duration = .seconds(5)) async -> String {
+        await offCooperativeThreads {
+            let deadline = Deadline(in: limit)
+            var received: [UInt8] = []
+            do throws(DeadlineSocket.Failure) {
+                let socket = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline)
+                try socket.send(Array(request.utf8), deadline: deadline)
+                while true { received += try socket.receive(deadline: deadline) }
+            } catch {
+                let text = String(decoding: received, as: UTF8.self)
+                return error == .closed ? text : "\(text)[\(error)]"
+            }
         }
     }
 
@@ -59,8 +79,7 @@ package final class HTTPProbe {
         received = []
         do throws(DeadlineSocket.Failure) {
             if socket == nil { socket = try DeadlineSocket(host: host, port: port, deadline: request.deadline) }
-            let connection = mode == .keepAlive ? "keep-alive" : "close"
-            let text = "GET \(path) HTTP/1.1\r\nHost: \(host):\(port)\r\nConnection: \(connection)\r\n\r\n"
+            let text = style.request(path, authority: "\(host):\(port)", keepsConnection: mode == .keepAlive)
             try socket?.send(Array(text.utf8), deadline: request.deadline)
             return nil
         } catch {
@@ -76,13 +95,14 @@ package final class HTTPProbe {
                 received += try socket.receive(deadline: pending.deadline)
             } catch {
                 // The end of the connection may be the end of the body.
-                guard error == .closed, let answer = HTTPAnswer(received, isComplete: true) else {
+                guard error == .closed, let answer = HTTPAnswer(received, isComplete: true, hasBody: style.hasBody)
+                else {
                     return finish(.failed(error.description))
                 }
                 self.socket = nil
                 return finish(.answered(status: answer.status, body: answer.body))
             }
-            if let answer = HTTPAnswer(received, isComplete: false) {
+            if let answer = HTTPAnswer(received, isComplete: false, hasBody: style.hasBody) {
                 if mode == .freshConnection || answer.isLast { self.socket = nil }
                 return finish(.answered(status: answer.status, body: answer.body))
             }
@@ -105,8 +125,9 @@ struct HTTPAnswer {
     /// The server will close the connection.
     let isLast: Bool
 
-    /// Nil while bytes are missing. `isComplete`: no more will come, so a body without length ends here.
-    init?(_ bytes: [UInt8], isComplete: Bool) {
+    /// Nil while bytes are missing. `isComplete`: no more will come, so a body without length ends here. `hasBody`: the
+    /// request was none that is answered without one, as `HEAD` is.
+    init?(_ bytes: [UInt8], isComplete: Bool, hasBody: Bool = true) {
         let text = String(decoding: bytes, as: UTF8.self)
         guard let headEnd = text.firstRange(of: "\r\n\r\n") else { return nil }
         let lines = text[..<headEnd.lowerBound].split(separator: "\r\n")
@@ -120,7 +141,9 @@ struct HTTPAnswer {
         }
         let rest = text[headEnd.upperBound...]
         var isLast = fields["connection"] == "close"
-        if fields["transfer-encoding"] == "chunked" {
+        if !hasBody || status == 204 || status == 304 {
+            body = ""
+        } else if fields["transfer-encoding"] == "chunked" {
             guard rest.hasSuffix("0\r\n\r\n") else { return nil }
             body = Self.unchunked(rest)
         } else if let length = fields["content-length"].flatMap({ Int($0) }) {

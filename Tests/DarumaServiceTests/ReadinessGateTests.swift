@@ -1,0 +1,215 @@
+import DispatchLoop
+import PostgresPool
+import Testing
+
+@testable import DarumaService
+
+/// A gate in make-believe time, told what a pool with a grace of 750 ms would say, and looked at every 10 ms.
+private struct World {
+    var now = MonotonicTime(nanoseconds: 0)
+    var gate = ReadinessGate()
+    /// When it changed its mind, and to what.
+    var flips: [(at: MonotonicTime, isReady: Bool)] = []
+
+    /// A service whose database has been up for a minute.
+    static var ready: World {
+        var world = World()
+        world.up(for: .seconds(60))
+        world.flips = []
+        return world
+    }
+
+    var isReady: Bool { gate.isReady(at: now) }
+
+    mutating func up(for duration: Duration) {
+        gate.databaseIs(.up, at: now)
+        pass(duration)
+    }
+
+    /// The database is away: suspect for the grace, down from then on.
+    mutating func away(for duration: Duration, as health: PoolHealth = .down) {
+        gate.databaseIs(.suspect, at: now)
+        let grace = Duration.milliseconds(750)
+        pass(min(duration, grace))
+        guard duration > grace else { return }
+        tell(health)
+        pass(duration - grace)
+    }
+
+    mutating func tell(_ health: PoolHealth) {
+        let wasReady = isReady
+        gate.databaseIs(health, at: now)
+        note(wasReady)
+    }
+
+    private mutating func pass(_ duration: Duration) {
+        let end = now + duration
+        while now < end {
+            let wasReady = isReady
+            now = min(now + .milliseconds(10), end)
+            note(wasReady)
+        }
+    }
+
+    private mutating func note(_ wasReady: Bool) {
+        if isReady != wasReady { flips.append((now, isReady)) }
+    }
+}
+
+@Suite struct ReadinessGateTests {
+    @Test("before the database was ever reached it is not ready, and soon after it is")
+    func boot() {
+        var world = World()
+        #expect(!world.isReady)
+        world.away(for: .seconds(5))
+        #expect(!world.isReady)
+        world.up(for: .milliseconds(240))
+        #expect(!world.isReady)
+        world.up(for: .milliseconds(10))
+        #expect(world.isReady)
+    }
+
+    @Test(
+        "a plain stop and start shows both ways within a second",
+        arguments: [Duration.seconds(1), .seconds(3), .seconds(60), .seconds(3600)])
+    func plain(outage: Duration) throws {
+        var world = World.ready
+        let stop = world.now
+        world.away(for: outage)
+        let start = world.now
+        world.up(for: .seconds(10))
+        try #require(world.flips.map(\.isReady) == [false, true])
+        #expect(world.flips[0].at - stop <= .seconds(1))
+        #expect(world.flips[1].at - start <= .milliseconds(500))
+    }
+
+    @Test("a stop soon after the service has started is a plain one")
+    func afterBoot() {
+        var world = World()
+        world.up(for: .seconds(1))
+        world.away(for: .seconds(2))
+        #expect(world.gate.hold == ReadinessGate.firstHold)
+        world.up(for: .milliseconds(250))
+        #expect(world.isReady)
+    }
+
+    @Test("a stop and start every few seconds shows each time, within a second")
+    func repeated() {
+        var world = World.ready
+        for round in 1...20 {
+            world.away(for: .seconds(3))
+            let start = world.now
+            world.up(for: .seconds(3))
+            #expect(world.flips.count == 2 * round)
+            #expect((world.flips.last?.at ?? start) - start <= .milliseconds(500))
+        }
+    }
+
+    @Test("an outage that requests wait through is not seen", arguments: 1...7)
+    func short(tenths: Int) {
+        var world = World.ready
+        for _ in 0..<50 {
+            world.away(for: .milliseconds(100 * Int64(tenths)))
+            world.up(for: .milliseconds(200))
+        }
+        #expect(world.flips.isEmpty)
+    }
+
+    @Test(
+        "wrong settings and the wrong role make it not ready as well",
+        arguments: [PoolHealth.misconfigured, .readOnly, .draining, .closed])
+    func otherReasons(health: PoolHealth) {
+        var world = World.ready
+        world.tell(health)
+        #expect(!world.isReady)
+        world.up(for: .seconds(1))
+        #expect(world.isReady)
+    }
+
+    @Test("a reason that changes during one outage counts once")
+    func changingReason() {
+        var world = World.ready
+        for _ in 0..<10 {
+            for health in [PoolHealth.down, .misconfigured, .readOnly] { world.tell(health) }
+        }
+        #expect(world.gate.relapses == 0)
+        #expect(world.gate.hold == ReadinessGate.firstHold)
+    }
+
+    @Test(
+        "a database that comes and goes is seen to come back once, and no more before it stays",
+        arguments: [200, 500, 760, 1000, 1500, 2000], [200, 500, 760, 1000, 1500, 2000])
+    func flapping(up: Int, away: Int) {
+        var world = World.ready
+        for _ in 0..<60 {
+            world.away(for: .milliseconds(away))
+            world.up(for: .milliseconds(up))
+        }
+        // Not ready, ready once more, not ready for good: nobody can know at the first return that it will not last.
+        #expect(world.flips.count <= 3, "\(world.flips)")
+        world.up(for: ReadinessGate.longestHold)
+        #expect(world.isReady)
+    }
+
+    @Test("while it waits for the database to stay, any trouble begins the wait anew")
+    func troubleWhileWaiting() {
+        var world = World.ready
+        for _ in 0..<3 {
+            world.away(for: .seconds(1))
+            world.up(for: .seconds(1))
+        }
+        let hold = world.gate.hold
+        #expect(hold > ReadinessGate.relapse)
+        world.away(for: .seconds(1))
+        world.up(for: hold - .milliseconds(100))
+        world.away(for: .milliseconds(100))
+        world.up(for: hold - .milliseconds(100))
+        #expect(!world.isReady)
+    }
+
+    @Test("it doubles what it asks for, up to a limit, and forgets after half a minute")
+    func memory() {
+        var world = World.ready
+        var holds: [Duration] = []
+        for _ in 0..<8 {
+            world.away(for: .seconds(1))
+            holds.append(world.gate.hold)
+            world.up(for: .seconds(1))
+        }
+        #expect(holds == [.milliseconds(250)] + [3, 6, 12, 12, 12, 12, 12].map { .seconds($0) })
+        world.up(for: .seconds(31))
+        world.away(for: .seconds(1))
+        #expect(world.gate.hold == ReadinessGate.firstHold)
+    }
+
+    @Test("says how much longer it waits")
+    func remaining() {
+        var world = World.ready
+        world.away(for: .seconds(2))
+        #expect(world.gate.remaining(at: world.now) == nil)
+        world.up(for: .milliseconds(100))
+        #expect(world.gate.remaining(at: world.now) == .milliseconds(150))
+        world.up(for: .milliseconds(150))
+        #expect(world.gate.remaining(at: world.now) == nil)
+    }
+
+    @Test(
+        "at random: three flips at most in any loop of 0.2 to 2 s, ready never while down, ready for sure once it stays"
+    )
+    func random() {
+        let seed = UInt64.random(in: 0 ... .max)
+        var random = SplitMix(seed)
+        for _ in 0..<60 {
+            var world = World.ready
+            for _ in 0..<Int.random(in: 1...60, using: &random) {
+                let away = Int64.random(in: 200...2000, using: &random)
+                world.away(for: .milliseconds(away))
+                if away > 750 { #expect(!world.isReady, "seed \(seed)") }
+                world.up(for: .milliseconds(Int64.random(in: 200...2000, using: &random)))
+            }
+            #expect(world.flips.count <= 3, "seed \(seed)")
+            world.up(for: ReadinessGate.longestHold)
+            #expect(world.isReady, "seed \(seed)")
+        }
+    }
+}
