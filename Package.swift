@@ -73,6 +73,8 @@ let package = Package(
                 httpTypes,
                 logging,
             ],
+            // Compiled in: the binary needs no files beside it.
+            resources: ["html", "css", "js"].map { .embedInCode("StatusPage/status.\($0)") },
             swiftSettings: settings),
         .executableTarget(
             name: "daruma",

@@ -22,6 +22,7 @@ package final class Application {
     private let identifier = RequestIdentifier()
     /// What probes are told.
     package let health: ServiceHealth
+    private let status: StatusHub
     private var server: HTTPServer?
     /// Where operators are answered, if that is not where everybody is.
     private var adminServer: HTTPServer?
@@ -51,6 +52,9 @@ package final class Application {
         if let accessLog, let scope = settings.accessLog.scope {
             serverEvents.add(AccessLog(scope, format: settings.logFormat, sink: accessLog))
         }
+        status = StatusHub(pool: pool, viewerLimit: settings.statusMaxViewers)
+        poolEvents.add(status)
+        serverEvents.add(status)
     }
 
     /// Listens, then connects. The database's absence is no reason not to start.
@@ -84,7 +88,7 @@ package final class Application {
             pool: pool, pingTimeout: settings.pingTimeout, pingFailureStatus: settings.pingFailureStatus,
             logger: logger)
         let healthRoutes = HealthRoutes(health)
-        let adminRoutes = AdminRoutes()
+        let adminRoutes = AdminRoutes(status: status)
         var main = Router()
         routes.add(to: &main)
         healthRoutes.add(to: &main)

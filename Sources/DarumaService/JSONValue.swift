@@ -25,7 +25,16 @@ enum JSONValue: Sendable, Hashable {
         return bytes
     }
 
-    private func write(into bytes: inout [UInt8], indent: Int) {
+    /// The value as UTF-8 on one line, without spaces.
+    func compactBytes() -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(512)
+        write(into: &bytes, indent: nil)
+        return bytes
+    }
+
+    /// On one line where there is no `indent`.
+    private func write(into bytes: inout [UInt8], indent: Int?) {
         switch self {
         case .null: bytes.append(contentsOf: "null".utf8)
         case .bool(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)
@@ -33,12 +42,14 @@ enum JSONValue: Sendable, Hashable {
         case .number(let text): bytes.append(contentsOf: text.utf8)
         case .string(let text): Self.write(text, into: &bytes)
         case .array(let elements):
-            Self.write(elements, "[", "]", into: &bytes, indent: indent) { $0.write(into: &$1, indent: indent + 1) }
+            Self.write(elements, "[", "]", into: &bytes, indent: indent) {
+                $0.write(into: &$1, indent: indent.map { $0 + 1 })
+            }
         case .object(let members):
             Self.write(members, "{", "}", into: &bytes, indent: indent) {
                 Self.write($0.0, into: &$1)
-                $1.append(contentsOf: ": ".utf8)
-                $0.1.write(into: &$1, indent: indent + 1)
+                $1.append(contentsOf: (indent == nil ? ":" : ": ").utf8)
+                $0.1.write(into: &$1, indent: indent.map { $0 + 1 })
             }
         }
     }
@@ -50,16 +61,16 @@ enum JSONValue: Sendable, Hashable {
     }
 
     private static func write<Element>(
-        _ elements: [Element], _ open: Unicode.Scalar, _ close: Unicode.Scalar, into bytes: inout [UInt8], indent: Int,
+        _ elements: [Element], _ open: Unicode.Scalar, _ close: Unicode.Scalar, into bytes: inout [UInt8], indent: Int?,
         _ writeElement: (Element, inout [UInt8]) -> Void
     ) {
         bytes.append(UInt8(ascii: open))
         for (index, element) in elements.enumerated() {
             if index > 0 { bytes.append(UInt8(ascii: ",")) }
-            newLine(indent + 1, into: &bytes)
+            if let indent { newLine(indent + 1, into: &bytes) }
             writeElement(element, &bytes)
         }
-        if !elements.isEmpty { newLine(indent, into: &bytes) }
+        if let indent, !elements.isEmpty { newLine(indent, into: &bytes) }
         bytes.append(UInt8(ascii: close))
     }
 

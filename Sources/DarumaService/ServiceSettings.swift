@@ -24,6 +24,8 @@ package struct ServiceSettings: Sendable {
     package var drainDelay = Duration.zero
     /// How long leaving may take.
     package var shutdownTimeout = Duration.seconds(5)
+    /// How many may watch `/events` at a time.
+    package var statusMaxViewers = 500
     package var logLevel = Logger.Level.info
     package var logFormat = LineLogHandler.Format.text
     package var accessLog = AccessLog.Setting.off

@@ -24,6 +24,11 @@ public struct PoolSnapshot: Sendable, Hashable {
     public let other: Int
     /// Requests waiting for a connection.
     public let waiters: Int
+    /// The table as it was: shared, not copied, until the pool next changes it.
+    private let slots: [Slot]
+
+    /// What each slot held, in the order of the slots, as many as the pool's maximum. Made when it is asked for.
+    public var slotStates: [SlotState] { slots.map(\.state) }
 
     /// Sockets to the database, of every kind.
     public var total: Int { idle + leased + connecting + other }
@@ -39,5 +44,6 @@ public struct PoolSnapshot: Sendable, Hashable {
         connecting = machine.slots.connectingCount
         other = machine.slots.usedCount - idle - leased - connecting
         waiters = machine.waiters.count
+        slots = machine.slots.slots
     }
 }

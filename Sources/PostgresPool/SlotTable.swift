@@ -6,7 +6,7 @@ public struct ConnectionID: Hashable, Sendable {
     let serial: UInt32
 }
 
-/// What a slot of the pool holds. All transitions are made by ``SlotTable``'s methods, named beside them.
+/// What a slot of the pool holds. All transitions are made by `SlotTable`'s methods, named beside them.
 ///
 /// ```
 ///            ┌────────────────── failed ───────────────────┐
@@ -16,8 +16,8 @@ public struct ConnectionID: Hashable, Sendable {
 ///    └─────────── closing ◀── from any of them             │
 ///    └─────────────────────────────────────────────────────┘ (also from any of them, when the session ended by itself)
 /// ```
-enum SlotState: Sendable, Hashable {
-    /// No socket. → `connecting` (``SlotTable/allocate``).
+public enum SlotState: String, Sendable, Hashable, CaseIterable {
+    /// No socket. → `connecting` (`SlotTable.allocate`).
     case free
     /// A connect is under way. → `idle`, `free`, `closing`.
     case connecting
@@ -35,7 +35,7 @@ enum SlotState: Sendable, Hashable {
 }
 
 /// One slot, and what is known of the connection in it.
-struct Slot: Sendable {
+struct Slot: Sendable, Hashable {
     var serial: UInt32 = 0
     fileprivate(set) var state = SlotState.free
     var generation: UInt32 = 0

@@ -104,7 +104,7 @@ struct ChaosCommand: AsyncParsableCommand {
         return SandboxDatabase(try await PostgresSandbox.open(folder: folder))
     }
 
-    private static func address(_ text: String) throws -> ServiceAddress {
+    static func address(_ text: String) throws -> ServiceAddress {
         guard let address = ServiceAddress(text) else {
             throw ValidationError("not an address like http://127.0.0.1:8080: \(text)")
         }

@@ -8,7 +8,9 @@ struct DarumaLab: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "daruma-lab",
         abstract: "Stops, kills and freezes PostgreSQL under a running service, and shows what comes of it.",
-        subcommands: [DemoCommand.self, ChaosCommand.self, DatabaseCommand.self, ProbesCommand.self])
+        subcommands: [
+            DemoCommand.self, ChaosCommand.self, DatabaseCommand.self, ProbesCommand.self, ViewersCommand.self,
+        ])
 }
 
 /// What the lab's commands say and leave with when something goes wrong.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DarumaService
 import Glibc
 
 @main
@@ -7,7 +8,7 @@ struct Daruma: AsyncParsableCommand {
         commandName: "daruma",
         abstract: "An HTTP service that outlives its PostgreSQL.",
         discussion: "daruma serve --help lists every setting, with its environment variable and default.",
-        version: "0.1.0",
+        version: BuildInfo.version,
         subcommands: [ServeCommand.self, HealthcheckCommand.self],
         defaultSubcommand: ServeCommand.self)
 

@@ -49,6 +49,8 @@ struct SettingOptions: ParsableArguments {
     @Option(help: .init(.httpBacklog)) var httpBacklog: String?
     @Option(help: .init(.reusePort)) var reusePort: String?
 
+    @Option(help: .init(.statusMaxViewers)) var statusMaxViewers: String?
+
     @Option(help: .init(.logLevel)) var logLevel: String?
     @Option(help: .init(.logFormat)) var logFormat: String?
     @Option(help: .init(.accessLog)) var accessLog: String?
@@ -73,7 +75,8 @@ struct SettingOptions: ParsableArguments {
             (.httpMaxHeaderBytes, httpMaxHeaderBytes), (.httpMaxHeaderCount, httpMaxHeaderCount),
             (.httpMaxBody, httpMaxBody), (.httpRequestsPerTurn, httpRequestsPerTurn),
             (.httpMaxPendingOutput, httpMaxPendingOutput), (.httpMaxStreamBacklog, httpMaxStreamBacklog),
-            (.httpBacklog, httpBacklog), (.reusePort, reusePort), (.logLevel, logLevel),
+            (.httpBacklog, httpBacklog), (.reusePort, reusePort), (.statusMaxViewers, statusMaxViewers),
+            (.logLevel, logLevel),
             (.logFormat, logFormat), (.accessLog, accessLog),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { setting, value in value.map { (setting, $0) } })

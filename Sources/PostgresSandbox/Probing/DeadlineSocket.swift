@@ -21,7 +21,8 @@ package final class DeadlineSocket {
         }
     }
 
-    private let descriptor: Int32
+    /// For waiting on several at once.
+    let descriptor: Int32
 
     /// Connects. `host` is an IPv4 address in numbers, or `localhost`.
     package init(host: String, port: UInt16, deadline: Deadline) throws(Failure) {

@@ -1,0 +1,82 @@
+import Glibc
+
+/// Many clients that watch one event stream, all on one thread, so that what is measured is the service. Blocks its
+/// thread and belongs to one thread at a time.
+package final class EventViewers {
+    /// One of them.
+    package struct Viewer: Sendable {
+        /// What came, head and framing included; empty when it is not kept.
+        package fileprivate(set) var bytes: [UInt8] = []
+        package fileprivate(set) var byteCount = 0
+        /// How many events have ended.
+        package fileprivate(set) var events = 0
+        package fileprivate(set) var hasEnded = false
+        fileprivate var endsWithNewline = false
+
+        /// The status of the answer, if it has come.
+        package var status: Int? {
+            let words = String(decoding: bytes.prefix(16), as: UTF8.self).split(separator: " ")
+            return words.count > 1 ? Int(words[1]) : nil
+        }
+
+        /// The complete events without their framing, `event: …\ndata: …`, from an answer that came in chunks.
+        package var messages: [String] {
+            String(decoding: bytes, as: UTF8.self).split(separator: "\r\n").filter { $0.hasSuffix("\n\n") }.map(
+                String.init)
+        }
+    }
+
+    package private(set) var viewers: [Viewer]
+    private let sockets: [DeadlineSocket]
+    private let keepsBytes: Bool
+
+    /// Connects all of them and asks for `path`.
+    package init(
+        count: Int, host: String = "127.0.0.1", port: UInt16, path: String = "/events", keepsBytes: Bool = true,
+        deadline: Deadline
+    ) throws {
+        let request = Array("GET \(path) HTTP/1.1\r\nHost: \(host):\(port)\r\nAccept: text/event-stream\r\n\r\n".utf8)
+        sockets = try (0..<count).map { _ in
+            let socket = try DeadlineSocket(host: host, port: port, deadline: deadline)
+            try socket.send(request, deadline: deadline)
+            return socket
+        }
+        viewers = Array(repeating: Viewer(), count: count)
+        self.keepsBytes = keepsBytes
+    }
+
+    /// Reads what comes to any of them until `isDone` or the deadline; `false` when the deadline came first.
+    @discardableResult
+    package func watch(_ deadline: Deadline, until isDone: ([Viewer]) -> Bool = { _ in false }) -> Bool {
+        while !isDone(viewers) {
+            guard !deadline.hasPassed else { return false }
+            // A descriptor below zero is left out.
+            var entries = sockets.indices.map { index in
+                pollfd(fd: viewers[index].hasEnded ? -1 : sockets[index].descriptor, events: Int16(POLLIN), revents: 0)
+            }
+            let wait = min(deadline.remaining.milliseconds.rounded(.up), 100)
+            guard poll(&entries, nfds_t(entries.count), Int32(wait)) > 0 else { continue }
+            for index in entries.indices where entries[index].revents != 0 { read(index) }
+        }
+        return true
+    }
+
+    private func read(_ index: Int) {
+        do throws(DeadlineSocket.Failure) {
+            take(try sockets[index].receive(limit: 32_768, deadline: Deadline(in: .milliseconds(1))), index)
+        } catch {
+            if error != .timedOut { viewers[index].hasEnded = true }
+        }
+    }
+
+    private func take(_ bytes: [UInt8], _ index: Int) {
+        viewers[index].byteCount += bytes.count
+        // An event ends with an empty line.
+        for byte in bytes {
+            let isNewline = byte == UInt8(ascii: "\n")
+            if isNewline, viewers[index].endsWithNewline { viewers[index].events += 1 }
+            viewers[index].endsWithNewline = isNewline
+        }
+        if keepsBytes { viewers[index].bytes += bytes }
+    }
+}

@@ -1,0 +1,115 @@
+import DispatchLoop
+import Foundation
+import PostgresConnection
+import PostgresPool
+import Testing
+
+@testable import DarumaService
+
+extension StatusReport {
+    /// A report as a test wants it.
+    static func made(
+        _ health: PoolHealth = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0
+    ) -> StatusReport {
+        StatusReport(
+            health: health, since: .seconds(1), cause: cause, slots: slots, waiters: waiters,
+            falls: cause == nil ? 0 : 1,
+            rises: 0, viewers: 1, hasBeenReached: true)
+    }
+}
+
+extension StatusClock {
+    static let made = StatusClock(
+        sinceStart: .seconds(65), wallMilliseconds: 1_800_000_000_000, nextAttempt: .milliseconds(120))
+}
+
+@Suite struct ServerSentEventTests {
+    @Test(
+        "each line of the data has its field, whatever ends it, and an empty line ends the event",
+        arguments: [
+            ("one", "data: one\n"), ("one\ntwo", "data: one\ndata: two\n"), ("one\r\ntwo", "data: one\ndata: two\n"),
+            ("one\rtwo", "data: one\ndata: two\n"), ("", "data: \n"), ("\n", "data: \ndata: \n"),
+            ("event: x", "data: event: x\n"),
+        ])
+    func lines(data: String, lines: String) {
+        let event = ServerSentEvent(name: "tick", data: Array(data.utf8))
+        #expect(String(decoding: event.bytes, as: UTF8.self) == "event: tick\n\(lines)\n")
+    }
+
+    @Test("the time to wait before connecting again comes first")
+    func retry() {
+        let event = ServerSentEvent(name: "snapshot", data: [0x78], retry: 1000)
+        #expect(String(decoding: event.bytes, as: UTF8.self) == "retry: 1000\nevent: snapshot\ndata: x\n\n")
+    }
+}
+
+@Suite struct StatusFeedTests {
+    private func object(_ event: ServerSentEvent) throws -> [String: Any] {
+        #expect(!event.data.contains(UInt8(ascii: "\n")))
+        return try #require(try JSONSerialization.jsonObject(with: Data(event.data)) as? [String: Any])
+    }
+
+    @Test("a snapshot holds everything, seconds without news left out")
+    func snapshot() throws {
+        let start = MonotonicTime(nanoseconds: 0)
+        var history = StatusHistory(start: start)
+        history.healthChanged(to: .up, outage: nil, at: start + .milliseconds(1_500))
+        history.pinged(after: .milliseconds(2), failed: true, at: start + .milliseconds(10_500))
+        history.advance(to: start + .seconds(65))
+        let report = StatusReport.made(slots: [.leased, .idle, .free, .connecting, .closing])
+        let event = StatusFeed.snapshot(report, .made, history, boot: "abc")
+        #expect(event.name == "snapshot")
+        #expect(event.retry != nil)
+        let object = try object(event)
+        #expect(object["boot"] as? String == "abc")
+        #expect(object["now"] as? Int == 65_000)
+        #expect(object["health"] as? String == "up")
+        #expect(object["cause"] == nil)
+        #expect((object["outages"] as? [Any])?.isEmpty ?? false)
+        let healths = try #require(object["healths"] as? [String])
+        let seconds = try #require(object["seconds"] as? [[Int]])
+        #expect(seconds.map { $0[0] } == [0, 2, 10])
+        #expect(seconds.map { healths[$0[1]] } == ["suspect", "up", "up"])
+        #expect(seconds[2].count == 6 && seconds[2][2] == 1 && seconds[2][3] == 1 && seconds[2][5] == 2_000)
+        let names = try #require(object["slotStates"] as? [String])
+        let slots = try #require(object["slots"] as? String).compactMap(\.wholeNumberValue).map { names[$0] }
+        #expect(slots == ["leased", "idle", "free", "connecting", "closing"])
+    }
+
+    @Test("a tick brings the seconds since the last one, and the past only when it has changed")
+    func tick() throws {
+        let start = MonotonicTime(nanoseconds: 0)
+        var history = StatusHistory(start: start)
+        history.advance(to: start + .seconds(65))
+        let cause = StatusReport.Cause(code: "57P03", message: "starting", failedAttempts: 4)
+        let report = StatusReport.made(.down, cause: cause)
+        let plain = try object(StatusFeed.tick(report, .made, history, from: 64, withPast: false))
+        #expect((plain["seconds"] as? [[Int]])?.map { $0[0] } == [64])
+        #expect(plain["outages"] == nil)
+        #expect(plain["next"] as? Int == 120)
+        #expect((plain["cause"] as? [String: Any])?["attempts"] as? Int == 4)
+        let full = try object(StatusFeed.tick(report, .made, history, from: 64, withPast: true))
+        #expect(full["outages"] != nil)
+    }
+
+    @Test("a whole window of pings in a pool of ten thousand is a bounded event")
+    func bound() {
+        let start = MonotonicTime(nanoseconds: 0)
+        var history = StatusHistory(start: start)
+        for second in 0..<1_000 {
+            for _ in 0..<50 {
+                history.pinged(after: .milliseconds(900), failed: true, at: start + .seconds(second))
+            }
+        }
+        let report = StatusReport.made(slots: Array(repeating: .leased, count: 10_000))
+        #expect(StatusFeed.snapshot(report, .made, history, boot: "abc").bytes.count < 40_000)
+    }
+
+    @Test("the pool in a sentence")
+    func summary() {
+        #expect(
+            StatusReport.made(slots: [.leased, .idle, .idle, .free], waiters: 1).poolSummary
+                == "3 of 4 slots in use, 1 leased, 2 idle; 1 request waits.")
+        #expect(StatusReport.made(slots: [.free]).poolSummary == "0 of 1 slots in use; no request waits.")
+    }
+}

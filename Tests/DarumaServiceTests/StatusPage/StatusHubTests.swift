@@ -1,0 +1,186 @@
+import DispatchHTTP
+import DispatchLoop
+import HTTP1
+import HTTPTypes
+import PostgresConnection
+import PostgresPool
+import PostgresSandbox
+import Testing
+
+@testable import DarumaService
+
+/// `/status` and `/events` over sockets, on a pool without a database.
+@LoopActor
+@Suite(.timeLimit(.minutes(2))) struct StatusHubTests {
+    /// A server with nothing but the status page.
+    @LoopActor
+    private struct Fixture {
+        let pool: PostgresPool
+        let hub: StatusHub
+        let server: HTTPServer
+        let port: UInt16
+
+        init(viewerLimit: Int = 500, _ change: (inout ServerConfiguration) -> Void = { _ in }) throws {
+            pool = PostgresPool(ConnectionConfiguration("postgres://admin:hunter2@127.0.0.1:1/mydb"))
+            hub = StatusHub(pool: pool, viewerLimit: viewerLimit)
+            pool.delegate = hub
+            var router = Router()
+            hub.add(to: &router)
+            var configuration = ServerConfiguration(host: "127.0.0.1", port: 0)
+            change(&configuration)
+            server = HTTPServer(configuration: configuration, responder: router, observer: hub)
+            port = try server.start()[0].port
+            pool.start()
+        }
+
+        /// Connects viewers, off the loop.
+        func viewers(_ count: Int) async throws -> Watching {
+            let port = port
+            let viewers = try await offCooperativeThreads {
+                Result { Watching(try EventViewers(count: count, port: port, deadline: Deadline(in: .seconds(20)))) }
+            }.get()
+            try await eventually("\(count) more viewers") { hub.viewerCount >= count }
+            return viewers
+        }
+
+        func close() async {
+            _ = await server.drain(deadline: .now() + .seconds(5))
+            await pool.close(deadline: .now() + .seconds(5))
+        }
+    }
+
+    /// Viewers that are read from one thread at a time: the one that `watch` runs on.
+    private final class Watching: Sendable {
+        private nonisolated(unsafe) let viewers: EventViewers
+
+        init(_ viewers: sending EventViewers) { self.viewers = viewers }
+
+        func watch(until isDone: @escaping @Sendable ([EventViewers.Viewer]) -> Bool) async -> [EventViewers.Viewer] {
+            await offCooperativeThreads { [self] in
+                #expect(viewers.watch(Deadline(in: .seconds(30)), until: isDone))
+                return viewers.viewers
+            }
+        }
+    }
+
+    @Test("a viewer gets everything first, and then what changes")
+    func events() async throws {
+        let fixture = try Fixture()
+        let viewers = try await fixture.viewers(1)
+        let all = await viewers.watch {
+            $0[0].events >= 3 && $0[0].messages.contains { $0.contains(#""health":"down""#) }
+        }
+        #expect(all[0].status == 200)
+        let messages = all[0].messages
+        #expect(messages[0].hasPrefix("retry: 1000\nevent: snapshot\ndata: {\"boot\":"))
+        #expect(messages.dropFirst().allSatisfy { $0.hasPrefix("event: tick\ndata: {\"now\":") })
+        let head = String(decoding: all[0].bytes.prefix(400), as: UTF8.self)
+        #expect(head.contains("Content-Type: text/event-stream\r\n"))
+        #expect(!messages.joined().contains("hunter2"))
+        #expect(!messages.joined().contains("127.0.0.1"))
+        await fixture.close()
+    }
+
+    @Test("many viewers get the same bytes, encoded once")
+    func manyViewers() async throws {
+        let fixture = try Fixture()
+        let count = 50
+        let first = try await fixture.viewers(1)
+        let others = try await fixture.viewers(count)
+        let before = fixture.hub.encodings
+        // Encoded for each viewer, five events would be two hundred and fifty.
+        let seen = await others.watch { $0.allSatisfy { $0.events >= 6 } }
+        #expect(fixture.hub.encodings - before < count)
+        let latest = seen.compactMap { $0.messages.last }
+        let one = await first.watch { viewers in latest.allSatisfy { viewers[0].messages.contains($0) } }
+        let ticks = Set(one[0].messages)
+        for viewer in seen { #expect(viewer.messages.dropFirst().allSatisfy(ticks.contains)) }
+        await fixture.close()
+    }
+
+    @Test("without viewers there is no timer, and the last one to go takes it along")
+    func timer() async throws {
+        let fixture = try Fixture()
+        #expect(!fixture.hub.hasTimer)
+        var viewers: Watching? = try await fixture.viewers(2)
+        _ = await viewers?.watch { $0.allSatisfy { $0.events >= 2 } }
+        #expect(fixture.hub.hasTimer)
+        viewers = nil
+        try await eventually("nobody watches") { fixture.hub.viewerCount == 0 }
+        #expect(!fixture.hub.hasTimer)
+        await fixture.close()
+    }
+
+    @Test("one viewer too many is told when to come again")
+    func limit() async throws {
+        let fixture = try Fixture(viewerLimit: 2)
+        let viewers = try await fixture.viewers(2)
+        _ = await viewers.watch { $0.allSatisfy { $0.events >= 1 } }
+        var router = Router()
+        fixture.hub.add(to: &router)
+        let refused = await router.respond(to: try RequestHead(.get, "/events")).response()
+        #expect(refused.status == .serviceUnavailable)
+        #expect(refused.fields[.retryAfter] != nil)
+        #expect(fixture.hub.viewerCount == 2)
+        await fixture.close()
+    }
+
+    @Test("a viewer that does not read is dropped, and the others go on")
+    func unread() async throws {
+        let fixture = try Fixture()
+        let silent = try await fixture.viewers(1)
+        let reading = try await fixture.viewers(1)
+        try await eventually("both watch") { fixture.hub.viewerCount == 2 }
+        let piece = [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 20) + Array("\n\n".utf8)
+        var sent = 0
+        for _ in 0..<64 where fixture.hub.viewerCount == 2 {
+            fixture.hub.broadcast(piece)
+            sent += piece.count
+            // In step with the one that reads, so that it is never behind.
+            _ = await reading.watch { [sent] in $0[0].byteCount >= sent }
+        }
+        #expect(fixture.hub.viewerCount == 1)
+        let before = await reading.watch { _ in true }
+        let after = await reading.watch { $0[0].events > before[0].events }
+        #expect(!after[0].hasEnded)
+        _ = silent
+        await fixture.close()
+    }
+
+    @Test("when the service leaves, streams end in order")
+    func drain() async throws {
+        let fixture = try Fixture()
+        let viewers = try await fixture.viewers(5)
+        _ = await viewers.watch { $0.allSatisfy { $0.events >= 1 } }
+        let report = await fixture.server.drain(deadline: .now() + .seconds(20))
+        #expect(report.forced == 0)
+        let all = await viewers.watch { $0.allSatisfy(\.hasEnded) }
+        for viewer in all { #expect(viewer.bytes.suffix(5) == Array("0\r\n\r\n".utf8)[...]) }
+        try await eventually("nobody watches") { fixture.hub.viewerCount == 0 }
+        #expect(!fixture.hub.hasTimer)
+        await fixture.pool.close(deadline: .now() + .seconds(5))
+    }
+
+    @Test("the page is made for all who ask within the same moment, and says what is the case")
+    func page() async throws {
+        let fixture = try Fixture()
+        try await eventually("down") { fixture.pool.snapshot.health == .down }
+        let exchange = await HTTPProbe.get("/status", port: fixture.port, limit: .seconds(20))
+        #expect(exchange.status == 200)
+        #expect(exchange.body.contains("The database is down"))
+        #expect(!exchange.body.contains("hunter2"))
+        await fixture.close()
+    }
+
+    @Test("a ping is a point in the timeline, other requests are none")
+    func pings() async throws {
+        let fixture = try Fixture()
+        for path in ["/ping", "/status", "/ping"] {
+            _ = await HTTPProbe.get(path, port: fixture.port, limit: .seconds(20))
+        }
+        // There is no /ping on this server: an answer, and not 200.
+        #expect(fixture.hub.history.seconds().reduce(0) { $0 + $1.pings } == 2)
+        #expect(fixture.hub.history.seconds().reduce(0) { $0 + $1.failures } == 2)
+        await fixture.close()
+    }
+}
