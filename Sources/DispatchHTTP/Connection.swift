@@ -95,7 +95,7 @@ final class Connection {
     /// Does all that can be done now: takes requests from what is here, reads more, sends, and arms the timer.
     func goOn() {
         var rounds = 4
-        turn = server.configuration.requestsPerTurn
+        turn = server.requestsPerTurn
         process()
         while hasUnread, state.phase != .closed {
             if state.phase == .lingering {
@@ -118,8 +118,10 @@ final class Connection {
     func yieldTurn() {
         guard !isYielding else { return }
         isYielding = true
+        server.yielding += 1
         _ = server.loop.schedule(at: server.loop.now) { [self] in
             isYielding = false
+            server.yielding -= 1
             if state.phase != .closed { goOn() }
         }
     }

@@ -26,6 +26,8 @@ public final class HTTPServer {
     var output: [UInt8] = []
     /// Where the line before a piece of a stream is written, one after the other.
     var frame: [UInt8] = []
+    /// How many connections wait for their next turn although they could go on.
+    var yielding = 0
     /// How many requests have been answered.
     public internal(set) var answered = 0
     /// Whether `drain` has begun.
@@ -44,6 +46,8 @@ public final class HTTPServer {
 
     /// How many connections are accepted in one go before others have their turn.
     private static let acceptBatch = 64
+    /// How many requests all connections that want more than their share have answered in one round, roughly.
+    private static let requestsPerRound = 512
     /// How long after a peak its memory is kept for the next one.
     private static let memoryPatience = Duration.seconds(5)
     /// How many connections are asked whether they can make room before one more is taken for crowded.
@@ -185,6 +189,14 @@ public final class HTTPServer {
         table.insert(connection)
         observer?.connectionOpened()
         connection.start()
+    }
+
+    /// How many requests a connection may have answered before the others have their turn. The more want more than their
+    /// share, the smaller it is: a round of all of them stays a matter of milliseconds.
+    var requestsPerTurn: Int {
+        yielding == 0
+            ? configuration.requestsPerTurn
+            : max(1, min(configuration.requestsPerTurn, Self.requestsPerRound / yielding))
     }
 
     var maxStreamBacklog: Int { configuration.maxStreamBacklog ?? configuration.maxPendingOutput }

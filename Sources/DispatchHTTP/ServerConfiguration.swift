@@ -23,7 +23,7 @@ public struct ServerConfiguration: Sendable {
     /// How long what may take.
     public var timeouts: Timeouts
     /// How many requests of one connection are answered before the others have their turn: who pipelines does not hold
-    /// them up.
+    /// them up. Fewer when many pipeline.
     public var requestsPerTurn: Int
     /// How many bytes of answers may wait for one connection before no more of its requests are begun. A single answer
     /// may be larger.
