@@ -133,5 +133,6 @@ let package = Package(
 
 if isFuzzing {
     package.targets.append(
-        .executableTarget(name: "http1-fuzz", dependencies: ["HTTP1Checks"], swiftSettings: settings))
+        .executableTarget(
+            name: "http1-fuzz", dependencies: ["HTTP1Checks"], exclude: ["http.dict"], swiftSettings: settings))
 }

@@ -22,8 +22,7 @@ has_libpq() {
     [[ -e /usr/include/postgresql/libpq-fe.h ]] || { command -v pkg-config >/dev/null && pkg-config --exists libpq; }
 }
 
-# need THING...: installs those that are missing. Things are: build, server, or the name of a command
-# that is also the name of its Debian package.
+# need THING...: installs those that are missing. Things are: build, server, venv (Python's), or the name of a command.
 need() {
     local missing=() thing
     for thing in "$@"; do
@@ -35,10 +34,22 @@ need() {
             ;;
         server) has_server || missing+=(postgresql) ;;
         systemd-*) command -v "$thing" >/dev/null || missing+=(systemd) ;;
-        *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || missing+=("$thing") ;;
+        venv) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
+        *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || missing+=("$(package_of "$thing")") ;;
         esac
     done
     ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+# The Debian package of a command.
+package_of() {
+    case $1 in
+    h2load) printf 'nghttp2-client\n' ;;
+    ip) printf 'iproute2\n' ;;
+    nginx) printf 'nginx-light\n' ;;
+    node) printf 'nodejs\n' ;;
+    *) printf '%s\n' "$1" ;;
+    esac
 }
 
 # as_root COMMAND...
