@@ -9,9 +9,8 @@ struct DarumaLab: AsyncParsableCommand {
         commandName: "daruma-lab",
         abstract: "Stops, kills and freezes PostgreSQL under a running service, and shows what comes of it.",
         subcommands: [
-        subcommands: [
-            DemoCommand.self, ChaosCommand.self, DatabaseCommand.self, ProbesCommand.self, ViewersCommand.self, HTTPScaleCommand.self,
-        ])
+            DemoCommand.self, ChaosCommand.self, DatabaseCommand.self, ProbesCommand.self, ViewersCommand.self,
+            HTTPScaleCommand.self,
         ])
 }
 
