@@ -8,7 +8,8 @@ WORKDIR /src
 COPY Package.swift ./
 COPY Sources Sources
 COPY Tests Tests
-RUN swift build --configuration release --static-swift-stdlib --product daruma -Xlinker --strip-all \
+RUN swift build --configuration release --static-swift-stdlib \
+        -Xswiftc -enforce-exclusivity=unchecked --product daruma -Xlinker --strip-all \
     && cp "$(swift build --configuration release --show-bin-path)/daruma" /usr/local/bin/daruma
 
 FROM debian:bookworm-slim

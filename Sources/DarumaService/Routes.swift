@@ -10,7 +10,7 @@ package import PostgresPool
 @LoopActor
 package struct Routes {
     private let pool: PostgresPool
-    private let pingTimeout: Duration
+    private let pingTimeoutNanoseconds: Int64
     private let pingFailureStatus: HTTPResponse.Status
     private let memo = PingMemo()
 
@@ -19,7 +19,7 @@ package struct Routes {
     package init(pool: PostgresPool, pingTimeout: Duration, pingFailureStatus: Int, logger: Logger) {
         self.logger = logger
         self.pool = pool
-        self.pingTimeout = pingTimeout
+        pingTimeoutNanoseconds = pingTimeout.nanoseconds
         self.pingFailureStatus = HTTPResponse.Status(code: pingFailureStatus)
     }
 
@@ -31,7 +31,7 @@ package struct Routes {
 
     /// Checks a connection out, asks the database, and gives the connection back, whatever came of it.
     private func ping(id: String) async -> Response {
-        let deadline = EventLoop.shared.now + pingTimeout
+        let deadline = EventLoop.shared.now.advanced(byNanoseconds: pingTimeoutNanoseconds)
         do {
             let connection = try await pool.checkOut(deadline: deadline)
             defer { pool.release(connection) }

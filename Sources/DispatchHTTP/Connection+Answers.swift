@@ -20,9 +20,11 @@ extension Connection {
             working = request
             workingSince = server.loop.now
             server.evictable.remove(slot)
-            task = server.loop.task { [self] in
+            let task = server.loop.task { [self] in
                 completed(await operation())
             }
+            // It may have ended already.
+            if working != nil { self.task = task }
         case .stream(let response, let start):
             startStream(response, of: request, start)
         }

@@ -129,13 +129,17 @@ struct ConnectionState {
     /// When something is due unless something happens before.
     func deadline(_ timeouts: DeadlineTable) -> MonotonicTime? {
         if let blockedSince {
-            return min(blockedProgress.later(timeouts.writeStall), blockedSince.later(timeouts.write))
+            return min(
+                blockedProgress.advanced(byNanoseconds: timeouts.writeStall),
+                blockedSince.advanced(byNanoseconds: timeouts.write))
         }
         switch phase {
-        case .idle: return since.later(timeouts.idle)
-        case .head: return since.later(timeouts.head)
-        case .body: return min(progress.later(timeouts.bodyStall), since.later(timeouts.body))
-        case .lingering: return since.later(timeouts.linger)
+        case .idle: return since.advanced(byNanoseconds: timeouts.idle)
+        case .head: return since.advanced(byNanoseconds: timeouts.head)
+        case .body:
+            return min(
+                progress.advanced(byNanoseconds: timeouts.bodyStall), since.advanced(byNanoseconds: timeouts.body))
+        case .lingering: return since.advanced(byNanoseconds: timeouts.linger)
         case .working, .streaming, .closed: return nil
         }
     }
@@ -165,12 +169,5 @@ struct DeadlineTable {
         writeStall = timeouts.writeStall.nanoseconds
         write = timeouts.write.nanoseconds
         linger = timeouts.linger.nanoseconds
-    }
-}
-
-extension MonotonicTime {
-    fileprivate func later(_ nanoseconds: Int64) -> MonotonicTime {
-        let (sum, overflow) = self.nanoseconds.addingReportingOverflow(nanoseconds)
-        return overflow ? .distantFuture : MonotonicTime(nanoseconds: sum)
     }
 }

@@ -164,12 +164,14 @@ public final class EventLoop: SerialExecutor {
         add(.closure(work))
     }
 
-    /// Starts a task that stays on the loop, between its actors as well.
+    /// Starts a task that stays on the loop, between its actors as well. It runs at once, up to where it first has to
+    /// wait: before this returns.
     ///
     /// A continuation resumes on the generic executor and hops to its actor's from there. With the loop as the task's
     /// preferred executor that is an array append; without, a trip through a thread of the global pool.
-    public func task(_ operation: @escaping @Sendable @LoopActor () async -> Void) -> Task<Void, Never> {
-        Task(executorPreference: between) { await operation() }
+    @LoopActor
+    public func task(_ operation: @escaping @LoopActor () async -> Void) -> Task<Void, Never> {
+        Task.immediate(executorPreference: between) { @LoopActor in await operation() }
     }
 
     /// Where tasks that prefer the loop are between their actors.

@@ -33,7 +33,14 @@ public struct MonotonicTime: Hashable, Sendable, Comparable {
     /// The point `duration` later; saturates at ``distantFuture``.
     @inlinable
     public static func + (time: MonotonicTime, duration: Duration) -> MonotonicTime {
-        let (sum, overflow) = time.nanoseconds.addingReportingOverflow(duration.nanoseconds)
+        time.advanced(byNanoseconds: duration.nanoseconds)
+    }
+
+    /// The point so many nanoseconds later; saturates at ``distantFuture``. For what is added with every request:
+    /// `Duration` counts attoseconds in 128 bits.
+    @inlinable
+    public func advanced(byNanoseconds count: Int64) -> MonotonicTime {
+        let (sum, overflow) = nanoseconds.addingReportingOverflow(count)
         return overflow ? .distantFuture : MonotonicTime(nanoseconds: sum)
     }
 

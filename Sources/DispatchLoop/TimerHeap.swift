@@ -12,7 +12,7 @@ public struct TimerID: Hashable, Sendable {
 ///
 /// Entries with the same deadline come out in the order in which they went in.
 package struct TimerHeap<Payload> {
-    private struct Slot {
+    fileprivate struct Slot {
         var serial: UInt32
         /// Where the entry is in `heap`; meaningless while the slot is free.
         var position: Int
@@ -142,3 +142,6 @@ package struct TimerHeap<Payload> {
         slots[Int(node.slot)].position = position
     }
 }
+
+extension TimerHeap: Sendable where Payload: Sendable {}
+extension TimerHeap.Slot: Sendable where Payload: Sendable {}

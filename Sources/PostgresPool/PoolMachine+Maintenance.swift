@@ -27,9 +27,9 @@ extension PoolMachine {
     /// When the slot, if it stays idle, has something due.
     func maintenanceDue(_ slot: Slot) -> MonotonicTime {
         var due = slot.expiresAt
-        if let keepalive = settings.keepalive { due = min(due, slot.lastHeard + keepalive) }
-        if let timeout = settings.idleTimeout, slots.usedCount > settings.minimum {
-            due = min(due, slot.since + timeout)
+        if let keepalive { due = min(due, slot.lastHeard.advanced(byNanoseconds: keepalive)) }
+        if let idleTimeout, slots.usedCount > settings.minimum {
+            due = min(due, slot.since.advanced(byNanoseconds: idleTimeout))
         }
         if let keepalive = standbyKeepalive { due = min(due, latestProof + keepalive) }
         return due

@@ -39,6 +39,8 @@ struct PoolMachine: Sendable {
     }
 
     let settings: PoolSettings
+    /// Those of the settings' durations that are added whenever a connection comes home, in nanoseconds.
+    let keepalive, idleTimeout: Int64?
     /// Whether a read-only session is of no use.
     let requiresReadWrite: Bool
 
@@ -72,6 +74,8 @@ struct PoolMachine: Sendable {
 
     init(settings: PoolSettings, requiresReadWrite: Bool = false, seed: UInt64) {
         self.settings = settings
+        keepalive = settings.keepalive?.nanoseconds
+        idleTimeout = settings.idleTimeout?.nanoseconds
         self.requiresReadWrite = requiresReadWrite
         slots = SlotTable(count: settings.maximum)
         random = SplitMix64(seed: seed)
@@ -79,33 +83,38 @@ struct PoolMachine: Sendable {
 
     // MARK: Checking out
 
-    /// A request asks for a connection.
-    mutating func checkOut(at now: MonotonicTime) -> CheckOut {
+    /// A request asks for a connection, and waits until `deadline` for one.
+    mutating func checkOut(deadline: MonotonicTime = .distantFuture, at now: MonotonicTime) -> CheckOut {
         if health == .draining || health == .closed { return .fail(poolError(.closed, at: now)) }
         if let id = slots.leaseWarmest(at: now) { return .lease(id) }
         guard waiters.count < settings.maximumWaiters else { return .fail(poolError(.saturated, at: now)) }
         switch health {
         case .up:
-            let waiter = waiters.enqueue()
+            let waiter = waiters.enqueue(deadline: deadline)
             grow(at: now)
             return .wait(waiter)
         case .suspect:
-            let waiter = waiters.enqueue()
+            let waiter = waiters.enqueue(deadline: deadline)
             bringProbeForward(at: now)
             return .wait(waiter)
         default:
             bringProbeForward(at: now)
             guard let limit = prober.demandLimit(at: now) else { return .fail(poolError(.unavailable, at: now)) }
             demandLimit = max(limit, demandLimit ?? limit)
-            return .wait(waiters.enqueue())
+            return .wait(waiters.enqueue(deadline: deadline))
         }
     }
 
-    /// The waiter gives up, because its deadline has passed or its task was cancelled. Returns what to tell it, or `nil`
-    /// when it has been settled already.
-    mutating func giveUp(_ waiter: WaiterID, at now: MonotonicTime) -> PoolError? {
-        guard waiters.remove(waiter) else { return nil }
-        return poolError(health == .up ? .saturated : .unavailable, at: now)
+    /// The waiter does not want a connection any more. `false` when it has been settled already.
+    mutating func giveUp(_ waiter: WaiterID) -> Bool {
+        waiters.remove(waiter)
+    }
+
+    /// Those who have waited until their deadlines get none.
+    private mutating func expireWaiters(at now: MonotonicTime) {
+        while let waiter = waiters.dequeueExpired(at: now) {
+            actions.append(.fail(waiter, poolError(health == .up ? .saturated : .unavailable, at: now)))
+        }
     }
 
     private mutating func bringProbeForward(at now: MonotonicTime) {
@@ -295,6 +304,11 @@ struct PoolMachine: Sendable {
 
     /// When ``tick(at:)`` is to be called at the latest; earlier does no harm.
     var nextDeadline: MonotonicTime {
+        // Mutating, though it changes nothing: asked of a class's property, it would be asked of a copy of the machine.
+        mutating get { min(ownDeadline, waiters.earliestDeadline) }
+    }
+
+    private var ownDeadline: MonotonicTime {
         var deadline = maintenanceAt
         switch health {
         case .suspect:
@@ -320,6 +334,7 @@ struct PoolMachine: Sendable {
         supervise(at: now)
         if now >= maintenanceAt { maintain(at: now) }
         settle(at: now)
+        expireWaiters(at: now)
     }
 
     func poolError(_ kind: PoolError.Kind, at now: MonotonicTime) -> PoolError {

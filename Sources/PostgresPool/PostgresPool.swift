@@ -23,6 +23,10 @@ public final class PostgresPool {
     /// Hears of the pool's events.
     public weak var delegate: (any PoolDelegate)?
 
+    private let silenceNanoseconds: Int64
+    /// Until when a query begun now may be silent.
+    var silenceDeadline: MonotonicTime { loop.now.advanced(byNanoseconds: silenceNanoseconds) }
+
     /// How long what a connection is still running may take to end when it comes home.
     static let resetTimeout = Duration.seconds(1)
 
@@ -34,9 +38,18 @@ public final class PostgresPool {
         let connection: PostgresConnection
     }
 
-    private struct Waiting {
-        let completion: @LoopActor (Answer) -> Void
-        let timer: TimerID
+    /// Who is told when a waiter is settled.
+    private enum Waiting {
+        case task(CheckedContinuation<Answer, Never>)
+        case closure(@LoopActor (Answer) -> Void)
+
+        @LoopActor
+        func settle(_ answer: Answer) {
+            switch self {
+            case .task(let continuation): continuation.resume(returning: answer)
+            case .closure(let closure): closure(answer)
+            }
+        }
     }
 
     private let loop = EventLoop.shared
@@ -45,7 +58,8 @@ public final class PostgresPool {
     private var machine: PoolMachine
     private var connections: [PostgresConnection?]
     private var attempts: [ConnectAttempt?]
-    private var waiting: [WaiterID: Waiting] = [:]
+    /// By the waiters' indices.
+    private var waiting: [Waiting?] = []
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var isPerforming = false
     private lazy var subscriptions = SubscriptionHub(pool: self)
@@ -63,6 +77,7 @@ public final class PostgresPool {
         self.configuration = configuration
         self.settings = settings
         self.resolver = resolver
+        silenceNanoseconds = settings.silence.nanoseconds
         connections = Array(repeating: nil, count: settings.maximum)
         attempts = Array(repeating: nil, count: settings.maximum)
         machine = PoolMachine(
@@ -176,7 +191,7 @@ public final class PostgresPool {
         let ticket = WaitTicket()
         return await withTaskCancellationHandler { @LoopActor in
             await withCheckedContinuation { continuation in
-                ticket.waiter = request(deadline: deadline) { continuation.resume(returning: $0) }
+                ticket.waiter = request(deadline: deadline, .task(continuation))
                 if Task.isCancelled { cancel(ticket) }
             }
         } onCancel: {
@@ -185,50 +200,47 @@ public final class PostgresPool {
     }
 
     private func cancel(_ ticket: WaitTicket) {
-        guard let waiter = ticket.waiter, let waiting = takeBack(waiter) else { return }
-        waiting(.failure(PoolError(kind: .cancelled, health: machine.health)))
+        guard let waiter = ticket.waiter, let waiting = takeOut(waiter) else { return }
+        waiting.settle(.failure(PoolError(kind: .cancelled, health: machine.health)))
     }
 
     /// Asks for a connection; `completion` is called once, perhaps before this returns. The waiter is `nil` then.
     func request(deadline: MonotonicTime, completion: @escaping @LoopActor (Answer) -> Void) -> WaiterID? {
+        request(deadline: deadline, .closure(completion))
+    }
+
+    private func request(deadline: MonotonicTime, _ waiting: Waiting) -> WaiterID? {
         if let refusal = refusalInForkedProcess {
-            completion(.failure(refusal))
+            waiting.settle(.failure(refusal))
             return nil
         }
         while true {
-            switch machine.checkOut(at: loop.now) {
+            switch machine.checkOut(deadline: deadline, at: loop.now) {
             case .lease(let id):
                 guard let leased = checked(id) else { continue }
-                completion(.success(leased))
+                waiting.settle(.success(leased))
                 return nil
             case .fail(let error):
                 performActions()
-                completion(.failure(error))
+                waiting.settle(.failure(error))
                 return nil
             case .wait(let waiter):
-                let timer = loop.schedule(at: deadline) { self.deadlinePassed(waiter) }
-                waiting[waiter] = Waiting(completion: completion, timer: timer)
+                while self.waiting.count <= waiter.index { self.waiting.append(nil) }
+                self.waiting[waiter.index] = waiting
                 performActions()
-                return waiting[waiter] == nil ? nil : waiter
+                return machine.waiters.contains(waiter) ? waiter : nil
             }
         }
     }
 
-    private func deadlinePassed(_ waiter: WaiterID) {
-        guard let error = machine.giveUp(waiter, at: loop.now) else { return }
-        waiting.removeValue(forKey: waiter)?.completion(.failure(error))
-        performActions()
+    /// Takes a waiter back, which is not told. Does nothing when it has been settled.
+    func takeBack(_ waiter: WaiterID) {
+        _ = takeOut(waiter)
     }
 
-    /// Takes a waiter back; returns its completion, which has not been called, if it was still waiting.
-    @discardableResult
-    func takeBack(_ waiter: WaiterID) -> (@LoopActor (Answer) -> Void)? {
-        guard machine.giveUp(waiter, at: loop.now) != nil, let waiting = waiting.removeValue(forKey: waiter) else {
-            return nil
-        }
-        loop.cancel(waiting.timer)
-        performActions()
-        return waiting.completion
+    private func takeOut(_ waiter: WaiterID) -> Waiting? {
+        guard machine.giveUp(waiter) else { return nil }
+        return waiting[waiter.index].take()
     }
 
     // MARK: What leases report
@@ -322,15 +334,10 @@ public final class PostgresPool {
             machine.closed(id, at: loop.now)
             subscriptions.connectionEnded(id)
         case .grant(let waiter, let id):
-            guard let waiting = waiting.removeValue(forKey: waiter), let connection = connections[id.index] else {
-                return
-            }
-            loop.cancel(waiting.timer)
-            waiting.completion(.success(Leased(id: id, connection: connection)))
+            guard let connection = connections[id.index], let waiting = waiting[waiter.index].take() else { return }
+            waiting.settle(.success(Leased(id: id, connection: connection)))
         case .fail(let waiter, let error):
-            guard let waiting = waiting.removeValue(forKey: waiter) else { return }
-            loop.cancel(waiting.timer)
-            waiting.completion(.failure(error))
+            waiting[waiter.index].take()?.settle(.failure(error))
         case .report(let event):
             if case .healthChanged(_, .closed, _, _) = event {
                 for continuation in whenClosed { continuation.resume() }

@@ -69,7 +69,7 @@ final class QueryRace: StatementClient {
 
     private func start(on leased: PostgresPool.Leased) {
         leased.connection.start(
-            statement, deadline: deadline, silence: EventLoop.shared.now + pool.settings.silence, client: self)
+            statement, deadline: deadline, silence: pool.silenceDeadline, client: self)
     }
 
     // A session that was given back or taken over meanwhile reports to whoever has it now, or is neither of ours.

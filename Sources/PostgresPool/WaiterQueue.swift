@@ -1,3 +1,5 @@
+import DispatchLoop
+
 /// Names a waiter. Never valid again once the waiter is settled.
 public struct WaiterID: Hashable, Sendable {
     let index: Int
@@ -7,24 +9,29 @@ public struct WaiterID: Hashable, Sendable {
 /// Who waits for a connection, first come, first served.
 ///
 /// A linked list within an array: joining, leaving from the front and leaving from the middle (a deadline, a cancelled
-/// task) all cost the same, however many wait.
+/// task) all cost the same, however many wait; but for the heap of their deadlines, in which they cost the logarithm of it.
 struct WaiterQueue {
     private struct Node {
         var serial: UInt32 = 0
         var previous = -1
         var next = -1
         var isWaiting = false
+        var deadline: TimerID?
     }
 
     private var nodes: [Node] = []
     private var free: [Int] = []
+    private var deadlines = DeadlineHeap()
     private var first = -1
     private var last = -1
     private(set) var count = 0
 
     var isEmpty: Bool { count == 0 }
 
-    mutating func enqueue() -> WaiterID {
+    /// When the first of them has waited long enough.
+    var earliestDeadline: MonotonicTime { deadlines.earliest ?? .distantFuture }
+
+    mutating func enqueue(deadline: MonotonicTime = .distantFuture) -> WaiterID {
         let index: Int
         if let reused = free.popLast() {
             index = reused
@@ -35,6 +42,7 @@ struct WaiterQueue {
         nodes[index].previous = last
         nodes[index].next = -1
         nodes[index].isWaiting = true
+        nodes[index].deadline = deadline == .distantFuture ? nil : deadlines.insert(index, at: deadline)
         if last >= 0 { nodes[last].next = index } else { first = index }
         last = index
         count += 1
@@ -49,12 +57,22 @@ struct WaiterQueue {
         return id
     }
 
+    /// Takes out one whose deadline has passed, the earliest deadline first.
+    mutating func dequeueExpired(at now: MonotonicTime) -> WaiterID? {
+        guard let index = deadlines.popDue(at: now) else { return nil }
+        let id = WaiterID(index: index, serial: nodes[index].serial)
+        nodes[index].deadline = nil
+        _ = remove(id)
+        return id
+    }
+
     /// Takes out a waiter that gives up; `false` when it has been settled already.
     mutating func remove(_ id: WaiterID) -> Bool {
         guard contains(id) else { return false }
         let node = nodes[id.index]
         if node.previous >= 0 { nodes[node.previous].next = node.next } else { first = node.next }
         if node.next >= 0 { nodes[node.next].previous = node.previous } else { last = node.previous }
+        if let deadline = node.deadline { deadlines.remove(deadline) }
         nodes[id.index].isWaiting = false
         nodes[id.index].serial &+= 1
         free.append(id.index)

@@ -45,8 +45,8 @@ struct MachineHarness {
         advance(Prober.demandSpacing)
     }
 
-    mutating func checkOut() -> PoolMachine.CheckOut {
-        let answer = machine.checkOut(at: now)
+    mutating func checkOut(within patience: Duration? = nil) -> PoolMachine.CheckOut {
+        let answer = machine.checkOut(deadline: patience.map { now + $0 } ?? .distantFuture, at: now)
         switch answer {
         case .lease(let id): leased.append(id)
         case .wait(let waiter): waiting.append(waiter)
@@ -65,20 +65,20 @@ struct MachineHarness {
         return try #require(id, "expected an idle connection")
     }
 
-    mutating func mustWait() throws -> WaiterID {
-        let waiter = wait()
+    mutating func mustWait(within patience: Duration? = nil) throws -> WaiterID {
+        let waiter = wait(within: patience)
         return try #require(waiter, "expected to wait")
     }
 
-    mutating func wait() -> WaiterID? {
-        if case .wait(let waiter) = checkOut() { waiter } else { nil }
+    mutating func wait(within patience: Duration? = nil) -> WaiterID? {
+        if case .wait(let waiter) = checkOut(within: patience) { waiter } else { nil }
     }
 
-    mutating func giveUp(_ waiter: WaiterID) -> PoolError? {
-        let error = machine.giveUp(waiter, at: now)
-        if error != nil { waiting.removeAll { $0 == waiter } }
-        perform()
-        return error
+    /// `false` when the waiter has been settled already.
+    mutating func giveUp(_ waiter: WaiterID) -> Bool {
+        let wasWaiting = machine.giveUp(waiter)
+        if wasWaiting { waiting.removeAll { $0 == waiter } }
+        return wasWaiting
     }
 
     mutating func release(_ id: ConnectionID, needsReset: Bool = false, heard: Bool = true) {
@@ -137,10 +137,12 @@ struct MachineHarness {
     mutating func advance(_ duration: Duration) {
         let end = now + duration
         var ticks = 0
-        while machine.nextDeadline <= end, ticks < 10_000 {
-            now = max(now, machine.nextDeadline)
+        var next = machine.nextDeadline
+        while next <= end, ticks < 10_000 {
+            now = max(now, next)
             apply { $0.tick(at: $1) }
-            #expect(machine.nextDeadline > now, "a tick at its deadline must settle what was due, while \(health)")
+            next = machine.nextDeadline
+            #expect(next > now, "a tick at its deadline must settle what was due, while \(health)")
             ticks += 1
         }
         #expect(ticks < 10_000, "the machine asks for ticks without end")
@@ -228,7 +230,8 @@ struct MachineHarness {
         if machine.health.isProbing {
             require(machine.prober.isRunning, "no prober while \(health)")
             require(Set(machine.prober.flights.map(\.id)) == Set(connecting), "a connect that is no flight")
-            require(machine.nextDeadline != .distantFuture, "no deadline while \(health)")
+            var asked = machine
+            require(asked.nextDeadline != .distantFuture, "no deadline while \(health)")
             for index in slots.idle {
                 let heard = slots.slots[index].lastHeard
                 require(heard >= machine.outage?.since ?? now, "an unproven connection is idle while \(health)")

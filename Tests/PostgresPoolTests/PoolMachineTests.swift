@@ -53,18 +53,47 @@ import Testing
         #expect(world.waiting == [waiters[2]])
     }
 
-    @Test("a request that gives up leaves the others their order, and is told that the pool is saturated")
+    @Test("a request that gives up leaves the others their order")
     func givesUp() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.startUp()
         let lease = try world.mustLease()
         let first = try world.mustWait()
         let second = try world.mustWait()
-        let error = world.giveUp(first)
-        #expect(error?.kind == .saturated)
+        let wasWaiting = world.giveUp(first)
+        #expect(wasWaiting)
         world.release(lease)
         #expect(world.granted[second] == lease)
         #expect(world.granted[first] == nil)
+    }
+
+    @Test("requests that have waited until their deadlines are told that the pool is saturated, each at its own time")
+    func deadlines() throws {
+        var world = MachineHarness { $0.maximum = 1 }
+        world.startUp()
+        let lease = try world.mustLease()
+        let patient = try world.mustWait(within: .seconds(2))
+        let hasty = try world.mustWait(within: .seconds(1))
+        let endless = try world.mustWait()
+        world.advance(.milliseconds(999))
+        #expect(world.failed.isEmpty)
+        world.advance(.milliseconds(1))
+        #expect(world.failed[hasty]?.kind == .saturated)
+        #expect(world.waiting == [patient, endless])
+        world.advance(.seconds(1))
+        #expect(world.failed[patient]?.kind == .saturated)
+        world.advance(.seconds(1_000))
+        world.release(lease)
+        #expect(world.granted[endless] == lease)
+    }
+
+    @Test("a request whose deadline passes during an outage is told of the outage")
+    func deadlineDuringOutage() throws {
+        var world = MachineHarness { $0.grace = .seconds(5) }
+        world.start()
+        let waiter = try world.mustWait(within: .seconds(1))
+        world.advance(.seconds(1))
+        #expect(world.failed[waiter]?.kind == .unavailable)
     }
 
     @Test("more waiters than allowed are told at once that the pool is saturated")
@@ -92,8 +121,8 @@ import Testing
         let first = try world.mustWait()
         let second = try world.mustWait()
         world.release(lease)
-        let error = world.giveUp(first)
-        #expect(error == nil, "it has been granted already")
+        let wasWaiting = world.giveUp(first)
+        #expect(!wasWaiting, "it has been granted already")
         world.release(lease)
         #expect(world.granted[second] == lease)
     }

@@ -210,13 +210,12 @@ import Testing
         var world = MachineHarness { $0.maximum = 1 }
         world.startUp()
         let lease = try world.mustLease()
-        let waiter = try world.mustWait()
+        let waiter = try world.mustWait(within: .seconds(1))
         world.advance(.milliseconds(301))
         world.silence(lease, canBeAbandoned: false)
         #expect(world.health == .up)
         world.advance(.milliseconds(700))
-        let error = world.giveUp(waiter)
-        #expect(error?.kind == .saturated)
+        #expect(world.failed[waiter]?.kind == .saturated)
     }
 
     @Test("idle connections of unknown fate make room before anybody's query does")
