@@ -32,6 +32,11 @@ package struct ServiceSettings: Sendable {
 
     package init() {}
 
+    /// How many descriptors the service uses at most: clients', the database's, and a handful of its own.
+    package var mostDescriptors: Int {
+        http.maxConnections + http.reservedConnections + pool.maximum + 32
+    }
+
     /// The settings that flags and environment give; flags win.
     ///
     /// - Parameters:

@@ -4,7 +4,7 @@ internal import Glibc
 public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The address as it was configured.
     public let address: String
-    /// The error number, or 0 when the address itself is no address.
+    /// The error number, or 0 when there is no such address.
     public let errno: Int32
     /// What is wrong and what to do, for a person.
     public let problem: String
@@ -12,10 +12,11 @@ public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
     /// `cannot listen on …: …`
     public var description: String { "cannot listen on \(address): \(problem)" }
 
-    init(notAnAddress host: String) {
+    init(unknown host: String) {
         address = host
         errno = 0
-        problem = "this is no IP address; use for instance 127.0.0.1, ::1, localhost, or * for all"
+        problem =
+            "this is no IP address and no name in /etc/hosts; use for instance 127.0.0.1, ::1, localhost, or * for all"
     }
 
     /// A socket that was handed over cannot be listened on.

@@ -33,52 +33,48 @@ final class Listener {
     /// Listens on everything that `configuration.host` stands for, or on nothing.
     static func open(_ configuration: ServerConfiguration) throws(ListenError) -> [Listener] {
         let port = configuration.port
+        let families = [SocketAddress.Family.ipv4, .ipv6]
         switch configuration.host {
-        case "", "*": return try openBoth(configuration) { SocketAddress.any($0, port: $1) }
-        case "localhost": return try openBoth(configuration) { SocketAddress.loopback($0, port: $1) }
+        case "", "*": return try openAll(families.map { .any($0, port: port) }, configuration)
+        case "localhost": return try openAll(families.map { .loopback($0, port: port) }, configuration)
         default:
-            guard let address = SocketAddress(configuration.host, port: port) else {
-                throw ListenError(notAnAddress: configuration.host)
+            if let address = SocketAddress(configuration.host, port: port) {
+                return try openAll([address], configuration)
             }
-            return [try open(address, configuration)]
+            let addresses = HostsFile.addresses(of: configuration.host, port: port)
+            guard !addresses.isEmpty else { throw ListenError(unknown: configuration.host) }
+            return try openAll(addresses, configuration)
         }
     }
 
-    private static func open(
-        _ address: SocketAddress, _ configuration: ServerConfiguration
-    ) throws(ListenError) -> Listener {
-        Listener(
-            descriptor: try Socket.listen(
-                on: address, backlog: configuration.backlog, reusePort: configuration.reusePort),
-            address: address)
-    }
-
-    /// Both families on one port. A machine without one of them is served with the other.
-    private static func openBoth(
-        _ configuration: ServerConfiguration, _ address: (SocketAddress.Family, UInt16) -> SocketAddress
+    /// All addresses on one port. A machine that lacks some of them, as one without IPv6, is served with the others.
+    private static func openAll(
+        _ addresses: [SocketAddress], _ configuration: ServerConfiguration
     ) throws(ListenError) -> [Listener] {
-        // With port 0 the kernel chooses for IPv4, and the same number may be taken for IPv6: then another is tried.
-        var attempts = configuration.port == 0 ? 16 : 1
+        // With port 0 the kernel chooses for the first, and the same number may be taken for another: then again.
+        var attempts = configuration.port == 0 && addresses.count > 1 ? 16 : 1
         while true {
             attempts -= 1
-            let first: Listener
-            do throws(ListenError) {
-                first = try open(address(.ipv4, configuration.port), configuration)
-            } catch {
-                guard isFamilyAbsent(error) else { throw error }
-                return [try open(address(.ipv6, configuration.port), configuration)]
+            var opened: [Listener] = []
+            var failure: ListenError?
+            for address in addresses {
+                let address = address.withPort(opened.first?.address.port ?? configuration.port)
+                do throws(ListenError) {
+                    let descriptor = try Socket.listen(
+                        on: address, backlog: configuration.backlog, reusePort: configuration.reusePort)
+                    opened.append(Listener(descriptor: descriptor, address: address))
+                } catch {
+                    if failure == nil || !isAbsent(error) { failure = error }
+                    if !isAbsent(error) { break }
+                }
             }
-            do throws(ListenError) {
-                return [first, try open(address(.ipv6, first.address.port), configuration)]
-            } catch {
-                if isFamilyAbsent(error) { return [first] }
-                Socket.close(first.descriptor)
-                guard error.errno == EADDRINUSE, attempts > 0 else { throw error }
-            }
+            guard let failure, opened.isEmpty || !isAbsent(failure) else { return opened }
+            for listener in opened { Socket.close(listener.descriptor) }
+            guard failure.errno == EADDRINUSE, !opened.isEmpty, attempts > 0 else { throw failure }
         }
     }
 
-    private static func isFamilyAbsent(_ error: ListenError) -> Bool {
+    private static func isAbsent(_ error: ListenError) -> Bool {
         error.errno == EAFNOSUPPORT || error.errno == EADDRNOTAVAIL
     }
 }

@@ -2,8 +2,8 @@ public import HTTP1
 
 /// Everything that can be set about a server.
 public struct ServerConfiguration: Sendable {
-    /// What to listen on: an IPv4 or IPv6 address, `localhost` for both loopback addresses, `*` or nothing for every
-    /// address of both families.
+    /// What to listen on: an IPv4 or IPv6 address, a name that `/etc/hosts` has, `localhost` for both loopback addresses,
+    /// `*` or nothing for every address of both families.
     public var host: String
     /// The port; 0 lets the kernel choose one.
     public var port: UInt16

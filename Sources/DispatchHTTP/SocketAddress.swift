@@ -95,6 +95,9 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
             .withBoundPort(of: descriptor)
     }
 
+    /// The same address with another port.
+    func withPort(_ port: UInt16) -> SocketAddress { SocketAddress(family: family, host: host, port: port) }
+
     /// The same address with the port that the kernel has given to `descriptor`.
     func withBoundPort(of descriptor: Int32) -> SocketAddress {
         var storage = sockaddr_storage()

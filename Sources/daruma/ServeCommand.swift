@@ -39,6 +39,12 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "daruma") { label in
             LineLogHandler(label: label, format: settings.logFormat, level: settings.logLevel, sink: sink)
         }
+        let descriptors = DescriptorLimit.raise()
+        if descriptors < settings.mostDescriptors {
+            logger.warning(
+                "fewer descriptors are allowed than clients; the oldest idle ones will make room before",
+                metadata: ["allowed": "\(descriptors)", "needed": "\(settings.mostDescriptors)"])
+        }
         let accessLog =
             settings.accessLog == .off ? nil : LogSink(descriptor: STDOUT_FILENO, format: settings.logFormat)
         defer { accessLog?.flush(timeout: .milliseconds(200)) }

@@ -138,6 +138,36 @@ struct AdmissionTests {
     }
 }
 
+extension AdmissionTests {
+    /// In a process of its own, as above.
+    @Test("without descriptors and without idle ones, who has been at a header longest makes room")
+    func descriptorsRunOutAtHeaders() async {
+        await #expect(processExitsWith: .success) {
+            let server = try await TestServer()
+            let port = server.port
+            let slow = try await offLoop {
+                let slow = try TestClient(port: port)
+                try slow.send("GET / HT")
+                return slow
+            }
+            while await server.server.headCount == 0 { await Task.yield() }
+            try await offLoop {
+                let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+                let free = dup(0)
+                close(free)
+                var limit = rlimit(rlim_cur: rlim_t(free), rlim_max: rlim_t(free))
+                guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { exit(2) }
+                let other = try TestClient(adopting: socket, port: port)
+                try other.send(ConversationTests.get)
+                guard try other.reply().body == "hello" else { exit(3) }
+                guard try slow.isEnded() else { exit(4) }
+            }
+            guard await server.events.pauses == 0 else { exit(5) }
+            exit(0)
+        }
+    }
+}
+
 /// Whether the other end of a loopback connection, which is in this process too, has TCP_NODELAY.
 private func peerOption(_ client: Int32) -> Bool {
     var own = sockaddr_in()

@@ -1,10 +1,11 @@
 import CLinux
-import DispatchHTTP
 import DispatchLoop
 import Glibc
 import HTTP1
 import HTTPTypes
 import Testing
+
+@testable import DispatchHTTP
 
 @Suite("listening", .timeLimit(.minutes(1)))
 @LoopActor
@@ -48,7 +49,24 @@ struct ListenTests {
     @Test("what is no address is said to be none, without asking a name server")
     func noAddress() {
         let error = #expect(throws: ListenError.self) { try Self.start(host: "example.com") }
-        #expect(error?.description.hasPrefix("cannot listen on example.com: this is no IP address") == true)
+        #expect(error?.description.hasPrefix("cannot listen on example.com: this is no IP address and no name") == true)
+    }
+
+    @Test("a name stands for what the hosts file says, in its order and each address once")
+    func hostsFile() {
+        let text = """
+            # 10.0.0.1 web
+            127.0.0.1\tlocalhost
+              192.0.2.7 \t other Web  web.local # 192.0.2.8 late
+            192.0.2.9 web#not-this
+            ::1 web ip6-loopback
+            nonsense web
+            192.0.2.7 web
+            """
+        let addresses = HostsFile.addresses(of: "WEB", port: 80, in: text)
+        #expect(addresses.map(\.description) == ["192.0.2.7:80", "192.0.2.9:80", "[::1]:80"])
+        #expect(HostsFile.addresses(of: "late", port: 80, in: text).isEmpty)
+        #expect(HostsFile.addresses(of: "127.0.0.1", port: 80, in: text).isEmpty)
     }
 
     @Test("an address of another machine is said to be none of this one")

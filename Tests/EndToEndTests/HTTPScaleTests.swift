@@ -24,6 +24,21 @@ extension EndToEnd {
         @Test("idle clients cost little, and leave nothing behind")
         func idle() async throws { Self.check(try await Self.scale().idle()) }
 
+        @Test("as many descriptors as the process may have are used, and too few are said to be")
+        func descriptors() async throws {
+            let service = try await ServiceProcess.start(
+                [
+                    "/bin/sh", "-c", "ulimit -S -n 64; ulimit -H -n 300; exec \"$0\" serve --host 127.0.0.1 --port 0",
+                    try ServiceProcess.darumaBinary(),
+                ], environment: ["DATABASE_URL": "none", "PORT": nil, "HOST": nil])
+            _ = try await service.waitUntilListening(within: patience)
+            let limits = Files.read("/proc/\(service.id)/limits") ?? ""
+            let line = limits.split(separator: "\n").first { $0.hasPrefix("Max open files") }
+            #expect(line?.split(separator: " ").dropFirst(3).prefix(2) == ["300", "300"])
+            #expect(service.log.contains("allowed=300 needed=10058"), "\(service.log)")
+            #expect(try await service.stop(within: patience) == .code(0))
+        }
+
         @Test("slow clients of every kind are let go at their limit, and others are answered meanwhile")
         func slow() async throws { Self.check(try await Self.scale().slow()) }
     }
