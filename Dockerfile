@@ -19,7 +19,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/daruma /usr/local/bin/daruma
 # HOME: libpq looks there for its own files; the user has no entry in /etc/passwd.
-ENV HOST=0.0.0.0 PORT=8080 HOME=/
+ENV PORT=8080 HOME=/
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
