@@ -40,6 +40,12 @@ public struct RequestHead: Sendable {
     /// The path, decoded. An encoded slash stays `%2F`. `*` for a server-wide `OPTIONS`, empty for `CONNECT`.
     public var path: String { parsedTarget.decodedPath ?? bytes.span.text(parsedTarget.path) }
 
+    /// Whether the decoded path is `path`. Builds no text, unlike asking for ``path``.
+    public func hasPath(_ path: StaticString) -> Bool {
+        if let decoded = parsedTarget.decodedPath { return decoded == "\(path)" }
+        return bytes.span.isEqual(parsedTarget.path, path)
+    }
+
     /// What follows the question mark as it was sent; `nil` when there is no question mark.
     public var query: String? { parsedTarget.query.map { bytes.span.text($0) } }
 

@@ -153,4 +153,14 @@ struct RequestParserTests {
         #expect(throws: HTTP1Error.malformedTarget) { try RequestHead(.get, "a") }
         #expect(throws: HTTP1Error.malformedTarget) { try RequestHead(.get, "/ HTTP/1.1\r\nX: y") }
     }
+
+    @Test("a path is compared as it is decoded, whole, and with its case")
+    func hasPath() throws {
+        #expect(try RequestHead(.get, "/ping?x=/status").hasPath("/ping"))
+        #expect(try RequestHead(.get, "/p%69ng").hasPath("/ping"))
+        #expect(try RequestHead(.get, "http://localhost/ping").hasPath("/ping"))
+        for other in ["/Ping", "/ping/", "/pin", "/", "/x/ping"] {
+            #expect(try !RequestHead(.get, other).hasPath("/ping"))
+        }
+    }
 }

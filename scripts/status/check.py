@@ -198,6 +198,7 @@ class Check:
         self.expect("service gone: the page says that what it shows is old",
                     "retrying" in browser.evaluate("document.getElementById('link-text').textContent"))
         self.screenshots(browser, "4-connection-lost")
+        self.accessibility(browser)
         service = Service(self.arguments.daruma, url, port)
         took = browser.wait("live again", "document.getElementById('link-text').textContent === 'live'")
         browser.wait("a new service", f"/^\\d+(\\.\\d)? m?s$/.test({uptime})")

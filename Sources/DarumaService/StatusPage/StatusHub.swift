@@ -185,7 +185,7 @@ extension StatusHub: PoolDelegate {
 /// A `/ping` that was answered is a point in the timeline.
 extension StatusHub: ServerObserver {
     package func answered(_ exchange: Exchange) {
-        guard exchange.request.path == "/ping" else { return }
+        guard exchange.request.hasPath("/ping") else { return }
         history.pinged(after: exchange.duration, failed: exchange.status != 200, at: loop.now)
     }
 }

@@ -72,10 +72,16 @@ package final class EventViewers {
     private func take(_ bytes: [UInt8], _ index: Int) {
         viewers[index].byteCount += bytes.count
         // An event ends with an empty line.
-        for byte in bytes {
-            let isNewline = byte == UInt8(ascii: "\n")
-            if isNewline, viewers[index].endsWithNewline { viewers[index].events += 1 }
-            viewers[index].endsWithNewline = isNewline
+        bytes.withUnsafeBytes { buffer in
+            guard let base = buffer.baseAddress else { return }
+            var next = 0
+            while next < buffer.count, let found = memchr(base + next, 0x0A, buffer.count - next) {
+                let position = found - UnsafeMutableRawPointer(mutating: base)
+                let follows = position == 0 ? viewers[index].endsWithNewline : buffer[position - 1] == 0x0A
+                if follows { viewers[index].events += 1 }
+                next = position + 1
+            }
+            viewers[index].endsWithNewline = buffer[buffer.count - 1] == 0x0A
         }
         if keepsBytes { viewers[index].bytes += bytes }
     }
