@@ -44,6 +44,19 @@ import Testing
         await pool.close(deadline: .now() + .seconds(1))
     }
 
+    @Test("no answer tells where the database is, who logs in there, with what, or anything of the service's insides")
+    func noInternals() async throws {
+        let pool = pool("postgres://someuser:s3cret@127.0.0.1:1/somedatabase?application_name=someapp")
+        for path in ["/", "/ping", "/livez", "/readyz", "/nowhere"] {
+            let body = text(try await get(path, pool)).lowercased()
+            for detail in [
+                "someuser", "s3cret", "somedatabase", "someapp", "127.0.0.1", "postgres://", ".swift", "/usr/", "/var/",
+                "/tmp/", "0x", "libpq", "pqconnect", "thread", "fatal error",
+            ] { #expect(!body.contains(detail), "\(path) says \(detail)") }
+        }
+        await pool.close(deadline: .now() + .seconds(1))
+    }
+
     @Test("/ping gives the database's answer, and the connection goes home")
     func ping() async throws {
         try await PostgresSandbox.withSandbox { sandbox in

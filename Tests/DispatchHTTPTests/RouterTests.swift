@@ -1,6 +1,8 @@
 import DispatchHTTP
 import DispatchLoop
+import Foundation
 import HTTP1
+import HTTP1Checks
 import HTTPTypes
 import Testing
 
@@ -106,6 +108,25 @@ struct RouterTests {
         ])
     func escapes(_ text: String, _ escaped: String) {
         #expect(ErrorBody.escaped(text) == escaped)
+    }
+
+    @Test("whatever the text, it is one JSON string, and read again it is the same")
+    func escapesEverything() throws {
+        let seed = UInt64.random(in: .min ... .max)
+        var generator = SeededGenerator(seed: seed)
+        for _ in 0..<2000 {
+            var text = ""
+            for _ in 0..<Int.random(in: 0...20, using: &generator) {
+                // Control characters and what JSON gives a meaning, more often than the rest.
+                let range: ClosedRange<UInt32> = Bool.random(using: &generator) ? 0...0x7F : 0...0x10FFFF
+                guard let scalar = Unicode.Scalar(UInt32.random(in: range, using: &generator)) else { continue }
+                text.unicodeScalars.append(scalar)
+            }
+            let json = Data("[\"\(ErrorBody.escaped(text))\"]".utf8)
+            let read = try #require(try JSONSerialization.jsonObject(with: json) as? [String], "seed \(seed)")
+            #expect(read.count == 1, "seed \(seed)")
+            #expect(read.first.map { Array($0.utf8) } == Array(text.utf8), "seed \(seed)")
+        }
     }
 
     @Test("only what was set essential is, with any method and query")

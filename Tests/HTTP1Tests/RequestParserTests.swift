@@ -38,6 +38,31 @@ struct RequestParserTests {
         }
     }
 
+    @Test("it says whether what it reads, or has refused, is a HEAD")
+    func isReadingHead() throws {
+        var parser = RequestParser()
+        let pieces: [(String, Bool)] = [
+            ("HEAD / HTTP/1.1\r", false), ("\nHost: a\r\n", true), ("Content-Length: 1\r\n\r\n", true), ("x", false),
+            ("GET / HTTP/1.1\r\n", false), ("Host: a\r\n\r\n", false), ("HEAD / HTTP/1.1\r\n", true),
+        ]
+        for (piece, isHead) in pieces {
+            parser.append(Array(piece.utf8))
+            while case .request = try parser.next() {}
+            #expect(parser.isReadingHead == isHead, "after \(piece.debugDescription)")
+        }
+        parser.append(Array("nonsense\r\n".utf8))
+        #expect(throws: HTTP1Error.malformedField) { try parser.next() }
+        #expect(parser.isReadingHead)
+        #expect(throws: HTTP1Error.malformedField) { try parser.next() }
+        #expect(parser.isReadingHead)
+
+        // A line that is none after a HEAD that was answered.
+        var second = Self.parser("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n")
+        #expect(try Self.steps(&second, 1) == ["/"])
+        #expect(throws: HTTP1Error.malformedRequestLine) { try second.next() }
+        #expect(!second.isReadingHead)
+    }
+
     @Test("a client that waits for 100 Continue is noticed once")
     func continueExpected() throws {
         var parser = Self.parser("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
