@@ -14,6 +14,8 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
@@ -31,13 +33,16 @@ let package = Package(
         .executable(name: "daruma-lab", targets: ["daruma-lab"]),
         .executable(name: "daruma-bench", targets: ["daruma-bench"]),
         .library(name: "PostgresPool", targets: ["PostgresPool", "PostgresConnection", "DispatchLoop"]),
+        .library(name: "PostgresPoolMetrics", targets: ["PostgresPoolMetrics", "MetricDescriptions"]),
         .library(name: "DispatchHTTP", targets: ["DispatchHTTP", "HTTP1", "DispatchLoop"]),
+        .library(name: "DispatchHTTPMetrics", targets: ["DispatchHTTPMetrics", "MetricDescriptions"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         // Without its default trait, which brings Foundation.
@@ -64,14 +69,28 @@ let package = Package(
             name: "DispatchHTTP", dependencies: ["HTTP1", "DispatchLoop", "CLinux", httpTypes],
             swiftSettings: settings),
 
+        // Metrics: what pool and server report, for any backend of swift-metrics; and the service's own backend.
+        .target(name: "MetricDescriptions", swiftSettings: settings),
+        .target(
+            name: "PostgresPoolMetrics",
+            dependencies: ["PostgresPool", "PostgresConnection", "DispatchLoop", "MetricDescriptions", metrics],
+            swiftSettings: settings),
+        .target(
+            name: "DispatchHTTPMetrics",
+            dependencies: ["DispatchHTTP", "HTTP1", "DispatchLoop", "MetricDescriptions", httpTypes, metrics],
+            swiftSettings: settings),
+        .target(
+            name: "PrometheusExposition", dependencies: ["DispatchLoop", "MetricDescriptions", metrics],
+            swiftSettings: settings),
+
         // The service.
         .target(name: "ServiceManager", swiftSettings: settings),
         .target(
             name: "DarumaService",
             dependencies: [
                 "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop", "ServiceManager",
-                httpTypes,
-                logging,
+                "MetricDescriptions", "PostgresPoolMetrics", "DispatchHTTPMetrics", "PrometheusExposition", httpTypes,
+                logging, metrics,
             ],
             // Compiled in: the binary needs no files beside it.
             resources: ["html", "css", "js"].map { .embedInCode("StatusPage/status.\($0)") },
@@ -107,6 +126,22 @@ let package = Package(
             name: "DispatchHTTPTests",
             dependencies: ["DispatchHTTP", "HTTP1", "HTTP1Checks", "DispatchLoop", "CLinux", httpTypes],
             swiftSettings: settings),
+        .testTarget(
+            name: "PrometheusExpositionTests",
+            dependencies: ["PrometheusExposition", "MetricDescriptions", "PostgresSandbox", metrics],
+            swiftSettings: settings),
+        .testTarget(
+            name: "DispatchHTTPMetricsTests",
+            dependencies: [
+                "DispatchHTTPMetrics", "DispatchHTTP", "HTTP1", "DispatchLoop", "MetricDescriptions", httpTypes,
+                metrics, metricsTestKit,
+            ], swiftSettings: settings),
+        .testTarget(
+            name: "PostgresPoolMetricsTests",
+            dependencies: [
+                "PostgresPoolMetrics", "PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop",
+                "MetricDescriptions", metrics, metricsTestKit,
+            ], swiftSettings: settings),
         .testTarget(
             name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox", "DispatchLoop"],
             swiftSettings: settings),

@@ -23,6 +23,7 @@ package final class Application {
     /// What probes are told.
     package let health: ServiceHealth
     private let status: StatusHub
+    private var metrics: MetricsEndpoint?
     private var server: HTTPServer?
     /// Where operators are answered, if that is not where everybody is.
     private var adminServer: HTTPServer?
@@ -55,6 +56,12 @@ package final class Application {
         status = StatusHub(pool: pool, viewerLimit: settings.statusMaxViewers)
         poolEvents.add(status)
         serverEvents.add(status)
+        if settings.keepsMetrics {
+            let metrics = MetricsEndpoint(pool: pool)
+            poolEvents.add(metrics.poolListener)
+            serverEvents.add(metrics.serverListener)
+            self.metrics = metrics
+        }
     }
 
     /// Listens, then connects. The database's absence is no reason not to start.
@@ -88,7 +95,7 @@ package final class Application {
             pool: pool, pingTimeout: settings.pingTimeout, pingFailureStatus: settings.pingFailureStatus,
             logger: logger)
         let healthRoutes = HealthRoutes(health)
-        let adminRoutes = AdminRoutes(status: status)
+        let adminRoutes = AdminRoutes(status: status, metrics: metrics)
         var main = Router()
         routes.add(to: &main)
         healthRoutes.add(to: &main)
@@ -108,6 +115,7 @@ package final class Application {
         let server = HTTPServer(
             configuration: configuration, responder: router, observer: serverEvents.isEmpty ? nil : serverEvents)
         server.requestIdentifier = { [identifier] in identifier.identify($0) }
+        metrics?.watch(server, paths: router.paths)
         let origin = descriptors.isEmpty ? "" : ", by a socket that was handed over"
         for address in try server.start(adopting: descriptors) {
             logger.info("listening on http://\(address)\(purpose)\(origin)")

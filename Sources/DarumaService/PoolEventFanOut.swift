@@ -17,4 +17,8 @@ package final class PoolEventFanOut: PoolDelegate {
     package func pool(_ pool: PostgresPool, did event: PoolEvent) {
         for listener in listeners { listener.pool(pool, did: event) }
     }
+
+    package func pool(_ pool: PostgresPool, measured measurement: PoolMeasurement) {
+        for listener in listeners { listener.pool(pool, measured: measurement) }
+    }
 }

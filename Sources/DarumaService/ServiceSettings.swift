@@ -26,6 +26,8 @@ package struct ServiceSettings: Sendable {
     package var shutdownTimeout = Duration.seconds(5)
     /// How many may watch `/events` at a time.
     package var statusMaxViewers = 500
+    /// Whether there are metrics.
+    package var keepsMetrics = true
     package var logLevel = Logger.Level.info
     package var logFormat = LineLogHandler.Format.text
     package var accessLog = AccessLog.Setting.off

@@ -16,7 +16,7 @@ package enum Setting: String, CaseIterable, Sendable {
     case httpWriteTimeout, httpWriteTotalTimeout, httpLingerTimeout, httpMaxLingerBytes
     case httpMaxRequestLine, httpMaxHeaderBytes, httpMaxHeaderCount, httpMaxBody
     case httpRequestsPerTurn, httpMaxPendingOutput, httpMaxStreamBacklog, httpBacklog, reusePort
-    case statusMaxViewers
+    case statusMaxViewers, metrics
     case logLevel, logFormat, accessLog
 
     /// The flag without its dashes: `poolMaxIdle` is `pool-max-idle`.
@@ -94,6 +94,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .httpBacklog: ("How many new connections the kernel keeps waiting.", "1024")
         case .reusePort: ("Let further processes listen on the same port: true or false.", "false")
         case .statusMaxViewers: ("The most pages that may watch /status live at a time.", "500")
+        case .metrics: ("Keep metrics and serve them at /metrics: true or false.", "true")
         case .logLevel: ("Least level that is logged: trace, debug, info, notice, warning, error or critical.", "info")
         case .logFormat: ("Log lines for people (text) or machines (json).", "text")
         case .accessLog: ("A line for each request on standard output: off, all or without-health.", "off")
@@ -147,6 +148,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .httpBacklog: return number(text, 1...65_535) { settings.http.backlog = Int32($0) }
         case .reusePort: return truth(text) { settings.http.reusePort = $0 }
         case .statusMaxViewers: return number(text, 0...100_000) { settings.statusMaxViewers = $0 }
+        case .metrics: return truth(text) { settings.keepsMetrics = $0 }
         case .logLevel:
             guard let level = Logger.Level(rawValue: text) else {
                 return "'\(text)' is not a level: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"

@@ -65,6 +65,8 @@ final class Connection {
         }
     }
 
+    var isAnswering: Bool { working != nil || stream != nil }
+
     /// Whether the next request is awaited and no byte of it is here.
     var isIdle: Bool { state.phase == .idle && state.closing == nil && !state.isBlocked && !isYielding }
 

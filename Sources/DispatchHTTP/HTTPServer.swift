@@ -109,6 +109,9 @@ public final class HTTPServer {
     /// How many of them have sent a part of a request's header.
     public var headCount: Int { evictable.count(.head) }
 
+    /// How many requests are being answered, streams included. Looks at each connection.
+    public var activeCount: Int { table.connections.count { $0.isAnswering } }
+
     private func accept(on listener: Listener) {
         guard listener.registration != nil, pauseTimer == nil else { return }
         for _ in 0..<Self.acceptBatch {

@@ -72,6 +72,9 @@ public struct Router: Responder {
         serverOptions = Response(status: .noContent, fields: [.allow: methods.sorted().joined(separator: ", ")])
     }
 
+    /// The paths that something is served at.
+    public var paths: [String] { routes.keys.sorted() }
+
     /// Answers `GET` and `HEAD` at `path` with what `handler` says.
     public mutating func get(_ path: String, _ handler: @escaping Handler) {
         on(.get, path, handler)

@@ -26,4 +26,11 @@ public enum PoolEvent: Sendable, Hashable {
 public protocol PoolDelegate: AnyObject {
     /// Called for each event, after the pool has acted on it.
     func pool(_ pool: PostgresPool, did event: PoolEvent)
+    /// Called several times with each query; has a default that does nothing.
+    func pool(_ pool: PostgresPool, measured measurement: PoolMeasurement)
+}
+
+extension PoolDelegate {
+    /// Does nothing.
+    public func pool(_ pool: PostgresPool, measured measurement: PoolMeasurement) {}
 }

@@ -1,4 +1,4 @@
-internal import DispatchLoop
+public import DispatchLoop
 public import PostgresConnection
 
 /// What a pool knew and held at a moment.
@@ -14,6 +14,8 @@ public struct PoolSnapshot: Sendable, Hashable {
     public let outageDuration: Duration?
     /// When the next connect is tried, counted from now, if one is to be.
     public let nextAttempt: Duration?
+    /// When the database last proved that it answers; `nil` when it never has.
+    public let latestProof: MonotonicTime?
     /// Connections ready to be leased.
     public let idle: Int
     /// Connections checked out.
@@ -39,6 +41,7 @@ public struct PoolSnapshot: Sendable, Hashable {
         role = machine.role
         outageDuration = machine.outage.map { now - $0.since }
         nextAttempt = machine.prober.isRunning ? max(machine.prober.nextAt - now, .zero) : nil
+        latestProof = machine.latestProof.nanoseconds == .min ? nil : machine.latestProof
         idle = machine.slots.idle.count
         leased = machine.slots.leasedCount
         connecting = machine.slots.connectingCount

@@ -44,6 +44,7 @@ public final class PooledConnection {
     ) async throws -> QueryResult {
         guard let leased else { throw Self.released }
         self.leased = nil
+        let begin = EventLoop.shared.now
         let race = QueryRace(
             Statement(sql, parameters: parameters, isPrepared: isPrepared), on: leased, of: pool, deadline: deadline,
             isRepeatable: isRepeatable && isPristine, canMove: isPristine)
@@ -54,6 +55,7 @@ public final class PooledConnection {
             EventLoop.shared.submit { race.cancel() }
         }
         self.leased = outcome.leased
+        pool.measured(outcome, begunAt: begin)
         return try outcome.result.get()
     }
 

@@ -21,7 +21,9 @@ public final class PostgresPool {
     /// How the pool behaves.
     public let settings: PoolSettings
     /// Hears of the pool's events.
-    public weak var delegate: (any PoolDelegate)?
+    public weak var delegate: (any PoolDelegate)? { didSet { isObserved = delegate != nil } }
+    /// Whether there was a delegate once; asked with each query, and cheaper than the weak reference.
+    private(set) var isObserved = false
 
     private let silenceNanoseconds: Int64
     /// Until when a query begun now may be silent.
@@ -52,14 +54,19 @@ public final class PostgresPool {
         }
     }
 
+    private struct WaitingEntry {
+        let waiting: Waiting
+        let since, deadline: MonotonicTime
+    }
+
     private let loop = EventLoop.shared
     private let processID = getpid()
     private let resolver: HostResolver
-    private var machine: PoolMachine
+    private(set) var machine: PoolMachine
     private var connections: [PostgresConnection?]
     private var attempts: [ConnectAttempt?]
     /// By the waiters' indices.
-    private var waiting: [Waiting?] = []
+    private var waiting: [WaitingEntry?] = []
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var isPerforming = false
     private lazy var subscriptions = SubscriptionHub(pool: self)
@@ -135,7 +142,10 @@ public final class PostgresPool {
     /// The caller gives it back with ``release(_:)``, in a `defer`.
     /// - Throws: ``PoolError``: at once while the database is known to be away, at the deadline when all are in use.
     public func checkOut(deadline: MonotonicTime) async throws(PoolError) -> PooledConnection {
-        if let leased = try leaseNow() { return PooledConnection(leased, of: self) }
+        if let leased = try leaseNow() {
+            measured(.checkedOut(waitNanoseconds: 0))
+            return PooledConnection(leased, of: self)
+        }
         return PooledConnection(try await wait(until: deadline).get(), of: self)
     }
 
@@ -218,15 +228,17 @@ public final class PostgresPool {
             switch machine.checkOut(deadline: deadline, at: loop.now) {
             case .lease(let id):
                 guard let leased = checked(id) else { continue }
+                measured(.checkedOut(waitNanoseconds: 0))
                 waiting.settle(.success(leased))
                 return nil
             case .fail(let error):
                 performActions()
+                measured(.refused(error.kind))
                 waiting.settle(.failure(error))
                 return nil
             case .wait(let waiter):
                 while self.waiting.count <= waiter.index { self.waiting.append(nil) }
-                self.waiting[waiter.index] = waiting
+                self.waiting[waiter.index] = WaitingEntry(waiting: waiting, since: loop.now, deadline: deadline)
                 performActions()
                 return machine.waiters.contains(waiter) ? waiter : nil
             }
@@ -240,12 +252,13 @@ public final class PostgresPool {
 
     private func takeOut(_ waiter: WaiterID) -> Waiting? {
         guard machine.giveUp(waiter) else { return nil }
-        return waiting[waiter.index].take()
+        return waiting[waiter.index].take()?.waiting
     }
 
     // MARK: What leases report
 
     func giveBack(_ leased: Leased) {
+        if isObserved, let use = age(of: leased.id, in: .leased) { measured(.returned(useNanoseconds: use)) }
         let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction
         if leased.connection.isClosed {
             ended(leased.id, PostgresConnection.closedError)
@@ -334,10 +347,13 @@ public final class PostgresPool {
             machine.closed(id, at: loop.now)
             subscriptions.connectionEnded(id)
         case .grant(let waiter, let id):
-            guard let connection = connections[id.index], let waiting = waiting[waiter.index].take() else { return }
-            waiting.settle(.success(Leased(id: id, connection: connection)))
+            guard let connection = connections[id.index], let entry = waiting[waiter.index].take() else { return }
+            measured(.checkedOut(waitNanoseconds: loop.now.nanoseconds - entry.since.nanoseconds))
+            entry.waiting.settle(.success(Leased(id: id, connection: connection)))
         case .fail(let waiter, let error):
-            waiting[waiter.index].take()?.settle(.failure(error))
+            guard let entry = waiting[waiter.index].take() else { return }
+            measured(loop.now >= entry.deadline ? .timedOut : .refused(error.kind))
+            entry.waiting.settle(.failure(error))
         case .report(let event):
             if case .healthChanged(_, .closed, _, _) = event {
                 for continuation in whenClosed { continuation.resume() }
@@ -380,6 +396,7 @@ public final class PostgresPool {
     }
 
     private func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
+        if let time = age(of: id, in: .connecting) { measured(.opened(nanoseconds: time)) }
         connection.onEnd = { [weak self] error in self?.ended(id, error) }
         learnRole()
         apply { $0.connected(id, isReadOnly: connection.isReadOnly, at: $1) }

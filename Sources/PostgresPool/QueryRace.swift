@@ -18,6 +18,8 @@ final class QueryRace: StatementClient {
         let result: Result<QueryResult, any Error>
         /// The session that the lease goes on with; `nil` when there is none left.
         let leased: PostgresPool.Leased?
+        /// Whether another session than the first gave the result.
+        let hasMoved: Bool
     }
 
     private let statement: Statement
@@ -94,7 +96,7 @@ final class QueryRace: StatementClient {
     private func firstEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
         first = nil
         guard let error = loss(of: leased, result) else {
-            win(leased, result)
+            win(leased, result, hasMoved: false)
             return
         }
         if second == nil, !wantsSecond { retryOrFail(error) }
@@ -140,7 +142,7 @@ final class QueryRace: StatementClient {
         if let error = loss(of: leased, result) {
             if first == nil { retryOrFail(error) }
         } else {
-            win(leased, result)
+            win(leased, result, hasMoved: true)
         }
     }
 
@@ -158,20 +160,24 @@ final class QueryRace: StatementClient {
         return nil
     }
 
-    private func win(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
+    private func win(
+        _ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>, hasMoved: Bool
+    ) {
         // Forgotten here before they are dealt with: a session that is closed reports its end on the spot.
         let (silent, late, waiting) = (first, second, waiter)
         (first, second, waiter) = (nil, nil, nil)
         if let waiting { pool.takeBack(waiting) }
         if let silent { pool.discard(silent.id, .silent) }
         if let late { pool.giveBack(late) }
-        finish(result.mapError { $0 }, leased)
+        finish(result.mapError { $0 }, leased, hasMoved: hasMoved)
     }
 
-    private func finish(_ result: Result<QueryResult, any Error>, _ leased: PostgresPool.Leased?) {
+    private func finish(
+        _ result: Result<QueryResult, any Error>, _ leased: PostgresPool.Leased?, hasMoved: Bool = false
+    ) {
         let continuation = continuation
         self.continuation = nil
-        continuation?.resume(returning: Outcome(result: result, leased: leased))
+        continuation?.resume(returning: Outcome(result: result, leased: leased, hasMoved: hasMoved))
     }
 
     private static let cancelled = PostgresError(

@@ -50,7 +50,7 @@ struct SettingOptions: ParsableArguments {
     @Option(help: .init(.reusePort)) var reusePort: String?
 
     @Option(help: .init(.statusMaxViewers)) var statusMaxViewers: String?
-
+    @Option(help: .init(.metrics)) var metrics: String?
     @Option(help: .init(.logLevel)) var logLevel: String?
     @Option(help: .init(.logFormat)) var logFormat: String?
     @Option(help: .init(.accessLog)) var accessLog: String?
@@ -76,7 +76,7 @@ struct SettingOptions: ParsableArguments {
             (.httpMaxBody, httpMaxBody), (.httpRequestsPerTurn, httpRequestsPerTurn),
             (.httpMaxPendingOutput, httpMaxPendingOutput), (.httpMaxStreamBacklog, httpMaxStreamBacklog),
             (.httpBacklog, httpBacklog), (.reusePort, reusePort), (.statusMaxViewers, statusMaxViewers),
-            (.logLevel, logLevel),
+            (.metrics, metrics), (.logLevel, logLevel),
             (.logFormat, logFormat), (.accessLog, accessLog),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { setting, value in value.map { (setting, $0) } })

@@ -28,6 +28,7 @@ import Testing
         let applied = try settings([setting: documented])
         #expect("\(applied.http)" == "\(try settings().http)")
         #expect(applied.pool == (try settings().pool))
+        #expect(applied.keepsMetrics == (try settings().keepsMetrics))
         #expect(applied.adminHost == (try settings().adminHost))
         #expect(applied.pingTimeout == (try settings().pingTimeout))
         #expect(applied.shutdownTimeout == (try settings().shutdownTimeout))

@@ -1,0 +1,35 @@
+internal import CoreMetrics
+
+/// Counters by a code that comes from elsewhere: an SQLSTATE can be any five characters. Bounded: beyond so many
+/// different ones they are counted together.
+struct CodeCounters {
+    /// What the others are called, as in OpenTelemetry's conventions.
+    static let other = "_OTHER"
+    private static let limit = 100
+
+    private let make: (String) -> Counter
+    private var counters: [String: Counter] = [:]
+
+    init(_ make: @escaping (String) -> Counter) {
+        self.make = make
+    }
+
+    mutating func increment(_ code: String) {
+        self[code].increment()
+    }
+
+    /// Makes the counter, so that it is there at zero.
+    mutating func prepare(_ code: String) {
+        _ = self[code]
+    }
+
+    private subscript(code: String) -> Counter {
+        mutating get {
+            if let known = counters[code] { return known }
+            let label = counters.count < Self.limit ? code : Self.other
+            let counter = counters[label] ?? make(label)
+            counters[label] = counter
+            return counter
+        }
+    }
+}

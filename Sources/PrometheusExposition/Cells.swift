@@ -1,0 +1,105 @@
+internal import CoreMetrics
+internal import Synchronization
+
+/// The values behind the instruments. From any thread, without a lock: one or two atomic operations for each record.
+
+/// A count.
+final class CounterCell: CounterHandler, FloatingPointCounterHandler {
+    private let whole = Atomic<Int>(0)
+    private let fraction = AtomicDouble()
+
+    var value: Double { Double(whole.load(ordering: .relaxed)) + fraction.value }
+
+    // A counter never goes back, except for a reset.
+    func increment(by amount: Int64) {
+        if amount > 0 { whole.wrappingAdd(Int(amount), ordering: .relaxed) }
+    }
+
+    func increment(by amount: Double) {
+        if amount > 0 { fraction.add(amount) }
+    }
+
+    func reset() {
+        whole.store(0, ordering: .relaxed)
+        fraction.set(0)
+    }
+}
+
+/// The latest value.
+final class GaugeCell: RecorderHandler, MeterHandler {
+    private let latest = AtomicDouble()
+
+    var value: Double { latest.value }
+
+    func record(_ value: Int64) { latest.set(Double(value)) }
+    func record(_ value: Double) { latest.set(value) }
+    func set(_ value: Int64) { latest.set(Double(value)) }
+    func set(_ value: Double) { latest.set(value) }
+    func increment(by amount: Double) { latest.add(amount) }
+    func decrement(by amount: Double) { latest.add(-amount) }
+}
+
+/// How many values there were between the boundaries, and their sum.
+final class HistogramCell: RecorderHandler, TimerHandler {
+    let boundaries: [Double]
+    /// One for each boundary and one for what lies beyond them all; allocated in `init`, freed in `deinit`, and touched
+    /// in between by atomic operations only, hence safe to share.
+    private nonisolated(unsafe) let counts: UnsafeMutablePointer<Atomic<Int>>
+    private let total = AtomicDouble()
+
+    init(boundaries: [Double]) {
+        self.boundaries = boundaries
+        counts = .allocate(capacity: boundaries.count + 1)
+        for index in 0...boundaries.count { (counts + index).initialize(to: Atomic(0)) }
+    }
+
+    deinit {
+        counts.deinitialize(count: boundaries.count + 1)
+        counts.deallocate()
+    }
+
+    var sum: Double { total.value }
+
+    /// For each boundary and for infinity, how many values were not above it.
+    var cumulativeCounts: [Int] {
+        var sum = 0
+        return (0...boundaries.count).map { index in
+            sum += counts[index].load(ordering: .relaxed)
+            return sum
+        }
+    }
+
+    func record(_ value: Double) {
+        // What is no number has no place in a distribution.
+        guard !value.isNaN else { return }
+        var index = 0
+        while index < boundaries.count, value > boundaries[index] { index += 1 }
+        counts[index].wrappingAdd(1, ordering: .relaxed)
+        total.add(value)
+    }
+
+    func record(_ value: Int64) { record(Double(value)) }
+
+    // Divided, not multiplied by 1e-9: a quotient is the double nearest to the decimal, and so equals a boundary.
+    func recordNanoseconds(_ duration: Int64) { record(Double(duration) / 1e9) }
+}
+
+/// A double that several threads add to.
+private struct AtomicDouble: ~Copyable {
+    private let bits = Atomic<UInt64>(0)
+
+    var value: Double { Double(bitPattern: bits.load(ordering: .relaxed)) }
+
+    func set(_ value: Double) { bits.store(value.bitPattern, ordering: .relaxed) }
+
+    func add(_ amount: Double) {
+        guard amount != 0 else { return }
+        var known = bits.load(ordering: .relaxed)
+        while true {
+            let sum = (Double(bitPattern: known) + amount).bitPattern
+            let (exchanged, original) = bits.weakCompareExchange(expected: known, desired: sum, ordering: .relaxed)
+            if exchanged { return }
+            known = original
+        }
+    }
+}

@@ -1,0 +1,96 @@
+package import CoreMetrics
+internal import DispatchLoop
+package import MetricDescriptions
+
+/// A backend for swift-metrics that keeps the values and writes them as Prometheus reads them.
+///
+/// What is described is called and typed as its description says, and listed from the start; what is not gets a name
+/// made from its label. Making an instrument takes a lock, recording does not.
+package final class PrometheusMetrics: MetricsFactory {
+    /// Where distributions of times have their boundaries when nothing else is said, in seconds: those that the
+    /// conventions give for requests.
+    static let standardBoundaries = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+
+    private let descriptions: [String: MetricDescription]
+    private let families: Locked<Families>
+
+    /// A backend that knows what these metrics mean.
+    ///
+    /// - Parameter seriesLimit: The most combinations of labels that one metric may have; all further ones are counted
+    ///   together, under `otel_metric_overflow="true"` as OpenTelemetry does it.
+    package init(_ descriptions: [MetricDescription], seriesLimit: Int = 1_000) {
+        self.descriptions = Dictionary(descriptions.map { ($0.label, $0) }, uniquingKeysWith: { first, _ in first })
+        families = Locked(Families(seriesLimit: seriesLimit))
+    }
+
+    /// All values in the text format, sorted by name. May be called off the loop.
+    package func text() -> [UInt8] {
+        // The lock is held for copying references only; whoever makes an instrument meanwhile does not wait for the text.
+        families.withLock { $0.sorted }.reduce(into: []) { $1.write(to: &$0) }
+    }
+
+    // MARK: Instruments
+
+    package func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
+        counter(label, dimensions)
+    }
+
+    package func makeFloatingPointCounter(
+        label: String, dimensions: [(String, String)]
+    ) -> any FloatingPointCounterHandler {
+        counter(label, dimensions)
+    }
+
+    package func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
+        gauge(label, dimensions)
+    }
+
+    package func makeRecorder(
+        label: String, dimensions: [(String, String)], aggregate: Bool
+    ) -> any RecorderHandler {
+        aggregate ? histogram(label, dimensions, .none) : gauge(label, dimensions)
+    }
+
+    package func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
+        histogram(label, dimensions, .seconds)
+    }
+
+    package func destroyCounter(_ handler: any CounterHandler) { remove(handler) }
+    package func destroyFloatingPointCounter(_ handler: any FloatingPointCounterHandler) { remove(handler) }
+    package func destroyMeter(_ handler: any MeterHandler) { remove(handler) }
+    package func destroyRecorder(_ handler: any RecorderHandler) { remove(handler) }
+    package func destroyTimer(_ handler: any TimerHandler) { remove(handler) }
+
+    private func counter(_ label: String, _ dimensions: [(String, String)]) -> CounterCell {
+        let description = descriptions[label] ?? MetricDescription(label, .counter, "")
+        return cell(description, dimensions) { CounterCell() }
+    }
+
+    private func gauge(_ label: String, _ dimensions: [(String, String)]) -> GaugeCell {
+        let description = descriptions[label] ?? MetricDescription(label, .gauge, "")
+        return cell(description, dimensions) { GaugeCell() }
+    }
+
+    private func histogram(
+        _ label: String, _ dimensions: [(String, String)], _ unit: MetricDescription.Unit
+    ) -> HistogramCell {
+        let description =
+            descriptions[label] ?? MetricDescription(label, .histogram(Self.standardBoundaries), in: unit, "")
+        let boundaries = if case .histogram(let own) = description.kind { own } else { Self.standardBoundaries }
+        return cell(description, dimensions) { HistogramCell(boundaries: boundaries) }
+    }
+
+    /// The cell for these labels. One that is of another kind than its name says is given, and never shown: two types
+    /// under one name would spoil the whole text.
+    private func cell<Cell: AnyObject & Sendable>(
+        _ description: MetricDescription, _ dimensions: [(String, String)], _ make: @Sendable () -> Cell
+    ) -> Cell {
+        let labels = TextFormat.labels(dimensions)
+        return families.withLock { $0.cell(description, labels, make) } ?? make()
+    }
+
+    private func remove(_ cell: AnyObject) {
+        let identity = ObjectIdentifier(cell)
+        families.withLock { $0.remove(identity) }
+    }
+}
