@@ -153,6 +153,8 @@ class Check:
         self.expect(f"up again: shown {took:.1f} s after the start, with the outage in the list", True)
         spoken = browser.evaluate("spoken.join('|')")
         self.expect("only changes of state were announced", 2 <= spoken.count("|") + 1 <= 4, spoken)
+        if self.arguments.hold:
+            time.sleep(min(self.arguments.hold, 3))
         self.screenshots(browser, "3-recovered")
         self.keyboard(browser)
         self.accessibility(browser)

@@ -237,6 +237,10 @@ function draw() {
   const all = series().filter(second => second.number >= first);
   say('timeline-title', span === 60 ? 'The last minute' : `The last ${span / 60} minutes`);
   look.min = 1 - span;
+  // Its thumb, 18 pixels wide, is to stand below the second that it points to.
+  const step = x(1) - x(0);
+  look.style.marginLeft = `${LEFT + step / 2 - 9}px`;
+  look.style.width = `${right - LEFT - step + 18}px`;
   // Logarithmic, from 0.1 ms to at least a second.
   const most = Math.max(1.2e6, ...all.map(second => second.slowest || 0));
   const y = us => floor - Math.log(Math.max(us, 100) / 100) / Math.log(most / 100) * (floor - TOP);
@@ -253,7 +257,7 @@ function draw() {
     }
   }
   close(last + 1);
-  for (const point of points(all, Math.ceil(2.6 / (x(1) - x(0))))) {
+  for (const point of points(all, Math.ceil(2.6 / step))) {
     const at = x(point.middle), level = y(point.median);
     if (point.slowest > point.median * 1.2) whiskers += `M${at.toFixed(1)} ${level.toFixed(1)}V${y(point.slowest).toFixed(1)}`;
     if (point.failures) bad += `M${(at - 2.5).toFixed(1)} ${(level - 2.5).toFixed(1)}l5 5m0-5l-5 5`;
@@ -268,7 +272,7 @@ function draw() {
   }
   paths.whisker.setAttribute('d', whiskers);
   paths.ok.setAttribute('d', good);
-  paths.ok.style.strokeWidth = Math.min(Math.max(x(1) - x(0), 3), 6);
+  paths.ok.style.strokeWidth = Math.min(Math.max(step, 3), 6);
   paths.bad.setAttribute('d', bad);
 
   let grid = '';
@@ -290,7 +294,8 @@ function draw() {
   paths.grid.setAttribute('d', grid);
   paths.labels.replaceChildren(...labels);
 
-  const chosen = last + Number(look.value);
+  // The second that goes on has seen only a part of its pings: without a choice it is the one before.
+  const chosen = last + Math.min(Number(look.value), -1);
   const at = (x(chosen) + x(chosen + 1)) / 2;
   paths.cursor.setAttribute('d', Number(look.value) < 0 ? `M${at.toFixed(1)} 0V${height - BOTTOM}` : '');
   const text = describe(chosen, all.find(second => second.number === chosen));
