@@ -154,7 +154,7 @@ let package = Package(
             name: "DarumaServiceTests",
             dependencies: [
                 "DarumaService", "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop",
-                "PostgresSandbox", httpTypes, logging,
+                "PostgresSandbox", "MetricDescriptions", "PrometheusExposition", httpTypes, logging,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -89,6 +89,11 @@ install_packages() {
             as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
     } >&2 || status=$?
     if [[ -n $made_policy ]]; then as_root rm -f "$policy"; fi
+    if command -v systemctl >/dev/null; then
+        # Nor at the next boot. Most of the packages have no service, which is no failure.
+        local package
+        for package in "$@"; do as_root systemctl disable "$package" >/dev/null 2>&1 || true; done
+    fi
     if [[ " $* " == *' postgresql '* ]]; then as_root rm -f "$no_cluster"; fi
     ((status == 0)) || fail "apt-get could not install: $*"
 }

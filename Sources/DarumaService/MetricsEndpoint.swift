@@ -4,6 +4,7 @@ import DispatchHTTPMetrics
 package import DispatchLoop
 package import HTTP1
 import HTTPTypes
+package import MetricDescriptions
 package import PostgresPool
 import PostgresPoolMetrics
 import PrometheusExposition
@@ -14,6 +15,10 @@ import PrometheusExposition
 /// happens beside it. Requests that come meanwhile get the same text: many scrapers cost as much as one.
 @LoopActor
 package final class MetricsEndpoint {
+    /// All metrics that there are.
+    package static let descriptions =
+        PoolMetrics.descriptions + ServerMetrics.descriptions + ProcessMetrics.descriptions
+
     private let backend: PrometheusMetrics
     private let pool: PoolMetrics
     private let server: ServerMetrics
@@ -22,8 +27,7 @@ package final class MetricsEndpoint {
     private var waiters: [CheckedContinuation<Response, Never>] = []
 
     package init(pool: PostgresPool) {
-        backend = PrometheusMetrics(
-            PoolMetrics.descriptions + ServerMetrics.descriptions + ProcessMetrics.descriptions)
+        backend = PrometheusMetrics(Self.descriptions)
         self.pool = PoolMetrics(of: pool, name: "daruma", factory: backend)
         server = ServerMetrics(factory: backend)
         process = ProcessMetrics(factory: backend)
