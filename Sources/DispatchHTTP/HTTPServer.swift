@@ -226,13 +226,20 @@ public final class HTTPServer {
         memoryTimer = loop.schedule(at: loop.now + Self.memoryPatience) { [weak self] in
             guard let self else { return }
             memoryTimer = nil
-            guard table.isPeakGone else { return }
-            table.shrink()
-            evictable.shrink(to: table.nextFreshSlot)
-            loop.shrink()
-            Memory.returnUnused()
+            if table.isPeakGone { returnMemory() }
         }
     }
+
+    /// Gives back what is not in use: the ends of tables to the allocator, and then pages to the kernel.
+    func returnMemory() {
+        table.shrink()
+        evictable.shrink(to: table.nextFreshSlot)
+        loop.shrink()
+        Memory.returnUnused()
+    }
+
+    /// How many places there are in the table of connections, taken or free.
+    var slotCount: Int { table.nextFreshSlot }
 
     /// The present for `Date` fields; built anew once a second.
     func date() -> HTTPDate {

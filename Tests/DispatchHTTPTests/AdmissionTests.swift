@@ -1,8 +1,9 @@
 import CLinux
-import DispatchHTTP
 import DispatchLoop
 import Glibc
 import Testing
+
+@testable import DispatchHTTP
 
 @Suite("how many connections are taken", .timeLimit(.minutes(1)))
 struct AdmissionTests {
@@ -79,6 +80,33 @@ struct AdmissionTests {
             #expect(await server.events.closes(500).count == 500)
             #expect(await server.server.connectionCount == 0)
             #expect(await server.server.idleCount == 0)
+        }
+    }
+
+    @Test("what a peak leaves behind is given back, and those who stayed and those who come are served")
+    func givesMemoryBack() async throws {
+        try await withServer { server in
+            let port = server.port
+            let stayed = try await offLoop {
+                let clients = try (0..<100).map { _ in try TestClient(port: port) }
+                for client in clients { try client.send(ConversationTests.get) }
+                for client in clients { _ = try client.reply() }
+                return clients[9]
+            }
+            _ = await server.events.closes(99)
+            #expect(await server.server.slotCount == 100)
+            await server.server.returnMemory()
+            #expect(await server.server.slotCount <= 10)
+            let bodies = try await offLoop {
+                let clients = try (0..<20).map { _ in try TestClient(port: port) } + [stayed]
+                for client in clients { try client.send(ConversationTests.get) }
+                return try clients.map { try $0.reply().body }
+            }
+            #expect(bodies == Array(repeating: "hello", count: 21))
+            _ = await server.events.closes(119)
+            #expect(await server.server.connectionCount == 1)
+            #expect(await server.server.idleCount == 1)
+            stayed.close()
         }
     }
 
