@@ -51,6 +51,21 @@ extension EndToEnd {
             }
         }
 
+        @Test("a restart of the server behind it is not seen by those who can wait for it")
+        func restartBehind() async throws {
+            try await withPgBouncer(["server_login_retry": "0.1"]) { sandbox, bouncer in
+                // So long that no busy machine makes a difference.
+                let patient = ["--outage-grace=20s", "--ping-timeout=20s"]
+                try await withService(bouncer.connectionURL(), arguments: patient) { service in
+                    #expect(try await service.isGoodAgain())
+                    async let bad = service.badPings(clients: 8, each: 200)
+                    try await sandbox.restart()
+                    #expect(await bad == [])
+                    #expect(await service.badPings(clients: 8, each: 10) == [])
+                }
+            }
+        }
+
         @Test("it may be killed and started again")
         func killed() async throws {
             try await withPgBouncer { sandbox, bouncer in

@@ -64,15 +64,21 @@ extension EndToEnd {
             #expect(process.log.contains("WATCHDOG_USEC: 'soon' is not a number of microseconds"))
         }
 
+        /// What a sanitizer is told has to be named, or the tool keeps it from the service.
+        private static let launcher = [
+            "systemd-socket-activate", "-E", "TSAN_OPTIONS", "-E", "ASAN_OPTIONS", "-E", "SWIFT_BACKTRACE",
+        ]
+
         /// systemd's own tool listens, and becomes the service when the first client connects.
         @Test("answers, on sockets that were opened before it was, those who came before it")
         func socketActivation() async throws {
             let (port, adminPort) = (try PortReservation.unreserved(), try PortReservation.unreserved())
-            let process = try await ServiceProcess.start([
-                "systemd-socket-activate", "--listen=127.0.0.1:\(port)", "--listen=127.0.0.1:\(adminPort)",
-                "--fdname=daruma.socket:admin", "-E", "DATABASE_URL=postgres://admin@127.0.0.1:1/mydb",
-                try ServiceProcess.darumaBinary(), "serve", "--host=192.0.2.1", "--port=1",
-            ])
+            let process = try await ServiceProcess.start(
+                Self.launcher + [
+                    "--listen=127.0.0.1:\(port)", "--listen=127.0.0.1:\(adminPort)",
+                    "--fdname=daruma.socket:admin", "-E", "DATABASE_URL=postgres://admin@127.0.0.1:1/mydb",
+                    try ServiceProcess.darumaBinary(), "serve", "--host=192.0.2.1", "--port=1",
+                ])
             #expect(try await Deadline(in: patience).wait { process.log.contains("as 4.") }, "\(process.log)")
             #expect(!process.log.contains("handed over"))
             // The first one starts it; the others, sent before anybody reads an answer, wait in the kernel.
@@ -96,9 +102,10 @@ extension EndToEnd {
         func wrongSocket() async throws {
             let folder = try TemporaryFolder()
             let path = "\(folder.path)/socket"
-            let process = try await ServiceProcess.start([
-                "systemd-socket-activate", "--listen=\(path)", try ServiceProcess.darumaBinary(), "serve",
-            ])
+            let process = try await ServiceProcess.start(
+                Self.launcher + [
+                    "--listen=\(path)", try ServiceProcess.darumaBinary(), "serve",
+                ])
             #expect(try await Deadline(in: patience).wait { process.log.contains("as 3.") }, "\(process.log)")
             let client = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             defer { close(client) }
