@@ -98,7 +98,7 @@ extension Connection {
         _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime, cutOff: CloseReason? = nil
     ) -> Exchange {
         Exchange(
-            request: request, status: status, bodyBytes: bodyBytes, duration: MonotonicTime.now() - since, peer: peer,
-            cutOff: cutOff)
+            request: request, status: status, bodyBytes: bodyBytes,
+            nanoseconds: MonotonicTime.now().nanoseconds - since.nanoseconds, peer: peer, cutOff: cutOff)
     }
 }

@@ -10,7 +10,9 @@ public struct Exchange: Sendable {
     public let bodyBytes: Int
     /// From the turn of the loop in which the request's last byte was read to the answer; for a streaming answer, to its
     /// end.
-    public let duration: Duration
+    public var duration: Duration { .nanoseconds(nanoseconds) }
+    /// The same in nanoseconds, for those who count each request.
+    public let nanoseconds: Int64
     /// The client.
     public let peer: PeerAddress
     /// Why the connection closed before a streaming answer had been ended; `nil` when it had.

@@ -22,6 +22,8 @@ struct RequestTimers {
     /// By route; a handful each, looked through from the front.
     private var entries: [String: [Entry]] = [:]
     private var unrouted: [Entry] = []
+    /// The latest request's: most requests are like the one before, and comparing is cheaper than looking up.
+    private var latest: (path: String, method: HTTPRequest.Method, status: Int, timer: Timer)?
 
     init(factory: any MetricsFactory) {
         self.factory = factory
@@ -33,6 +35,13 @@ struct RequestTimers {
 
     /// The timer for a request; `path` is its path, decoded.
     mutating func timer(path: String, method: HTTPRequest.Method, status: Int) -> Timer {
+        if let latest, latest.status == status, latest.path == path, latest.method == method { return latest.timer }
+        let timer = lookUp(path, method, status)
+        latest = (path, method, status, timer)
+        return timer
+    }
+
+    private mutating func lookUp(_ path: String, _ method: HTTPRequest.Method, _ status: Int) -> Timer {
         let method = Self.methods.firstIndex(of: method) ?? Self.methods.count
         guard let known = entries.index(forKey: path) else {
             return Self.timer(in: &unrouted, route: nil, method, status, factory)

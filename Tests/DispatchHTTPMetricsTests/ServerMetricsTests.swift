@@ -19,7 +19,8 @@ import Testing
         _ duration: Duration = .milliseconds(3)
     ) throws -> Exchange {
         Exchange(
-            request: try RequestHead(method, target, fields: fields), status: status, bodyBytes: 0, duration: duration,
+            request: try RequestHead(method, target, fields: fields), status: status, bodyBytes: 0,
+            nanoseconds: duration.nanoseconds,
             peer: PeerAddress(sockaddr_storage()), cutOff: nil)
     }
 
