@@ -58,7 +58,8 @@ let package = Package(
 
         // PostgreSQL.
         .target(
-            name: "PostgresConnection", dependencies: ["CLibPQ", "CLinux", "DispatchLoop"], swiftSettings: settings),
+            name: "PostgresConnection", dependencies: ["CLibPQ", "CLinux", "DispatchLoop", collections],
+            swiftSettings: settings),
         .target(
             name: "PostgresPool", dependencies: ["PostgresConnection", "DispatchLoop", collections],
             swiftSettings: settings),

@@ -28,19 +28,21 @@ public final class PostgresConnection {
     /// Called for each notification that arrives (`LISTEN`).
     package var onNotification: (@LoopActor (Notification) -> Void)?
     /// When the server was last heard answering.
-    package private(set) var lastHeard: MonotonicTime
+    package internal(set) var lastHeard: MonotonicTime
 
     /// What the server can be asked to stop, after a statement was given up at its deadline.
     private var cancelRequest: CancelRequest?
     /// `nil` once closed.
-    private var connection: OpaquePointer?
+    var connection: OpaquePointer?
     private let notices: SessionNotices
     private var registration: Registration?
-    private let loop = EventLoop.shared
+    let loop = EventLoop.shared
     private var running: StatementRun?
-    private var prepared = PreparedStatements()
+    /// Present while statements are sent one behind the other; `running` is `nil` then.
+    var pipeline: Pipeline?
+    var prepared = PreparedStatements()
     /// The latest result's columns. The next ones are nearly always the same.
-    private var columns: [QueryResult.Column] = []
+    var columns: [QueryResult.Column] = []
     /// One timer serves all statements: it is not cancelled with each but finds, when it fires, what is running then.
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var waitsForWrite = false
@@ -79,7 +81,7 @@ public final class PostgresConnection {
     // MARK: State
 
     /// Whether the session can take a statement now.
-    public var isIdle: Bool { connection != nil && running == nil }
+    public var isIdle: Bool { connection != nil && running == nil && pipeline == nil }
     /// Whether the session has ended.
     public var isClosed: Bool { connection == nil }
 
@@ -118,7 +120,7 @@ public final class PostgresConnection {
         _ statement: Statement, deadline: MonotonicTime, silence: MonotonicTime = .distantFuture,
         client: any StatementClient
     ) {
-        guard let connection, running == nil else {
+        guard let connection, isIdle else {
             let error = isClosed ? Self.closedError : Self.busyError
             loop.submit { client.connection(self, ended: .failure(error)) }
             return
@@ -169,7 +171,7 @@ public final class PostgresConnection {
     /// - Returns: why the session has ended, if it has; it is closed then.
     package func checkForEnd() -> PostgresError? {
         guard let connection else { return Self.closedError }
-        guard running == nil else { return nil }
+        guard isIdle else { return nil }
         if PQconsumeInput(connection) == 1 {
             _ = PQisBusy(connection)  // Parses; notices are delivered by it.
             deliverNotifications()
@@ -198,13 +200,13 @@ public final class PostgresConnection {
         guard let connection else { return }
         guard PQconsumeInput(connection) == 1 else {
             // What came before the end may hold the answer, or the reason.
-            collect()
+            if pipeline == nil { collect() } else { collectFromPipeline() }
             if self.connection != nil { end(lossError()) }
             return
         }
         if waitsForWrite { flush() }
         deliverNotifications()
-        collect()
+        if pipeline == nil { collect() } else { collectFromPipeline() }
         if self.connection != nil, notices.ending != nil, running == nil { end(lossError()) }
     }
 
@@ -229,10 +231,7 @@ public final class PostgresConnection {
                 }
                 running?.take(.failure(error))
             case .unsupported:
-                end(
-                    PostgresError(
-                        code: "0A000", message: "COPY is not supported here", disposition: .statement,
-                        endpoint: endpoint))
+                end(Self.copyError(endpoint))
                 return
             }
         }
@@ -270,7 +269,7 @@ public final class PostgresConnection {
     }
 
     /// Sends what libpq holds. While it cannot send all, reading has to go on as well, or both sides wait for room.
-    private func flush() {
+    func flush() {
         guard let connection, let registration else { return }
         let unsent = PQflush(connection)
         guard unsent >= 0, PQsocket(connection) >= 0 else {
@@ -324,10 +323,15 @@ public final class PostgresConnection {
     // MARK: The end
 
     /// Closes the session and tells whoever is waiting.
-    private func end(_ error: PostgresError) {
+    func end(_ error: PostgresError) {
         guard connection != nil || running != nil else { return }
         let wasClosed = connection == nil
         release()
+        if let pipeline {
+            self.pipeline = nil
+            pipeline.client.connection(self, endedInPipeline: error)
+            return
+        }
         if let run = running {
             running = nil
             var error = error
@@ -359,7 +363,7 @@ public final class PostgresConnection {
     }
 
     /// Why the session has ended: what the server announced, otherwise what libpq found.
-    private func lossError() -> PostgresError {
+    func lossError() -> PostgresError {
         if let ending = notices.ending { return withEndpoint(ending) }
         guard let connection else { return Self.closedError }
         let text = String(cString: PQerrorMessage(connection))

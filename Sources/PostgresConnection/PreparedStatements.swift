@@ -75,6 +75,18 @@ struct PreparedStatements {
         }
     }
 
+    /// Takes it that a statement has been prepared, before the server has said so: what is sent behind it may use it.
+    mutating func expectPrepared(_ sql: String) {
+        guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return }
+        entries[index].state = .prepared
+    }
+
+    /// The server could not prepare a statement that was expected to be prepared.
+    mutating func couldNotPrepare(_ sql: String) {
+        guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return }
+        entries[index].state = .unknown
+    }
+
     /// `daruma_` and the text's 128-bit FNV-1a hash: the same in every process, and below the server's limit for names.
     static func name(for sql: String) -> String {
         let prime = UInt128(1) << 88 | 0x13B

@@ -37,6 +37,22 @@ package struct Statement: Sendable, Hashable {
         }
     }
 
+    /// Hands the statement to libpq for a pipeline, with a synchronisation point behind it, so that it is a transaction of
+    /// its own and fails alone; `false` when libpq refuses it.
+    func sendInPipeline(_ step: PreparedStatements.Step, on connection: OpaquePointer) -> Bool {
+        let isSent =
+            switch step {
+            case .text:
+                // A pipeline has no simple protocol.
+                withParameters {
+                    PQsendQueryParams(connection, sql, Int32(parameters.count), nil, $0, nil, nil, 0) == 1
+                }
+            case .prepare(let name): send(step, on: connection) && send(.execute(name: name), on: connection)
+            case .execute: send(step, on: connection)
+            }
+        return isSent && PQpipelineSync(connection) == 1
+    }
+
     /// The parameters as libpq takes them; it copies the values before it returns.
     private func withParameters(_ body: ([UnsafePointer<CChar>?]) -> Bool) -> Bool {
         var bytes: [CChar] = []

@@ -1,0 +1,144 @@
+internal import CLibPQ
+internal import DequeModule
+package import DispatchLoop
+
+/// Who sends statements in a pipeline and hears of their ends.
+@LoopActor
+package protocol PipelineClient: AnyObject {
+    /// A statement has been answered. Statements are answered in the order in which they were sent, but for those that
+    /// had to be prepared once more.
+    func connection(
+        _ connection: PostgresConnection, answered number: Int, with result: Result<QueryResult, PostgresError>)
+    /// The session has ended, or failed; what it has not answered it will not answer.
+    func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError)
+}
+
+/// libpq's pipeline mode (PostgreSQL manual, 34.5): statements are sent without waiting for the answers of those before.
+///
+/// Each statement has its own synchronisation point: it is a transaction of its own, and one that fails takes no other
+/// along. libpq sends at each of these points, so that there is one system call for each statement going out, and one for
+/// as many answers as have arrived coming in.
+extension PostgresConnection {
+    struct Pipeline {
+        struct Flight {
+            let number: Int
+            let statement: Statement
+            let step: PreparedStatements.Step
+            var result: Result<QueryResult, PostgresError>?
+        }
+
+        let client: any PipelineClient
+        var flights: Deque<Flight> = []
+    }
+
+    /// How many statements have been sent and not been answered.
+    package var flightCount: Int { pipeline?.flights.count ?? 0 }
+
+    /// Begins to send statements in a pipeline; `false` when the session is not idle.
+    package func enterPipeline(client: any PipelineClient) -> Bool {
+        guard let connection, isIdle, !isInTransaction, PQenterPipelineMode(connection) == 1 else { return false }
+        pipeline = Pipeline(client: client)
+        return true
+    }
+
+    /// Goes back to one statement at a time; `false` while there are answers to come.
+    package func exitPipeline() -> Bool {
+        guard let connection, let pipeline, pipeline.flights.isEmpty, PQexitPipelineMode(connection) == 1 else {
+            return false
+        }
+        self.pipeline = nil
+        return true
+    }
+
+    /// Sends a statement behind those that are in flight; the client hears of its end under this number.
+    package func sendInPipeline(_ statement: Statement, number: Int) {
+        guard let connection, pipeline != nil else { return }
+        let step = statement.isPrepared ? prepared.step(for: statement.sql) : .text
+        guard statement.sendInPipeline(step, on: connection) else {
+            loop.submit { self.end(self.lossError()) }
+            return
+        }
+        if case .prepare = step { prepared.expectPrepared(statement.sql) }
+        pipeline?.flights.append(Pipeline.Flight(number: number, statement: statement, step: step))
+        flush()
+    }
+
+    /// Ends the session, because it owes an answer for too long.
+    package func failPipeline(_ error: PostgresError) {
+        if pipeline != nil { end(error) }
+    }
+
+    /// Takes the answers that are complete. A statement ends with its synchronisation point.
+    func collectFromPipeline() {
+        while let connection, pipeline?.flights.isEmpty == false, PQisBusy(connection) == 0 {
+            // NULL stands between the commands.
+            guard let result = PQgetResult(connection) else { continue }
+            defer { PQclear(result) }
+            lastHeard = loop.now
+            switch PQresultStatus(result) {
+            case PGRES_PIPELINE_SYNC: finishFlight()
+            // Not executed, because what it was prepared by failed.
+            case PGRES_PIPELINE_ABORTED: break
+            default: take(StatementOutcome(of: result, reusing: &columns))
+            }
+        }
+    }
+
+    private func take(_ outcome: StatementOutcome) {
+        switch outcome {
+        case .result(let decoded): set(.success(decoded))
+        case .failure(var error):
+            error.endpoint = endpoint
+            if error.endsSession { end(error) } else { set(.failure(error)) }
+        case .unsupported: end(Self.copyError(endpoint))
+        }
+    }
+
+    /// Of a statement's results the last one counts, unless one failed: it may have been prepared first.
+    private func set(_ result: Result<QueryResult, PostgresError>) {
+        if case .failure = pipeline?.flights.first?.result { return }
+        pipeline?.flights[0].result = result
+    }
+
+    private func finishFlight() {
+        guard let flight = pipeline?.flights.popFirst(), let client = pipeline?.client else { return }
+        guard let result = flight.result else {
+            end(lossError())
+            return
+        }
+        guard !isInTransaction else {
+            // Whatever follows would be a part of it.
+            end(Self.transactionError(endpoint))
+            return
+        }
+        if case .failure(let error) = result, isPreparedAgain(flight, after: error) {
+            sendInPipeline(flight.statement, number: flight.number)
+            return
+        }
+        client.connection(self, answered: flight.number, with: result)
+    }
+
+    /// Whether the failure is about the statement's being prepared, and it has not been executed.
+    private func isPreparedAgain(_ flight: Pipeline.Flight, after error: PostgresError) -> Bool {
+        switch (flight.step, error.code) {
+        case (.text, _): return false
+        case (.prepare, "42P05"): return true
+        case (.prepare, _):
+            prepared.couldNotPrepare(flight.statement.sql)
+            return false
+        case (.execute, let code):
+            return prepared.next(after: flight.step, of: flight.statement.sql, failure: code) != nil
+        }
+    }
+
+    static func copyError(_ endpoint: String) -> PostgresError {
+        PostgresError(
+            code: "0A000", message: "COPY is not supported here", disposition: .statement, endpoint: endpoint)
+    }
+
+    private static func transactionError(_ endpoint: String) -> PostgresError {
+        PostgresError(
+            code: "25001", message: "a statement in a pipeline opened a transaction",
+            hint: "Check a connection out for a transaction.", disposition: .discard, endpoint: endpoint)
+    }
+}

@@ -1,0 +1,250 @@
+public import DispatchLoop
+public import PostgresConnection
+
+/// Many small statements that have nothing to do with each other, over a few of a pool's connections: each connection has
+/// several in flight and does not wait for one's answer to send the next.
+///
+/// ```swift
+/// let pipeline = PostgresPipeline(pool, maximumSessions: 2)
+/// let result = try await pipeline.query("select name from users where id = $1", parameters: ["7"], deadline: deadline)
+/// ```
+///
+/// Every statement is a transaction of its own, and one that fails takes no other along. When a connection ends, only what
+/// it was sent and had not answered is lost, and of that, what may be repeated is sent once more. For a transaction, or for
+/// a statement that takes its time (those behind it wait for it), check a connection out instead.
+///
+/// Connections are checked out while there is something to send, and given back after that, or after a second.
+@LoopActor
+public final class PostgresPipeline {
+    private struct Pending {
+        let statement: Statement
+        let continuation: CheckedContinuation<Result<QueryResult, any Error>, Never>
+    }
+
+    private let pool: PostgresPool
+    private let loop = EventLoop.shared
+    private var machine: PipelineMachine
+    private var pending: [Int: Pending] = [:]
+    private var sessions: [Int: PipelineLease] = [:]
+    private var nextSession = 0
+    private var refusal: PoolError?
+    /// Why the sessions were lost whose statements are just being failed.
+    private var losses: [Int: PostgresError] = [:]
+    private var timer: (id: TimerID, deadline: MonotonicTime)?
+    private var isPerforming = false
+
+    /// A pipeline over connections of `pool`.
+    ///
+    /// - Parameters:
+    ///   - maximumSessions: the most connections that it uses at a time.
+    ///   - depth: the most statements in flight on one of them.
+    ///   - maximumWaiting: the most statements that wait to be sent; more are told that the pool is saturated.
+    public init(_ pool: PostgresPool, maximumSessions: Int = 2, depth: Int = 64, maximumWaiting: Int = 10_000) {
+        precondition(maximumSessions > 0 && depth > 0 && maximumWaiting > 0, "a pipeline's limits must be positive")
+        self.pool = pool
+        machine = PipelineMachine(
+            maximumSessions: maximumSessions, depth: depth, maximumWaiting: maximumWaiting,
+            silence: pool.settings.silence)
+    }
+
+    /// Runs a statement.
+    ///
+    /// - Parameters:
+    ///   - sql: one statement, not several, and none that begins a transaction.
+    ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
+    ///   - isRepeatable: whether running it twice does no harm.
+    ///   - isPrepared: whether the session keeps the statement prepared for its next use.
+    ///   - deadline: when to give up.
+    /// - Throws: ``PostgresError`` of the statement or of the connection it was sent on, or ``PoolError`` when there was no
+    ///   connection to be had.
+    public func query(
+        _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, isPrepared: Bool = false,
+        deadline: MonotonicTime
+    ) async throws -> QueryResult {
+        let ticket = PipelineTicket()
+        let statement = Statement(sql, parameters: parameters, isPrepared: isPrepared)
+        let result = await withTaskCancellationHandler { @LoopActor in
+            await withCheckedContinuation { continuation in
+                submit(Pending(statement: statement, continuation: continuation), isRepeatable, deadline, ticket)
+                if Task.isCancelled { cancel(ticket) }
+            }
+        } onCancel: {
+            EventLoop.shared.submit { self.cancel(ticket) }
+        }
+        return try result.get()
+    }
+
+    private func submit(
+        _ entry: Pending, _ isRepeatable: Bool, _ deadline: MonotonicTime, _ ticket: PipelineTicket
+    ) {
+        guard let number = machine.submit(isRepeatable: isRepeatable, deadline: deadline, at: loop.now) else {
+            let error = PoolError(kind: .saturated, health: pool.snapshot.health)
+            entry.continuation.resume(returning: .failure(error))
+            return
+        }
+        ticket.number = number
+        pending[number] = entry
+        perform()
+    }
+
+    private func cancel(_ ticket: PipelineTicket) {
+        guard let number = ticket.number, machine.cancel(number) else { return }
+        settle(number, .failure(PoolError(kind: .cancelled, health: pool.snapshot.health)))
+    }
+
+    private func settle(_ number: Int, _ result: Result<QueryResult, any Error>) {
+        pending.removeValue(forKey: number)?.continuation.resume(returning: result)
+    }
+
+    // MARK: Sessions
+
+    private func open() {
+        _ = pool.request(deadline: .distantFuture) { [weak self] answer in
+            switch answer {
+            case .success(let leased):
+                guard let self else { return leased.connection.close() }
+                opened(leased)
+            case .failure(let error):
+                guard let self else { return }
+                refusal = error
+                machine.refused(at: loop.now)
+                perform()
+            }
+        }
+    }
+
+    private func opened(_ leased: PostgresPool.Leased) {
+        nextSession += 1
+        let session = PipelineLease(number: nextSession, leased: leased, of: self)
+        sessions[nextSession] = session
+        machine.opened(nextSession, at: loop.now)
+        if !leased.connection.enterPipeline(client: session) {
+            // It has ended since it was granted, and the pool will hear of it when it comes home.
+            sessions[session.number] = nil
+            pool.giveBack(leased)
+            machine.lost(session.number, at: loop.now)
+        }
+        perform()
+    }
+
+    fileprivate func answered(_ number: Int, on session: PipelineLease, _ result: Result<QueryResult, PostgresError>) {
+        pool.heard(session.leased.id)
+        if machine.answered(number, on: session.number, at: loop.now) { settle(number, result.mapError { $0 }) }
+        perform()
+    }
+
+    fileprivate func ended(_ session: PipelineLease, _ error: PostgresError) {
+        guard sessions.removeValue(forKey: session.number) != nil else { return }
+        losses[session.number] = error
+        pool.ended(session.leased.id, error)
+        machine.lost(session.number, at: loop.now)
+        perform()
+    }
+
+    // MARK: Performing
+
+    private func perform() {
+        if isPerforming { return }
+        isPerforming = true
+        while true {
+            let actions = machine.takeActions()
+            if actions.isEmpty { break }
+            for action in actions { perform(action) }
+        }
+        isPerforming = false
+        losses.removeAll()
+        armTimer()
+    }
+
+    private func perform(_ action: PipelineMachine.Action) {
+        switch action {
+        case .open: open()
+        case .send(let number, let session):
+            guard let entry = pending[number] else { return }
+            sessions[session]?.leased.connection.sendInPipeline(entry.statement, number: number)
+        case .fail(let number, .timeout(let wasSent)): settle(number, .failure(timeout(wasSent: wasSent)))
+        case .fail(let number, .lost(let session)):
+            settle(number, .failure(losses[session] ?? PostgresConnection.closedError))
+        case .fail(let number, .refused):
+            settle(number, .failure(refusal ?? PoolError(kind: .unavailable, health: pool.snapshot.health)))
+        case .giveBack(let session):
+            guard let lease = sessions.removeValue(forKey: session) else { return }
+            if lease.leased.connection.exitPipeline() {
+                pool.giveBack(lease.leased)
+            } else {
+                pool.discard(lease.leased.id, .failed)
+            }
+        case .close(let session):
+            guard let lease = sessions[session] else { return }
+            lease.leased.connection.failPipeline(Self.overdue(lease.leased.connection.endpoint))
+        case .suspect(let session):
+            guard let lease = sessions[session] else { return }
+            pool.silent(lease.leased.id, canBeAbandoned: false)
+        }
+    }
+
+    private func timeout(wasSent: Bool) -> any Error {
+        if wasSent {
+            return PostgresError(
+                code: PostgresError.Code.queryTimeout, message: "the database did not answer the query in time",
+                disposition: .discard)
+        }
+        let health = pool.snapshot.health
+        return PoolError(kind: health == .up ? .saturated : .unavailable, health: health)
+    }
+
+    private static func overdue(_ endpoint: String) -> PostgresError {
+        PostgresError(
+            code: PostgresError.Code.queryTimeout,
+            message: "the database did not answer an earlier statement of the pipeline in time",
+            disposition: .discard, endpoint: endpoint)
+    }
+
+    private func armTimer() {
+        let deadline = machine.nextDeadline
+        if let timer {
+            if timer.deadline <= deadline { return }
+            loop.cancel(timer.id)
+            self.timer = nil
+        }
+        guard deadline != .distantFuture else { return }
+        let id = loop.schedule(at: deadline) { [weak self] in
+            guard let self else { return }
+            timer = nil
+            machine.tick(at: loop.now)
+            perform()
+        }
+        timer = (id, deadline)
+    }
+}
+
+/// A connection that a pipeline has checked out.
+@LoopActor
+private final class PipelineLease: PipelineClient {
+    let number: Int
+    let leased: PostgresPool.Leased
+    private weak var pipeline: PostgresPipeline?
+
+    init(number: Int, leased: PostgresPool.Leased, of pipeline: PostgresPipeline) {
+        self.number = number
+        self.leased = leased
+        self.pipeline = pipeline
+    }
+
+    func connection(
+        _ connection: PostgresConnection, answered number: Int, with result: Result<QueryResult, PostgresError>
+    ) {
+        pipeline?.answered(number, on: self, result)
+    }
+
+    func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError) {
+        pipeline?.ended(self, error)
+    }
+}
+
+/// What a cancellation handler needs to find its statement; touched on the loop only.
+@LoopActor
+private final class PipelineTicket {
+    var number: Int?
+    nonisolated init() {}
+}
