@@ -15,6 +15,8 @@ struct HeadBuilder: Sendable {
     private(set) var length = Length.none
     private(set) var expectsContinue = false
     private(set) var fieldCount = 0
+    /// Whether there is an `X-Request-Id`, of any value.
+    private(set) var hasRequestID = false
     private var hasHost = false
     private var hasClose = false
     private var hasKeepAlive = false
@@ -81,6 +83,7 @@ struct HeadBuilder: Sendable {
         case 4 where bytes.isEqual(name, ignoringCase: "host"): try readHost(bytes, value)
         case 6 where bytes.isEqual(name, ignoringCase: "expect"): try readExpect(bytes, value)
         case 10 where bytes.isEqual(name, ignoringCase: "connection"): readConnection(bytes, value)
+        case 12 where bytes.isEqual(name, ignoringCase: "x-request-id"): hasRequestID = true
         case 14 where bytes.isEqual(name, ignoringCase: "content-length"): try readContentLength(bytes, value)
         case 17 where bytes.isEqual(name, ignoringCase: "transfer-encoding"): try readTransferEncoding(bytes, value)
         default: break

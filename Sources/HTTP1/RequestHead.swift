@@ -22,6 +22,8 @@ public struct RequestHead: Sendable {
     public let version: Version
     /// Whether the client wants to use the connection again (RFC 9112 §9.3).
     public let keepAlive: Bool
+    /// Whether it came with an `X-Request-Id`, of any value; known without looking through the fields.
+    public let hasRequestID: Bool
     /// The id that the server has given the request, or has taken over from it; empty when it gives none.
     public var id = ""
 
@@ -32,6 +34,7 @@ public struct RequestHead: Sendable {
         self.method = builder.method
         self.version = builder.version
         self.keepAlive = builder.keepAlive
+        self.hasRequestID = builder.hasRequestID
     }
 
     /// The request target as it was sent.

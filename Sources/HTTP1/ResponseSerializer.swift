@@ -16,6 +16,7 @@ public enum ResponseSerializer {
     public static let continueInterim: [UInt8] = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
 
     private static let persistsLine: [UInt8] = Array("Connection: keep-alive\r\n".utf8)
+    private static let requestIDStart: [UInt8] = Array("X-Request-Id: ".utf8)
     private static let closesLine: [UInt8] = Array("Connection: close\r\n".utf8)
 
     /// Appends the answer to `buffer`.
@@ -55,15 +56,24 @@ public enum ResponseSerializer {
         case .closes: buffer.append(contentsOf: closesLine)
         }
         if !requestID.isEmpty {
-            buffer.append(contentsOf: "X-Request-Id: ".utf8)
-            // Visible ASCII only: whoever chose the id, it ends no line.
-            for byte in requestID.utf8 where byte > 0x20 && byte < 0x7F { buffer.append(byte) }
+            buffer.append(contentsOf: requestIDStart)
+            var requestID = requestID
+            requestID.withUTF8 { bytes in
+                if bytes.allSatisfy(isVisible) {
+                    buffer.append(contentsOf: bytes)
+                } else {
+                    // Whoever chose the id, it ends no line.
+                    buffer.append(contentsOf: bytes.filter(isVisible))
+                }
+            }
             buffer.append(.cr)
             buffer.append(.lf)
         }
         buffer.append(.cr)
         buffer.append(.lf)
     }
+
+    private static func isVisible(_ byte: UInt8) -> Bool { byte > 0x20 && byte < 0x7F }
 
     /// Status line, fields and length: what does not change from one request to the next.
     static func appendPrefix(of response: Response, to buffer: inout [UInt8]) {

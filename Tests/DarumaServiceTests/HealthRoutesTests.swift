@@ -54,12 +54,15 @@ import Testing
 
     private func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }
 
-    @Test("every health answer forbids caches, whatever the method", arguments: HealthRoutes.paths.sorted())
+    @Test(
+        "every health answer forbids caches, whatever the method, and has a place of its own",
+        arguments: HealthRoutes.paths.sorted())
     func noStore(path: String) async throws {
         let subject = Subject(Self.nowhere, requiresDatabase: true)
         for method in [HTTPRequest.Method.get, .head, .options] {
             #expect(try await subject.ask(path, method).fields[.cacheControl] == "no-store")
         }
+        #expect(subject.router.isEssential(try RequestHead(.get, path)), "also when all connections are taken")
         await subject.close()
     }
 
@@ -108,15 +111,21 @@ import Testing
         try await PostgresSandbox.withSandbox { sandbox in
             let subject = Subject(sandbox.connectionURL(), requiresDatabase: true)
             try await eventually("primary") { try await subject.status("/primary") == 200 }
-            let count = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
-            // Statistics come with some delay; the sandbox's own query counts as well.
-            func transactions() async throws -> Int { Int(try await sandbox.execute(count)) ?? 0 }
-            let before = try await transactions()
+            // When any session of the pool last began or ended a statement.
+            let latest = """
+                select max(state_change) from pg_stat_activity
+                where backend_type = 'client backend' and application_name <> '\(PostgresSandbox.applicationName)'
+                """
+            let before = try await sandbox.execute(latest)
+            #expect(!before.isEmpty)
             for _ in 0..<1_000 {
                 for path in HealthRoutes.paths { _ = try await subject.ask(path) }
             }
-            #expect(subject.pool.snapshot.leased == 0)
-            #expect(try await transactions() - before < 50)
+            #expect(try await sandbox.execute(latest) == before)
+            _ = try await subject.pool.withConnection(deadline: .now() + .seconds(20)) {
+                try await $0.query("select 1", deadline: .now() + .seconds(20))
+            }
+            #expect(try await sandbox.execute(latest) != before, "a query is seen")
             await subject.close()
         }
     }

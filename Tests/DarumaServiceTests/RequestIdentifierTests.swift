@@ -47,9 +47,9 @@ import Testing
 
     @Test("processes differ, and counting on past the end begins anew")
     func processes() {
-        #expect(RequestIdentifier().next().prefix(8) != RequestIdentifier().next().prefix(8))
-        let last = RequestIdentifier(process: 1, count: (1 << 35) - 1)
-        #expect(last.next() == "00000001zzzzzzz")
-        #expect(last.next() == "000000010000000")
+        #expect(RequestIdentifier().next().prefix(7) != RequestIdentifier().next().prefix(7))
+        let last = RequestIdentifier(process: 1, count: (1 << 40) - 1)
+        #expect(last.next() == "0000001vvvvvvvv")
+        #expect(last.next() == "000000100000000")
     }
 }

@@ -8,38 +8,40 @@ extension EndToEnd {
         /// Nothing listens there: probes must do without a database.
         static let nowhere = "postgres://admin@127.0.0.1:1/mydb"
 
-        @Test(
-            "answers what each prober really sends",
-            arguments: [
-                // HAProxy 2.6: `option httpchk` and no more.
-                "OPTIONS / HTTP/1.0\r\n\r\n",
-                // HAProxy 2.6: http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host service
-                "GET /readyz HTTP/1.1\r\nhost: service\r\nconnection: close\r\n\r\n",
-                // kubelet
-                "GET /livez HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\n"
-                    + "Connection: close\r\n\r\n",
-                // AWS
-                "GET /readyz HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nConnection: close\r\n"
-                    + "User-Agent: ELB-HealthChecker/2.0\r\nAccept-Encoding: gzip, compressed\r\n\r\n",
-                // Google
-                "GET /readyz HTTP/1.1\r\nHost: 10.0.0.7\r\nUser-Agent: GoogleHC/1.0\r\nConnection: close\r\n\r\n",
-                // Uptime monitors
-                "HEAD /livez HTTP/1.1\r\nHost: example.org\r\nUser-Agent: UptimeRobot/2.0\r\nConnection: close\r\n\r\n",
-                // BusyBox wget, as in a container's HEALTHCHECK; curl with --http1.0; Nagios' check_http
-                "GET /livez HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: Wget\r\nConnection: close\r\n\r\n",
-                "GET /livez HTTP/1.0\r\nHost: localhost:8080\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n",
-                "GET /livez HTTP/1.0\r\nUser-Agent: check_http/v2.3.3\r\nConnection: close\r\n\r\n",
-                // By hand
-                "GET /livez HTTP/1.0\r\n\r\n", "HEAD /readyz HTTP/1.0\r\n\r\n", "OPTIONS /readyz HTTP/1.0\r\n\r\n",
-            ])
-        func wire(request: String) async throws {
+        private static let requests = [
+            // HAProxy 2.6: `option httpchk` and no more.
+            "OPTIONS / HTTP/1.0\r\n\r\n",
+            // HAProxy 2.6: http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host service
+            "GET /readyz HTTP/1.1\r\nhost: service\r\nconnection: close\r\n\r\n",
+            // kubelet
+            "GET /livez HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\n"
+                + "Connection: close\r\n\r\n",
+            // AWS
+            "GET /readyz HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nConnection: close\r\n"
+                + "User-Agent: ELB-HealthChecker/2.0\r\nAccept-Encoding: gzip, compressed\r\n\r\n",
+            // Google
+            "GET /readyz HTTP/1.1\r\nHost: 10.0.0.7\r\nUser-Agent: GoogleHC/1.0\r\nConnection: close\r\n\r\n",
+            // Uptime monitors
+            "HEAD /livez HTTP/1.1\r\nHost: example.org\r\nUser-Agent: UptimeRobot/2.0\r\nConnection: close\r\n\r\n",
+            // BusyBox wget, as in a container's HEALTHCHECK; curl with --http1.0; Nagios' check_http
+            "GET /livez HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: Wget\r\nConnection: close\r\n\r\n",
+            "GET /livez HTTP/1.0\r\nHost: localhost:8080\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n",
+            "GET /livez HTTP/1.0\r\nUser-Agent: check_http/v2.3.3\r\nConnection: close\r\n\r\n",
+            // By hand
+            "GET /livez HTTP/1.0\r\n\r\n", "HEAD /readyz HTTP/1.0\r\n\r\n", "OPTIONS /readyz HTTP/1.0\r\n\r\n",
+        ]
+
+        @Test("answers what each prober really sends")
+        func wire() async throws {
             try await withService(Self.nowhere) { service async throws in
-                let answer = await HTTPProbe.raw(request, port: service.port, limit: patience)
-                #expect(answer.hasPrefix("HTTP/1.1 20"), "\(answer)")
-                if !request.hasPrefix("OPTIONS / ") { #expect(answer.contains("Cache-Control: no-store")) }
-                let body = answer.firstRange(of: "\r\n\r\n").map { answer[$0.upperBound...] } ?? ""
-                #expect(body.isEmpty == !request.hasPrefix("GET"), "\(answer)")
-                #expect(!answer.contains("["), "\(answer)")
+                for request in Self.requests {
+                    let answer = await HTTPProbe.raw(request, port: service.port, limit: patience)
+                    #expect(answer.hasPrefix("HTTP/1.1 20"), "\(request)\(answer)")
+                    if !request.hasPrefix("OPTIONS / ") { #expect(answer.contains("Cache-Control: no-store")) }
+                    let body = answer.firstRange(of: "\r\n\r\n").map { answer[$0.upperBound...] } ?? ""
+                    #expect(body.isEmpty == !request.hasPrefix("GET"), "\(request)\(answer)")
+                    #expect(!answer.contains("["), "\(request)\(answer)")
+                }
             }
         }
 
@@ -61,7 +63,7 @@ extension EndToEnd {
         @Test("with a drain delay, readiness fails first; all else goes on until it is over")
         func drainDelay() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
-                try await withService(sandbox.connectionURL(), arguments: ["--drain-delay", "2s"]) {
+                try await withService(sandbox.connectionURL(), arguments: ["--drain-delay", "3s"]) {
                     service async throws in
                     #expect(try await service.isGoodAgain())
                     #expect(await service.get("/readyz").status == 200)
@@ -81,21 +83,19 @@ extension EndToEnd {
 
         @Test("a process that was halted and goes on is live, and says that it stood still")
         func halted() async throws {
-            try await withService(Self.nowhere, arguments: ["--liveness-limit", "100ms"]) { service async throws in
-                for _ in 1...3 {
-                    service.process.signal(SIGSTOP)
-                    // Asked while it stands: the answer comes once it goes on.
-                    let port = service.port
-                    let asked = Task { await HTTPProbe.get("/livez", port: port, limit: patience) }
-                    try await Task.sleep(for: .milliseconds(400))
-                    service.process.signal(SIGCONT)
-                    let answer = await asked.value
-                    #expect(answer.status == 200)
-                    #expect(answer.body.contains("lengthMs"))
-                    #expect(await service.get("/livez").status == 200)
-                    // Time for a beat that is not late.
-                    try await Task.sleep(for: .milliseconds(300))
-                }
+            try await withService(Self.nowhere, arguments: ["--liveness-limit", "300ms"]) { service async throws in
+                service.process.signal(SIGSTOP)
+                let id = service.process.id
+                #expect(try await Deadline(in: patience).wait { ProcessTable.entry(id)?.isStopped ?? false })
+                // Asked while it stands: the answer comes once it goes on.
+                let port = service.port
+                let asked = Task { await HTTPProbe.get("/livez", port: port, limit: patience) }
+                try await Task.sleep(for: .milliseconds(1_000))
+                service.process.signal(SIGCONT)
+                let answer = await asked.value
+                #expect(answer.status == 200)
+                #expect(answer.body.contains("lengthMs"))
+                #expect(await service.get("/livez").status == 200)
                 #expect(
                     try await Deadline(in: patience).wait { service.process.log.contains("the event loop stood still") }
                 )
@@ -113,6 +113,7 @@ extension EndToEnd {
             settings.hold = .milliseconds(1200)
             settings.pause = .milliseconds(200)
             settings.flapping = .seconds(4)
+            settings.waitsForTheEnd = false
             let report = try await ProbeCheck(settings).run()
             let broken = report.verdicts.filter { !$0.isKept && !$0.isTiming }.map(\.text)
             #expect(broken == [], "seed \(settings.seed)\n\(report.lines.joined(separator: "\n"))")
