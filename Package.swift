@@ -109,7 +109,10 @@ let package = Package(
         .target(name: "PostgresSandbox", dependencies: [subprocess, system], swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
-        .target(name: "Benchmarks", dependencies: ["PostgresSandbox"], swiftSettings: settings),
+        .target(
+            name: "Benchmarks",
+            dependencies: ["PostgresSandbox", "PostgresPool", "PostgresConnection", "DispatchLoop"],
+            swiftSettings: settings),
         .executableTarget(
             name: "daruma-bench",
             dependencies: [
@@ -160,7 +163,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PostgresSandboxTests", dependencies: ["PostgresSandbox", subprocess], swiftSettings: settings),
-        .testTarget(name: "BenchmarksTests", dependencies: ["Benchmarks"], swiftSettings: settings),
+        .testTarget(name: "BenchmarksTests", dependencies: ["Benchmarks", "PostgresSandbox"], swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests", dependencies: ["PostgresSandbox", "ServiceManager", "daruma", "daruma-lab"],
             swiftSettings: settings),

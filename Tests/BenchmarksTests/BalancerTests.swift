@@ -1,0 +1,29 @@
+import Benchmarks
+import PostgresSandbox
+import Testing
+
+@Suite("the balancer, a hundredth of it,", .timeLimit(.minutes(2)))
+struct BalancerTests {
+    @Test("grows from the minimum to the maximum, answers everything, shrinks to the minimum and loses nothing")
+    func growsAndShrinks() async throws {
+        var plan = Balancer.Plan()
+        plan.queries = 100
+        plan.work = .milliseconds(100)
+        plan.minimum = 2
+        plan.maximum = 20
+        plan.idleTimeout = .milliseconds(200)
+        plan.interval = .milliseconds(2)
+        let report = try await PostgresSandbox.withSandbox { sandbox in
+            await Balancer(plan, databaseURL: sandbox.connectionURL()).run()
+        }
+        #expect(report.answered == plan.queries)
+        #expect(report.failures.isEmpty)
+        #expect(report.samples.allSatisfy { $0.total <= plan.maximum })
+        #expect(report.timeToMaximum != nil, "it never had \(plan.maximum) connections")
+        #expect(report.timeToMinimum != nil, "it never had \(plan.minimum) connections again")
+        #expect(report.opened == plan.maximum)
+        #expect(report.closedIdle == plan.maximum - plan.minimum)
+        #expect(report.lost == 0)
+        #expect(report.samples.last?.total == plan.minimum)
+    }
+}
