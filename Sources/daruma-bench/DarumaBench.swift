@@ -8,7 +8,10 @@ struct DarumaBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "daruma-bench",
         abstract: "Measures the service, the pool and the parser, and compares them with others.",
-        subcommands: [CompareCommand.self, GateCommand.self, BalancerCommand.self, WorkCommand.self])
+        subcommands: [
+            CompareCommand.self, GateCommand.self, BalancerCommand.self, GrowthCommand.self,
+            StartupCommand.self, SoakCommand.self, SyscallsCommand.self, WorkCommand.self,
+        ])
 }
 
 /// Where figures and complaints go.

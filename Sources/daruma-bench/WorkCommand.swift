@@ -12,7 +12,7 @@ struct WorkCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "work", abstract: "Do one thing so many times (for the gate and for profilers).")
 
-    @Argument(help: "What: parse, parse-browser, serialize, check-out or query; the latter two need DATABASE_URL.")
+    @Argument(help: "What: a case of the gate that is not the service's. What needs a database needs DATABASE_URL.")
     var what: GateCase
 
     @Argument(help: "How often.")
@@ -29,6 +29,8 @@ struct WorkCommand: AsyncParsableCommand {
         case .serialize: serialize()
         case .checkOut: try await onPool { try await Self.checkOut($0, turns) }
         case .query: try await onPool { try await Self.query($0, turns) }
+        case .waiters10: try await onPool { try await Self.wait($0, turns, atATime: 10) }
+        case .waiters10000: try await onPool { try await Self.wait($0, turns, atATime: 10_000) }
         case .root, .pipelined, .ping: break
         }
     }
@@ -82,6 +84,7 @@ struct WorkCommand: AsyncParsableCommand {
         settings.maximum = 1
         settings.silence = .seconds(60)
         settings.keepalive = nil
+        settings.maximumWaiters = 100_000
         let pool = PostgresPool(ConnectionConfiguration(String(cString: url)), settings: settings)
         pool.start()
         // As the service does: on a task that prefers the loop.
@@ -117,6 +120,57 @@ struct WorkCommand: AsyncParsableCommand {
             defer { pool.release(connection) }
             _ = try await connection.query("select 1", isRepeatable: true, deadline: deadline)
         }
+    }
+}
+
+extension WorkCommand {
+    /// So many waiters at a time, until there have been `turns`; each gives the connection to the next.
+    @LoopActor
+    private static func wait(_ pool: PostgresPool, _ turns: Int, atATime count: Int) async throws {
+        let deadline = MonotonicTime.now() + .seconds(100)
+        let first = try await pool.checkOut(deadline: deadline)
+        let queue = WaitingLine(pool: pool, turns: turns, deadline: deadline)
+        await withCheckedContinuation { continuation in
+            queue.whenEmpty = continuation
+            for _ in 0..<min(count, turns) { queue.join() }
+            _ = EventLoop.shared.task { pool.release(first) }
+        }
+        if queue.failures > 0 { throw ExitCode.failure }
+    }
+}
+
+/// Waiters of whom each lets another one join before it gives the connection back: the queue stays as long as it is.
+@LoopActor
+private final class WaitingLine {
+    var whenEmpty: CheckedContinuation<Void, Never>?
+    private(set) var failures = 0
+    private let pool: PostgresPool
+    private let turns: Int
+    private let deadline: MonotonicTime
+    private var begun = 0
+    private var ended = 0
+
+    init(pool: PostgresPool, turns: Int, deadline: MonotonicTime) {
+        self.pool = pool
+        self.turns = turns
+        self.deadline = deadline
+    }
+
+    func join() {
+        begun += 1
+        _ = EventLoop.shared.task { await self.wait() }
+    }
+
+    private func wait() async {
+        do {
+            let connection = try await pool.checkOut(deadline: deadline)
+            if begun < turns { join() }
+            pool.release(connection)
+        } catch {
+            failures += 1
+        }
+        ended += 1
+        if ended == begun { whenEmpty?.resume() }
     }
 }
 

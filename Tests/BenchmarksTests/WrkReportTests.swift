@@ -40,7 +40,7 @@ struct WrkReportTests {
 
     @Test("is no report when it is cut off")
     func partial() {
-        #expect(WrkReport(String(Self.output.prefix(400))) == nil)
+        #expect(WrkReport(String(Self.output.prefix(300))) == nil)
     }
 }
 

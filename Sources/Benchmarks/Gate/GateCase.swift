@@ -10,6 +10,10 @@ package enum GateCase: String, CaseIterable, Sendable {
     case checkOut = "check-out"
     /// The same with `select 1` on it.
     case query
+    /// A connection that goes from waiter to waiter, with ten of them in the queue all the time.
+    case waiters10 = "waiters-10"
+    /// The same with ten thousand: what a check-out costs must not depend on how many wait.
+    case waiters10000 = "waiters-10000"
     /// The service, one request after the other on one connection.
     case root = "/"
     /// The service, sixteen requests at a time.
@@ -20,7 +24,7 @@ package enum GateCase: String, CaseIterable, Sendable {
     /// Whether the service itself is measured, from outside, or a loop in a process of its own.
     package var isService: Bool { self == .root || self == .pipelined || self == .ping }
     /// Whether it needs a database.
-    package var needsDatabase: Bool { isService || self == .checkOut || self == .query }
+    package var needsDatabase: Bool { !(self == .parse || self == .parseBrowser || self == .serialize) }
 
     /// What is asked of the service.
     package var path: String { self == .ping ? "/ping" : "/" }
@@ -33,6 +37,7 @@ package enum GateCase: String, CaseIterable, Sendable {
         switch self {
         case .parse, .parseBrowser, .serialize: (1_000, 11_000)
         case .checkOut, .query: (500, 3_500)
+        case .waiters10, .waiters10000: (10_000, 20_000)
         case .root, .pipelined: (1_600, 17_600)
         case .ping: (500, 4_500)
         }
