@@ -4,9 +4,8 @@ internal import HTTPTypes
 
 // Requests to answers.
 extension Connection {
-    func respond(to parsed: RequestHead) {
+    func respond(to request: consuming RequestHead) {
         state.began(at: server.loop.now)
-        var request = parsed
         if let identifier = server.requestIdentifier { request.id = identifier(request) }
         guard !isOnReserve() || server.responder.isEssential(request) else {
             state.close(after: .overloaded)
