@@ -32,6 +32,7 @@ import Testing
         #expect(applied.adminHost == (try settings().adminHost))
         #expect(applied.pingTimeout == (try settings().pingTimeout))
         #expect(applied.shutdownTimeout == (try settings().shutdownTimeout))
+        #expect(applied.statusMaxViewers == (try settings().statusMaxViewers))
         #expect(applied.readyRequiresDatabase == (try settings().readyRequiresDatabase))
         #expect(applied.livenessLimit == (try settings().livenessLimit))
         #expect(applied.drainDelay == (try settings().drainDelay))
@@ -63,6 +64,7 @@ import Testing
             (.poolIdleTimeout, "5"), (.logLevel, "loud"), (.logFormat, "xml"), (.accessLog, "on"), (.reusePort, "yes"),
             (.httpMaxConnections, "0"), (.readyRequiresDb, "1"), (.livenessLimit, "0s"), (.drainDelay, "5"),
             (.httpMaxHeaderCount, "many"),
+            (.statusMaxViewers, "all"),
             (.httpRequestsPerTurn, "0"), (.httpReservedTimeout, "0s"), (.httpMaxStreamBacklog, "-1"),
         ])
     func wrong(setting: Setting, value: String) throws {

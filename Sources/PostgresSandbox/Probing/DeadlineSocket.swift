@@ -3,7 +3,7 @@ import Glibc
 
 /// A TCP connection whose every step has a deadline: what probes are made of. It blocks its thread and
 /// belongs to one thread at a time.
-package final class DeadlineSocket {
+package final class DeadlineSocket: Sendable {
     /// Why a step did not succeed.
     package enum Failure: Error, Equatable, Sendable {
         case refused

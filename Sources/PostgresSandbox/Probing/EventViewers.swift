@@ -1,8 +1,8 @@
 import Glibc
 
 /// Many clients that watch one event stream, all on one thread, so that what is measured is the service. Blocks its
-/// thread and belongs to one thread at a time.
-package final class EventViewers {
+/// thread.
+package final class EventViewers: Sendable {
     /// One of them.
     package struct Viewer: Sendable {
         /// What came, head and framing included; empty when it is not kept.
@@ -24,9 +24,25 @@ package final class EventViewers {
             String(decoding: bytes, as: UTF8.self).split(separator: "\r\n").filter { $0.hasSuffix("\n\n") }.map(
                 String.init)
         }
+
+        fileprivate mutating func take(_ piece: [UInt8], keepsBytes: Bool) {
+            byteCount += piece.count
+            // An event ends with an empty line.
+            piece.withUnsafeBytes { buffer in
+                guard let base = buffer.baseAddress else { return }
+                var next = 0
+                while next < buffer.count, let found = memchr(base + next, 0x0A, buffer.count - next) {
+                    let position = found - UnsafeMutableRawPointer(mutating: base)
+                    if position == 0 ? endsWithNewline : buffer[position - 1] == 0x0A { events += 1 }
+                    next = position + 1
+                }
+                endsWithNewline = buffer[buffer.count - 1] == 0x0A
+            }
+            if keepsBytes { bytes += piece }
+        }
     }
 
-    package private(set) var viewers: [Viewer]
+    private let all: Locked<[Viewer]>
     private let sockets: [DeadlineSocket]
     private let keepsBytes: Bool
 
@@ -41,18 +57,21 @@ package final class EventViewers {
             try socket.send(request, deadline: deadline)
             return socket
         }
-        viewers = Array(repeating: Viewer(), count: count)
+        all = Locked(Array(repeating: Viewer(), count: count))
         self.keepsBytes = keepsBytes
     }
+
+    /// What has come to them so far.
+    package var viewers: [Viewer] { all.withLock { $0 } }
 
     /// Reads what comes to any of them until `isDone` or the deadline; `false` when the deadline came first.
     @discardableResult
     package func watch(_ deadline: Deadline, until isDone: ([Viewer]) -> Bool = { _ in false }) -> Bool {
-        while !isDone(viewers) {
+        while !all.withLock({ isDone($0) }) {
             guard !deadline.hasPassed else { return false }
             // A descriptor below zero is left out.
-            var entries = sockets.indices.map { index in
-                pollfd(fd: viewers[index].hasEnded ? -1 : sockets[index].descriptor, events: Int16(POLLIN), revents: 0)
+            var entries = zip(sockets, viewers).map { socket, viewer in
+                pollfd(fd: viewer.hasEnded ? -1 : socket.descriptor, events: Int16(POLLIN), revents: 0)
             }
             let wait = min(deadline.remaining.milliseconds.rounded(.up), 100)
             guard poll(&entries, nfds_t(entries.count), Int32(wait)) > 0 else { continue }
@@ -63,26 +82,10 @@ package final class EventViewers {
 
     private func read(_ index: Int) {
         do throws(DeadlineSocket.Failure) {
-            take(try sockets[index].receive(limit: 32_768, deadline: Deadline(in: .milliseconds(1))), index)
+            let piece = try sockets[index].receive(limit: 32_768, deadline: Deadline(in: .milliseconds(1)))
+            all.withLock { $0[index].take(piece, keepsBytes: keepsBytes) }
         } catch {
-            if error != .timedOut { viewers[index].hasEnded = true }
+            if error != .timedOut { all.withLock { $0[index].hasEnded = true } }
         }
-    }
-
-    private func take(_ bytes: [UInt8], _ index: Int) {
-        viewers[index].byteCount += bytes.count
-        // An event ends with an empty line.
-        bytes.withUnsafeBytes { buffer in
-            guard let base = buffer.baseAddress else { return }
-            var next = 0
-            while next < buffer.count, let found = memchr(base + next, 0x0A, buffer.count - next) {
-                let position = found - UnsafeMutableRawPointer(mutating: base)
-                let follows = position == 0 ? viewers[index].endsWithNewline : buffer[position - 1] == 0x0A
-                if follows { viewers[index].events += 1 }
-                next = position + 1
-            }
-            viewers[index].endsWithNewline = buffer[buffer.count - 1] == 0x0A
-        }
-        if keepsBytes { viewers[index].bytes += bytes }
     }
 }

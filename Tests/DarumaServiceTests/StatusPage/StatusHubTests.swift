@@ -34,10 +34,10 @@ import Testing
         }
 
         /// Connects viewers, off the loop.
-        func viewers(_ count: Int) async throws -> Watching {
+        func viewers(_ count: Int) async throws -> EventViewers {
             let port = port
             let viewers = try await offCooperativeThreads {
-                Result { Watching(try EventViewers(count: count, port: port, deadline: Deadline(in: .seconds(20)))) }
+                Result { try EventViewers(count: count, port: port, deadline: Deadline(in: .seconds(20))) }
             }.get()
             try await eventually("\(count) more viewers") { hub.viewerCount >= count }
             return viewers
@@ -49,25 +49,11 @@ import Testing
         }
     }
 
-    /// Viewers that are read from one thread at a time: the one that `watch` runs on.
-    private final class Watching: Sendable {
-        private nonisolated(unsafe) let viewers: EventViewers
-
-        init(_ viewers: sending EventViewers) { self.viewers = viewers }
-
-        func watch(until isDone: @escaping @Sendable ([EventViewers.Viewer]) -> Bool) async -> [EventViewers.Viewer] {
-            await offCooperativeThreads { [self] in
-                #expect(viewers.watch(Deadline(in: .seconds(30)), until: isDone))
-                return viewers.viewers
-            }
-        }
-    }
-
     @Test("a viewer gets everything first, and then what changes")
     func events() async throws {
         let fixture = try Fixture()
         let viewers = try await fixture.viewers(1)
-        let all = await viewers.watch {
+        let all = await viewers.see {
             $0[0].events >= 3 && $0[0].messages.contains { $0.contains(#""health":"down""#) }
         }
         #expect(all[0].status == 200)
@@ -89,10 +75,10 @@ import Testing
         let others = try await fixture.viewers(count)
         let before = fixture.hub.encodings
         // Encoded for each viewer, five events would be two hundred and fifty.
-        let seen = await others.watch { $0.allSatisfy { $0.events >= 6 } }
+        let seen = await others.see { $0.allSatisfy { $0.events >= 6 } }
         #expect(fixture.hub.encodings - before < count)
         let latest = seen.compactMap { $0.messages.last }
-        let one = await first.watch { viewers in latest.allSatisfy { viewers[0].messages.contains($0) } }
+        let one = await first.see { viewers in latest.allSatisfy { viewers[0].messages.contains($0) } }
         let ticks = Set(one[0].messages)
         for viewer in seen { #expect(viewer.messages.dropFirst().allSatisfy(ticks.contains)) }
         await fixture.close()
@@ -102,8 +88,8 @@ import Testing
     func timer() async throws {
         let fixture = try Fixture()
         #expect(!fixture.hub.hasTimer)
-        var viewers: Watching? = try await fixture.viewers(2)
-        _ = await viewers?.watch { $0.allSatisfy { $0.events >= 2 } }
+        var viewers: EventViewers? = try await fixture.viewers(2)
+        _ = await viewers?.see { $0.allSatisfy { $0.events >= 2 } }
         #expect(fixture.hub.hasTimer)
         viewers = nil
         try await eventually("nobody watches") { fixture.hub.viewerCount == 0 }
@@ -115,7 +101,7 @@ import Testing
     func limit() async throws {
         let fixture = try Fixture(viewerLimit: 2)
         let viewers = try await fixture.viewers(2)
-        _ = await viewers.watch { $0.allSatisfy { $0.events >= 1 } }
+        _ = await viewers.see { $0.allSatisfy { $0.events >= 1 } }
         var router = Router()
         fixture.hub.add(to: &router)
         let refused = await router.respond(to: try RequestHead(.get, "/events")).response()
@@ -137,11 +123,11 @@ import Testing
             fixture.hub.broadcast(piece)
             sent += piece.count
             // In step with the one that reads, so that it is never behind.
-            _ = await reading.watch { [sent] in $0[0].byteCount >= sent }
+            _ = await reading.see { [sent] in $0[0].byteCount >= sent }
         }
         #expect(fixture.hub.viewerCount == 1)
-        let before = await reading.watch { _ in true }
-        let after = await reading.watch { $0[0].events > before[0].events }
+        let before = await reading.see { _ in true }
+        let after = await reading.see { $0[0].events > before[0].events }
         #expect(!after[0].hasEnded)
         _ = silent
         await fixture.close()
@@ -151,10 +137,10 @@ import Testing
     func drain() async throws {
         let fixture = try Fixture()
         let viewers = try await fixture.viewers(5)
-        _ = await viewers.watch { $0.allSatisfy { $0.events >= 1 } }
+        _ = await viewers.see { $0.allSatisfy { $0.events >= 1 } }
         let report = await fixture.server.drain(deadline: .now() + .seconds(20))
         #expect(report.forced == 0)
-        let all = await viewers.watch { $0.allSatisfy(\.hasEnded) }
+        let all = await viewers.see { $0.allSatisfy(\.hasEnded) }
         for viewer in all { #expect(viewer.bytes.suffix(5) == Array("0\r\n\r\n".utf8)[...]) }
         try await eventually("nobody watches") { fixture.hub.viewerCount == 0 }
         #expect(!fixture.hub.hasTimer)
@@ -182,5 +168,15 @@ import Testing
         #expect(fixture.hub.history.seconds().reduce(0) { $0 + $1.pings } == 2)
         #expect(fixture.hub.history.seconds().reduce(0) { $0 + $1.failures } == 2)
         await fixture.close()
+    }
+}
+
+extension EventViewers {
+    /// Reads, off the loop, until that is the case.
+    fileprivate func see(_ isDone: @escaping @Sendable ([Viewer]) -> Bool) async -> [Viewer] {
+        await offCooperativeThreads {
+            #expect(self.watch(Deadline(in: .seconds(30)), until: isDone))
+            return self.viewers
+        }
     }
 }
