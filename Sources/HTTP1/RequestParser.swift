@@ -212,7 +212,6 @@ public struct RequestParser: Sendable {
         let left = limits.fieldBytes - (line - fieldsStart)
         guard let range = try nextLine(bytes, limit: max(0, left - 2), .fieldsTooLarge) else { return .needsMore }
         guard range.isEmpty else {
-            guard left >= 2 else { throw .fieldsTooLarge }
             try head.readField(bytes, range, limit: limits.fieldCount)
             return nil
         }
@@ -319,7 +318,6 @@ public struct RequestParser: Sendable {
         guard let range = try nextLine(bytes, limit: max(0, left - 2), .fieldsTooLarge) else { return .needsMore }
         start = line
         guard !range.isEmpty else { return deliverPending() }
-        guard left >= 2 else { throw .fieldsTooLarge }
         trailerBytes += range.count + 2
         trailerCount += 1
         guard trailerCount <= limits.fieldCount else { throw .tooManyFields }
