@@ -33,13 +33,17 @@ package final class RequestIdentifier {
 
     /// A new id.
     package func next() -> String {
-        let number = count
-        count &+= 1
-        return String(unsafeUninitializedCapacity: 15) { buffer in
+        defer { count &+= 1 }
+        return Self.text(process, count)
+    }
+
+    /// Not isolated: a closure that is would be checked for it, which costs more than all the rest.
+    private nonisolated static func text(_ process: UInt64, _ number: UInt64) -> String {
+        String(unsafeUninitializedCapacity: 15) { buffer in
             let bytes = UnsafeMutableRawBufferPointer(buffer)
             // The eighth byte is written over by the next.
             bytes.storeBytes(of: process.littleEndian, as: UInt64.self)
-            bytes.storeBytes(of: Self.digits(number).littleEndian, toByteOffset: 7, as: UInt64.self)
+            bytes.storeBytes(of: digits(number).littleEndian, toByteOffset: 7, as: UInt64.self)
             return 15
         }
     }
