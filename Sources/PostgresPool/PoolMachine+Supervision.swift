@@ -34,8 +34,11 @@ extension PoolMachine {
 
     /// As ``heard(_:at:)``, for a connection that is about to come home; waiters are seen to when it has.
     mutating func answered(_ id: ConnectionID, at now: MonotonicTime) {
-        slots.update(id) { $0.hasAnswered = true }
-        ramp.answered()
+        // That older connections go on answering says nothing of new ones.
+        if slots.slot(id)?.hasAnswered == false {
+            slots.update(id) { $0.hasAnswered = true }
+            ramp.answered()
+        }
         takeProof(id, at: now)
     }
 

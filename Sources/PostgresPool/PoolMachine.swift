@@ -261,8 +261,9 @@ struct PoolMachine: Sendable {
 
     /// Begins connects for those who wait and for the minimum, no more at once than the ramp allows.
     mutating func grow(at now: MonotonicTime) {
+        if ramp.hasFailed, let latest = prober.lastStart { ramp.hold(until: latest + Prober.demandSpacing) }
         guard health == .up, now >= ramp.blockedUntil else { return }
-        let count = min(growthNeed, ramp.limit - slots.connectingCount)
+        let count = min(growthNeed, (ramp.hasFailed ? 1 : ramp.limit) - slots.connectingCount)
         for _ in 0..<max(count, 0) where !beginConnect(at: now) { return }
     }
 
@@ -362,7 +363,7 @@ struct Ramp: Sendable, Hashable {
         limit = min(limit + 1, 1 << 16)
     }
 
-    /// A query was answered: whatever failed before is over.
+    /// A new connection has answered a query: whatever failed before is over.
     mutating func answered() {
         guard hasFailed else { return }
         backoff.reset()
@@ -370,7 +371,12 @@ struct Ramp: Sendable, Hashable {
         blockedUntil = MonotonicTime(nanoseconds: .min)
     }
 
-    /// One at a time again. What has failed goes on to count until a query is answered.
+    /// No growth before `time`. A connect that may well fail is as rare as a probe.
+    mutating func hold(until time: MonotonicTime) {
+        blockedUntil = max(blockedUntil, time)
+    }
+
+    /// One at a time again. What has failed goes on to count until a new connection answers a query.
     mutating func restart() { limit = 1 }
 
     /// Returns whether this is the first failure in a row.

@@ -74,6 +74,9 @@ public final class PostgresPipeline {
         return try result.get()
     }
 
+    /// How many statements have been sent and not been answered.
+    var flightCount: Int { sessions.values.reduce(0) { $0 + $1.leased.connection.flightCount } }
+
     private func submit(
         _ entry: Pending, _ isRepeatable: Bool, _ deadline: MonotonicTime, _ ticket: PipelineTicket
     ) {

@@ -205,7 +205,7 @@ import Testing
         world.fail(.tooMany)
         #expect(world.health == .up)
         #expect(world.connecting.isEmpty)
-        world.advance(.milliseconds(15))
+        world.advance(Prober.demandSpacing)
         #expect(world.connecting.count == 1)
         world.fail(.tooMany)
         #expect(world.events.filter { if case .growthFailed = $0 { true } else { false } }.count == 1)

@@ -58,8 +58,10 @@ import Testing
             async let victim = failure {
                 _ = try await pipeline.query("select pg_sleep(60), 'pipeline victim'", deadline: soon)
             }
+            try await eventually("the first is sent") { pipeline.flightCount == 1 }
             async let unsafe = failure { _ = try await pipeline.query("select 'unsafe'", deadline: soon) }
             async let safe = pipeline.query("select 'safe'", isRepeatable: true, deadline: soon)
+            try await eventually("all are sent") { pipeline.flightCount == 3 }
             try await eventually("the statement runs") {
                 try await sandbox.execute(
                     """
@@ -82,6 +84,7 @@ import Testing
             async let slow = failure {
                 _ = try await pipeline.query("select pg_sleep(60)", deadline: .now() + .milliseconds(200))
             }
+            try await eventually("the first is sent") { pipeline.flightCount == 1 }
             async let behind = pipeline.query("select 'behind'", isRepeatable: true, deadline: soon)
             #expect(await slow?.code == PostgresError.Code.queryTimeout)
             let answer = try await behind
