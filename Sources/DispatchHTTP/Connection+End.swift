@@ -54,9 +54,7 @@ extension Connection {
         while hasUnread {
             guard rounds > 0 else { return yieldTurn() }
             rounds -= 1
-            let outcome = server.input.withUnsafeMutableBufferPointer {
-                Socket.receive(descriptor, into: $0, max: $0.count)
-            }
+            let outcome = Socket.receive(descriptor, into: &server.input, max: server.input.count)
             switch outcome {
             case .bytes(let count) where count > 0:
                 lingerBytes += count

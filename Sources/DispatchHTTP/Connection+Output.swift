@@ -11,7 +11,7 @@ extension Connection {
             server.releaseOutput()
             return
         }
-        let outcome = server.output.withUnsafeBufferPointer { Socket.send(descriptor, $0) }
+        let outcome = Socket.send(descriptor, server.output)
         switch outcome {
         case .bytes(let count) where count == server.output.count: break
         case .bytes(let count): block(after: count)

@@ -87,7 +87,7 @@ extension Connection {
 
     private func sendLastChunk() {
         if state.isBlocked { return output.append(ChunkedSerializer.lastChunk) }
-        switch ChunkedSerializer.lastChunk.withUnsafeBufferPointer({ Socket.send(descriptor, $0) }) {
+        switch Socket.send(descriptor, ChunkedSerializer.lastChunk) {
         case .bytes(let count) where count == ChunkedSerializer.lastChunk.count: break
         case .bytes(let count):
             output.append(ChunkedSerializer.lastChunk[count...])

@@ -130,13 +130,13 @@ final class Connection {
 
     private func read() {
         let size = min(parser.room, server.input.count)
-        let outcome = server.input.withUnsafeMutableBufferPointer { Socket.receive(descriptor, into: $0, max: size) }
+        let outcome = Socket.receive(descriptor, into: &server.input, max: size)
         switch outcome {
         case .bytes(0):
             hasUnread = false
             state.inputEnded = true
         case .bytes(let count):
-            server.input.withUnsafeBufferPointer { _ = parser.append(UnsafeBufferPointer(rebasing: $0[..<count])) }
+            parser.append(server.input[..<count])
             guard count < size else { return }
             // Fewer than there was room for: the kernel has no more, and says so when it has. Only the end, which was
             // announced already, would not be announced again.

@@ -8,22 +8,41 @@ public struct Router: Responder {
     /// Answers the requests of one path and method.
     public typealias Handler = @LoopActor (RequestHead) -> Answer
 
+    /// Not a tuple: the function in one is called through another that adapts it.
+    private struct Entry: Sendable {
+        let method: HTTPRequest.Method
+        let target: Target
+    }
+
+    private enum Target: Sendable {
+        case always(Answer)
+        case handler(Handler)
+
+        @LoopActor
+        func answer(_ request: RequestHead) -> Answer {
+            switch self {
+            case .always(let answer): answer
+            case .handler(let handler): handler(request)
+            }
+        }
+    }
+
     private struct Route: Sendable {
-        var handlers: [(method: HTTPRequest.Method, handler: Handler)] = []
+        var entries: [Entry] = []
         /// What `OPTIONS` and 405 say, prepared.
         var options = Response(status: .noContent)
         var notAllowed = Response(status: .methodNotAllowed)
 
-        func handler(for method: HTTPRequest.Method) -> Handler? {
-            for entry in handlers where entry.method == method { return entry.handler }
+        func target(for method: HTTPRequest.Method) -> Target? {
+            for entry in entries where entry.method == method { return entry.target }
             return nil
         }
 
         mutating func update() {
             var methods: [String] = []
-            for (method, _) in handlers {
-                methods.append(method.rawValue)
-                if method == .get { methods.append("HEAD") }
+            for entry in entries {
+                methods.append(entry.method.rawValue)
+                if entry.method == .get { methods.append("HEAD") }
             }
             if !methods.contains("OPTIONS") { methods.append("OPTIONS") }
             let allow = methods.joined(separator: ", ")
@@ -34,7 +53,8 @@ public struct Router: Responder {
         }
     }
 
-    private var routes: [String: Route] = [:]
+    private var routes: [Route] = []
+    private var indices: [String: Int] = [:]
     private var essentialPaths: Set<String> = []
     private var serverOptions = Response(status: .noContent, fields: [.allow: "OPTIONS"])
     /// The methods of RFC 9110 §9.3 and RFC 5789, and all that have a handler somewhere.
@@ -54,17 +74,22 @@ public struct Router: Responder {
 
     /// Answers `method` at `path` with what `handler` says. A later handler for the same replaces the earlier one.
     public mutating func on(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Handler) {
+        set(.handler(handler), for: method, path)
+    }
+
+    private mutating func set(_ target: Target, for method: HTTPRequest.Method, _ path: String) {
         recognized.insert(method)
-        var route = routes[path] ?? Route()
-        route.handlers.removeAll { $0.method == method }
-        route.handlers.append((method, handler))
-        route.update()
-        routes[path] = route
+        let index = indices[path] ?? routes.count
+        if index == routes.count { routes.append(Route()) }
+        indices[path] = index
+        routes[index].entries.removeAll { $0.method == method }
+        routes[index].entries.append(Entry(method: method, target: target))
+        routes[index].update()
 
         var methods: [String] = []
-        for route in routes.values {
-            for (method, _) in route.handlers where !methods.contains(method.rawValue) {
-                methods.append(method.rawValue)
+        for route in routes {
+            for entry in route.entries where !methods.contains(entry.method.rawValue) {
+                methods.append(entry.method.rawValue)
             }
         }
         if methods.contains("GET"), !methods.contains("HEAD") { methods.append("HEAD") }
@@ -73,7 +98,7 @@ public struct Router: Responder {
     }
 
     /// The paths that something is served at.
-    public var paths: [String] { routes.keys.sorted() }
+    public var paths: [String] { indices.keys.sorted() }
 
     /// Answers `GET` and `HEAD` at `path` with what `handler` says.
     public mutating func get(_ path: String, _ handler: @escaping Handler) {
@@ -82,8 +107,7 @@ public struct Router: Responder {
 
     /// Answers `GET` and `HEAD` at `path` always the same.
     public mutating func get(_ path: String, always response: Response) {
-        let answer = Answer.now(response.prepared())
-        on(.get, path) { _ in answer }
+        set(.always(.now(response.prepared())), for: .get, path)
     }
 
     /// Answers `paths` also on the places that are reserved for the time when all others are taken. For health.
@@ -99,14 +123,14 @@ public struct Router: Responder {
         let method = request.method
         if method == .connect { return .now(connectRefusal) }
         let path = request.path
-        guard let route = routes[path] else {
+        guard let index = indices[path] else {
             // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
             if method == .options, path == "*" { return .now(serverOptions) }
             return .now(recognized.contains(method) ? notFound : notImplemented)
         }
-        if let handler = route.handler(for: method) { return handler(request) }
-        if method == .head, let handler = route.handler(for: .get) { return handler(request) }
-        if method == .options { return .now(route.options) }
-        return .now(recognized.contains(method) ? route.notAllowed : notImplemented)
+        if let target = routes[index].target(for: method) { return target.answer(request) }
+        if method == .head, let target = routes[index].target(for: .get) { return target.answer(request) }
+        if method == .options { return .now(routes[index].options) }
+        return .now(recognized.contains(method) ? routes[index].notAllowed : notImplemented)
     }
 }

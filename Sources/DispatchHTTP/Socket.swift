@@ -10,13 +10,23 @@ enum Socket {
         case failed(Int32)
     }
 
-    static func receive(_ descriptor: Int32, into buffer: UnsafeMutableBufferPointer<UInt8>, max: Int) -> Outcome {
-        while true {
-            let count = recv(descriptor, buffer.baseAddress, min(max, buffer.count), 0)
-            if count >= 0 { return .bytes(count) }
-            if errno == EINTR { continue }
-            return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
+    // Arrays are opened here and not where the loop's objects hand them over: a closure that belongs to the loop asks the
+    // runtime, each time that it is called, whether it runs there.
+
+    static func receive(_ descriptor: Int32, into array: inout [UInt8], max: Int) -> Outcome {
+        array.withUnsafeMutableBufferPointer { buffer in
+            while true {
+                let count = recv(descriptor, buffer.baseAddress, min(max, buffer.count), 0)
+                if count >= 0 { return .bytes(count) }
+                if errno == EINTR { continue }
+                return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
+            }
         }
+    }
+
+    /// Never raises SIGPIPE.
+    static func send(_ descriptor: Int32, _ bytes: [UInt8]) -> Outcome {
+        bytes.withUnsafeBufferPointer { send(descriptor, $0) }
     }
 
     /// Never raises SIGPIPE.

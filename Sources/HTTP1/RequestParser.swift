@@ -120,6 +120,14 @@ public struct RequestParser: Sendable {
         bytes.withUnsafeBufferPointer { append($0) }
     }
 
+    /// Appends what has been received, as much of it as there is `room` for.
+    ///
+    /// - Returns: How many bytes were taken.
+    @discardableResult
+    public mutating func append(_ bytes: ArraySlice<UInt8>) -> Int {
+        bytes.withUnsafeBufferPointer { append($0) }
+    }
+
     /// Gives back the memory of bytes that have been used, unless it is so little that keeping it is cheaper.
     /// For connections that go idle.
     public mutating func shrink() {
