@@ -21,9 +21,9 @@ import Testing
                 }
                 try await eventually("up") { pool.snapshot.health == .up }
                 try await sandbox.stop(mode)
-                async let isUp: Void = recorder.next { $0.isUp }
+                let isUp = recorder.watch { $0.isUp }
                 try await sandbox.start()
-                await isUp
+                await isUp.happened()
                 try await ping(pool)
                 load.cancel()
                 do { #expect(try await load.value > 0) } catch let error as PoolError {
@@ -43,13 +43,13 @@ import Testing
             let error = await #expect(throws: PoolError.self) { try await ping(pool) }
             #expect(error?.kind == .unavailable)
             #expect(error?.code == PostgresError.Code.refused)
-            async let isUp: Void = recorder.next { $0.isUp }
+            let isUp = recorder.watch { $0.isUp }
             try await sandbox.start()
-            await isUp
+            await isUp.happened()
             try await ping(pool)
-            async let isDown: Void = recorder.next { $0.isDown }
+            let isDown = recorder.watch { $0.isDown }
             try await sandbox.stop(.immediate)
-            await isDown
+            await isDown.happened()
             #expect(pool.snapshot.idle == 0)
         }
         try await sandbox.remove()
@@ -62,9 +62,9 @@ import Testing
                 try await eventually("misconfigured") { pool.snapshot.health == .misconfigured }
                 let error = await #expect(throws: PoolError.self) { try await ping(pool) }
                 #expect(error?.code == "28P01")
-                async let isUp: Void = recorder.next { $0.isUp }
+                let isUp = recorder.watch { $0.isUp }
                 _ = try await sandbox.execute("alter role admin password 'new'")
-                await isUp
+                await isUp.happened()
                 try await ping(pool)
             }
         }
@@ -86,14 +86,14 @@ import Testing
         try await withPool(sandbox.connectionURL(port: relay.port), { $0.grace = .seconds(3) }) { pool, recorder in
             try await ping(pool)
             relay.behave(.blackHole)
-            async let isDown: Void = recorder.next { $0.isDown }
+            let isDown = recorder.watch { $0.isDown }
             await #expect(throws: (any Error).self) { try await ping(pool, deadline: .now() + .seconds(4)) }
-            await isDown
+            await isDown.happened()
             let error = await #expect(throws: PoolError.self) { try await ping(pool) }
             #expect(error?.kind == .unavailable)
-            async let isUp: Void = recorder.next { $0.isUp }
+            let isUp = recorder.watch { $0.isUp }
             relay.behave(.forwarding)
-            await isUp
+            await isUp.happened()
             try await ping(pool)
         }
         await relay.shutDown()

@@ -9,18 +9,42 @@ import Testing
 @LoopActor
 final class EventRecorder: PoolDelegate {
     private(set) var events: [PoolEvent] = []
-    private var watchers: [(@LoopActor (PoolEvent) -> Bool, CheckedContinuation<Void, Never>)] = []
+    private var watches: [Watch] = []
+
+    /// An event to come, from the moment at which it is asked for.
+    @LoopActor
+    final class Watch {
+        private let isWanted: @LoopActor (PoolEvent) -> Bool
+        private var hasHappened = false
+        private var continuation: CheckedContinuation<Void, Never>?
+
+        init(_ isWanted: @escaping @LoopActor (PoolEvent) -> Bool) {
+            self.isWanted = isWanted
+        }
+
+        func note(_ event: PoolEvent) {
+            guard isWanted(event) else { return }
+            hasHappened = true
+            continuation?.resume()
+            continuation = nil
+        }
+
+        /// Waits until it has happened.
+        func happened() async {
+            await withCheckedContinuation { if hasHappened { $0.resume() } else { continuation = $0 } }
+        }
+    }
 
     func pool(_ pool: PostgresPool, did event: PoolEvent) {
         events.append(event)
-        let due = watchers.filter { $0.0(event) }
-        watchers.removeAll { $0.0(event) }
-        for (_, continuation) in due { continuation.resume() }
+        for watch in watches { watch.note(event) }
     }
 
-    /// Waits for an event to come.
-    func next(where isWanted: @escaping @LoopActor (PoolEvent) -> Bool) async {
-        await withCheckedContinuation { watchers.append((isWanted, $0)) }
+    /// Watches for an event. It is not missed, however long it takes until somebody waits for it.
+    func watch(for isWanted: @escaping @LoopActor (PoolEvent) -> Bool) -> Watch {
+        let watch = Watch(isWanted)
+        watches.append(watch)
+        return watch
     }
 
     var retries: Int { events.count { if case .retried = $0 { true } else { false } } }
