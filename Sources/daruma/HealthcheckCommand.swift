@@ -3,6 +3,7 @@ import DarumaService
 import Dispatch
 import DispatchLoop
 import Glibc
+import Synchronization
 
 struct HealthcheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -26,6 +27,11 @@ struct HealthcheckCommand: ParsableCommand {
         getenv(setting.variable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    /// Whether the one line has been decided on: by the answer, or by the time that has passed.
+    private static let hasSpoken = Atomic(false)
+
+    private static func speaksFirst() -> Bool { !hasSpoken.exchange(true, ordering: .relaxed) }
+
     @Option(help: "How long to wait.")
     var timeout = "2s"
 
@@ -40,11 +46,15 @@ struct HealthcheckCommand: ParsableCommand {
         // Looking a name up cannot be told to hurry; whatever happens, the answer comes in time.
         let spare = limit + .milliseconds(100)
         DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(spare.nanoseconds))) {
+            guard Self.speaksFirst() else { return }
             let line: StaticString = "daruma: not well: no answer in time\n"
             write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
             _exit(1)
         }
-        switch target.ask(deadline: .now() + limit) {
+        let answer = target.ask(deadline: .now() + limit)
+        // Too late: the process is about to end.
+        while !Self.speaksFirst() { pause() }
+        switch answer {
         case .success(let status) where (200..<300).contains(status):
             print("well: \(text) answers \(status)")
         case .success(let status):
