@@ -20,7 +20,7 @@ package struct Routes {
         self.logger = logger
         self.pool = pool
         pingTimeoutNanoseconds = pingTimeout.nanoseconds
-        self.pingFailureStatus = HTTPResponse.Status(code: pingFailureStatus)
+        self.pingFailureStatus = pingFailureStatus == 503 ? .serviceUnavailable : .badRequest
     }
 
     /// What clients ask.

@@ -65,7 +65,10 @@ extension PostgresConnection {
 
     /// Ends the session, because it owes an answer for too long.
     package func failPipeline(_ error: PostgresError) {
-        if pipeline != nil { end(error) }
+        guard pipeline != nil else { return }
+        // Closing alone does not stop what the server is at.
+        cancelRequest = connection.flatMap(CancelRequest.init)
+        end(error)
     }
 
     /// Takes the answers that are complete. A statement ends with its synchronisation point.
@@ -106,7 +109,12 @@ extension PostgresConnection {
             end(lossError())
             return
         }
-        guard !isInTransaction else {
+        // libpq knows the transaction's status only once nothing is in flight; the tag tells in any case.
+        let opensTransaction =
+            if case .success(let decoded) = result {
+                decoded.command == "BEGIN" || decoded.command == "START TRANSACTION"
+            } else { false }
+        guard !isInTransaction, !opensTransaction else {
             // Whatever follows would be a part of it.
             end(Self.transactionError(endpoint))
             return

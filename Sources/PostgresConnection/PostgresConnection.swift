@@ -31,7 +31,7 @@ public final class PostgresConnection {
     package internal(set) var lastHeard: MonotonicTime
 
     /// What the server can be asked to stop, after a statement was given up at its deadline.
-    private var cancelRequest: CancelRequest?
+    var cancelRequest: CancelRequest?
     /// `nil` once closed.
     var connection: OpaquePointer?
     private let notices: SessionNotices

@@ -44,6 +44,8 @@ struct PipelineMachine: Sendable {
         var timer: TimerID?
         /// On which session it is in flight.
         var session: Int?
+        /// Nobody waits for the answer any more, but the session owes it still.
+        var isAbandoned = false
     }
 
     private struct Session {
@@ -107,13 +109,18 @@ struct PipelineMachine: Sendable {
     }
 
     /// Nobody wants the answer any more. `false` when the statement has been settled already.
-    mutating func cancel(_ number: Int) -> Bool { settle(number) != nil }
+    mutating func cancel(_ number: Int) -> Bool {
+        guard let statement = statements[number], !statement.isAbandoned else { return false }
+        // One in flight keeps its deadline: a session that never answers it is not kept for ever.
+        if statement.session == nil { _ = settle(number) } else { statements[number]?.isAbandoned = true }
+        return true
+    }
 
     /// The session answered this one.
     ///
     /// - Returns: whether anybody still waits for it.
     mutating func answered(_ number: Int, on session: Int, at now: MonotonicTime) -> Bool {
-        let isWanted = settle(number) != nil
+        let isWanted = settle(number).map { !$0.isAbandoned } ?? false
         if var state = sessions[session] {
             // It is the first, but for one that had to be prepared once more.
             if state.flights.first == number {
@@ -150,6 +157,12 @@ struct PipelineMachine: Sendable {
         assign(at: now)
     }
 
+    /// The session that was there had ended before anything was sent on it: another one is asked for.
+    mutating func openedInVain(at now: MonotonicTime) {
+        wanted -= 1
+        assign(at: now)
+    }
+
     /// There is no session to be had: those who wait are told.
     mutating func refused(at now: MonotonicTime) {
         wanted -= 1
@@ -165,7 +178,9 @@ struct PipelineMachine: Sendable {
         guard let lost = sessions.removeValue(forKey: session) else { return }
         for number in lost.flights.reversed() {
             guard let statement = statements[number] else { continue }
-            if statement.isRepeatable, statement.tries < 2, statement.deadline > now {
+            if statement.isAbandoned {
+                _ = settle(number)
+            } else if statement.isRepeatable, statement.tries < 2, statement.deadline > now {
                 statements[number]?.session = nil
                 waiting.prepend(number)
                 waitingCount += 1
@@ -233,7 +248,7 @@ struct PipelineMachine: Sendable {
             guard let statement = statements[number] else { continue }
             statements[number]?.timer = nil
             _ = settle(number)
-            actions.append(.fail(number, .timeout(wasSent: statement.tries > 0)))
+            if !statement.isAbandoned { actions.append(.fail(number, .timeout(wasSent: statement.tries > 0))) }
             // Its answer is the next one to come, and has not come in time. Behind it nothing comes either.
             if let session = statement.session, sessions[session]?.flights.first == number, !isClosing(session) {
                 sessions[session]?.isClosing = true
@@ -243,7 +258,13 @@ struct PipelineMachine: Sendable {
         for (session, state) in sessions where !state.isSuspect && state.waitsSince != .distantFuture {
             guard state.waitsSince + silence <= now else { continue }
             sessions[session]?.isSuspect = true
-            actions.append(.suspect(session))
+            // Its deadline passed while others were before it, and now that it is its turn nothing comes.
+            if let first = state.flights.first, statements[first] == nil, !state.isClosing {
+                sessions[session]?.isClosing = true
+                actions.append(.close(session))
+            } else {
+                actions.append(.suspect(session))
+            }
         }
         assign(at: now)
     }

@@ -47,6 +47,12 @@ public final class PostgresPipeline {
             silence: pool.settings.silence)
     }
 
+    /// Sessions that owe answers to statements that were given up would not come home by themselves.
+    isolated deinit {
+        if let timer { loop.cancel(timer.id) }
+        for lease in sessions.values { pool.discard(lease.leased.id, .failed) }
+    }
+
     /// Runs a statement.
     ///
     /// - Parameters:
@@ -102,10 +108,10 @@ public final class PostgresPipeline {
     // MARK: Sessions
 
     private func open() {
-        _ = pool.request(deadline: .distantFuture) { [weak self] answer in
+        _ = pool.request(deadline: .distantFuture) { [weak self, pool] answer in
             switch answer {
             case .success(let leased):
-                guard let self else { return leased.connection.close() }
+                guard let self else { return pool.giveBack(leased) }
                 opened(leased)
             case .failure(let error):
                 guard let self else { return }
@@ -119,13 +125,12 @@ public final class PostgresPipeline {
     private func opened(_ leased: PostgresPool.Leased) {
         nextSession += 1
         let session = PipelineLease(number: nextSession, leased: leased, of: self)
-        sessions[nextSession] = session
-        machine.opened(nextSession, at: loop.now)
-        if !leased.connection.enterPipeline(client: session) {
-            // It has ended since it was granted, and the pool will hear of it when it comes home.
-            sessions[session.number] = nil
+        if leased.connection.enterPipeline(client: session) {
+            sessions[session.number] = session
+            machine.opened(session.number, at: loop.now)
+        } else {
             pool.giveBack(leased)
-            machine.lost(session.number, at: loop.now)
+            machine.openedInVain(at: loop.now)
         }
         perform()
     }

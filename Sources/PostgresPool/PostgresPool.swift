@@ -200,6 +200,7 @@ public final class PostgresPool {
             perform(action)
         }
         if next > 0 { machine.actions.removeAll(keepingCapacity: true) }
+        machine.waiters.recycle()
         isPerforming = false
         armTimer()
     }

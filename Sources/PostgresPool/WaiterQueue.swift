@@ -21,6 +21,8 @@ struct WaiterQueue {
 
     private var nodes: [Node] = []
     private var free: [Int] = []
+    /// Free as soon as the shell has told those who had them: until then it finds them by these numbers.
+    private var retired: [Int] = []
     private var deadlines = DeadlineHeap()
     private var first = -1
     private var last = -1
@@ -75,9 +77,16 @@ struct WaiterQueue {
         if let deadline = node.deadline { deadlines.remove(deadline) }
         nodes[id.index].isWaiting = false
         nodes[id.index].serial &+= 1
-        free.append(id.index)
+        retired.append(id.index)
         count -= 1
         return true
+    }
+
+    /// Everybody who has been taken out has been told.
+    mutating func recycle() {
+        guard !retired.isEmpty else { return }
+        free.append(contentsOf: retired)
+        retired.removeAll(keepingCapacity: true)
     }
 
     func contains(_ id: WaiterID) -> Bool {

@@ -100,6 +100,36 @@ import Testing
         #expect(second == [.fail(slow, .timeout(wasSent: true)), .close(1)])
     }
 
+    @Test("a session that owes an answer which nobody wants any more is not kept for ever")
+    func abandoned() throws {
+        var machine = Self.machine(sessions: 1)
+        let hanging = try mustSubmit(&machine, deadline: at(1_000), at: at(0))
+        machine.opened(1, at: at(0))
+        let wasOpen = machine.cancel(hanging)
+        #expect(wasOpen)
+        _ = machine.takeActions()
+        #expect(machine.nextDeadline <= at(1_000))
+        machine.tick(at: at(1_000))
+        let actions = machine.takeActions()
+        #expect(actions.contains(.close(1)))
+        #expect(!actions.contains(.fail(hanging, .timeout(wasSent: true))), "its task has been told already")
+    }
+
+    @Test("a statement given up behind another one that then does not come either costs the session")
+    func givenUpBehind() throws {
+        var machine = Self.machine(sessions: 1)
+        let first = try mustSubmit(&machine, deadline: at(5_000), at: at(0))
+        let second = try mustSubmit(&machine, deadline: at(1_000), at: at(0))
+        machine.opened(1, at: at(0))
+        machine.tick(at: at(1_000))
+        let given = machine.takeActions()
+        #expect(given.contains(.fail(second, .timeout(wasSent: true))) && !given.contains(.close(1)))
+        _ = machine.answered(first, on: 1, at: at(1_100))
+        machine.tick(at: at(1_400))
+        let closed = machine.takeActions()
+        #expect(closed.contains(.close(1)))
+    }
+
     @Test("those who wait are told when there is no session to be had, and at their deadlines")
     func waiting() throws {
         var machine = Self.machine()

@@ -10,7 +10,7 @@ import Testing
     @Test("a restart under load fails no query", arguments: [StopMode.fast, .immediate])
     func restart(mode: StopMode) async throws {
         try await PostgresSandbox.withSandbox { sandbox in
-            try await withPool(sandbox.connectionURL()) { pool, recorder in
+            try await withPool(sandbox.connectionURL()) { pool, _ in
                 let load = Task {
                     var count = 0
                     while !Task.isCancelled {
@@ -21,9 +21,8 @@ import Testing
                 }
                 try await eventually("up") { pool.snapshot.health == .up }
                 try await sandbox.stop(mode)
-                let isUp = recorder.watch { $0.isUp }
                 try await sandbox.start()
-                await isUp.happened()
+                // On a busy machine the restart may be over before this process has had a turn: then there is no event.
                 try await ping(pool)
                 load.cancel()
                 do { #expect(try await load.value > 0) } catch let error as PoolError {

@@ -104,6 +104,44 @@ import Testing
         }
     }
 
+    @Test("what stands behind a statement that opens a transaction is not said to be done and then undone")
+    func transactionInFront() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, _ in
+            let pipeline = PostgresPipeline(pool, maximumSessions: 1)
+            _ = try await pipeline.query("drop table if exists behind_begin", deadline: soon)
+            _ = try await pipeline.query("create table behind_begin (n int)", deadline: soon)
+            let statements = ["begin", "insert into behind_begin values (1)", "insert into behind_begin values (2)"]
+            let tasks = statements.map { sql in
+                Task { await failure { _ = try await pipeline.query(sql, deadline: soon) } }
+            }
+            var failures: [PostgresError?] = []
+            for task in tasks { failures.append(await task.value) }
+            #expect(failures[0]?.code == "25001")
+            let done = failures.dropFirst().count { $0 == nil }
+            let count = try await pipeline.query("select count(*) from behind_begin", deadline: soon)
+            #expect(count.values == ["\(done)"], "\(done) were said to be done")
+            _ = try await pipeline.query("drop table behind_begin", deadline: soon)
+        }
+    }
+
+    @Test("a pipeline that is dropped leaves no connection behind")
+    func dropped() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, _ in
+            var pipeline: PostgresPipeline? = PostgresPipeline(pool, maximumSessions: 1)
+            let task = Task { [pipeline] in
+                try await pipeline?.query("select pg_sleep(0.2)", deadline: soon)
+            }
+            try await eventually("it is sent") { pipeline?.flightCount == 1 }
+            task.cancel()
+            _ = await task.result
+            pipeline = nil
+            try await eventually("the connection is free") { pool.snapshot.leased == 0 }
+            try await ping(pool)
+        }
+    }
+
     @Test("statements that the session has lost are prepared again, unseen")
     func preparedAgain() async throws {
         let sandbox = try await SharedSandbox.get()

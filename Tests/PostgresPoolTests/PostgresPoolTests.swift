@@ -141,4 +141,35 @@ import Testing
             try await ping(pool)
         }
     }
+
+    @Test("one who asks for a connection from within an event does not take the place of one who waits")
+    func asksFromWithinAnEvent() async throws {
+        let sandbox = try await SharedSandbox.get()
+        var settings = PoolSettings()
+        settings.maximum = 1
+        settings.grace = .seconds(20)
+        let pool = PostgresPool(ConnectionConfiguration(sandbox.connectionURL()), settings: settings)
+        let eager = EagerDelegate()
+        pool.delegate = eager
+        let first = Task { try await ping(pool) }
+        try await eventually("the first waits") { pool.snapshot.waiters == 1 }
+        pool.start()
+        try await first.value
+        try await eventually("the eager one has been served as well") { eager.served == 1 }
+        #expect(pool.snapshot.leased == 0)
+        await pool.close(deadline: soon)
+    }
+}
+
+/// Checks a connection out in the moment in which the database is found.
+@LoopActor
+private final class EagerDelegate: PoolDelegate {
+    private(set) var served = 0
+
+    func pool(_ pool: PostgresPool, did event: PoolEvent) {
+        guard event.isUp else { return }
+        _ = EventLoop.shared.task { [self] in
+            if (try? await ping(pool)) != nil { served += 1 }
+        }
+    }
 }

@@ -148,6 +148,8 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=is_phone)
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion}])
+        # The page learns of its new width some time after it was given it.
+        self.wait(f"a page {width} px wide", f"document.documentElement.clientWidth <= {width}")
 
     def screenshot(self, path):
         # Two frames: one for the layout, one for what follows from it.

@@ -165,7 +165,8 @@ class Check:
 
     def keyboard(self, browser):
         browser.show(360, 780, "light", True)
-        wide = browser.evaluate("document.documentElement.scrollWidth")
+        frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        wide = browser.evaluate(f"{frame}.then(() => document.documentElement.scrollWidth)")
         self.expect("360 px wide: nothing sticks out", wide <= 360, f"{wide} px")
         browser.evaluate("document.getElementById('look').focus()")
         browser.press("ArrowLeft", 37, times=3)

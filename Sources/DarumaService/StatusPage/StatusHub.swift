@@ -185,7 +185,8 @@ extension StatusHub: PoolDelegate {
 /// A `/ping` that was answered is a point in the timeline.
 extension StatusHub: ServerObserver {
     package func answered(_ exchange: Exchange) {
-        guard exchange.request.hasPath("/ping") else { return }
+        let method = exchange.request.method
+        guard method == .get || method == .head, exchange.request.hasPath("/ping") else { return }
         history.pinged(after: exchange.duration, failed: exchange.status != 200, at: loop.now)
     }
 }
