@@ -34,23 +34,22 @@ public final class EventLoop: SerialExecutor {
     private let timer: Int32
     /// Ends the lingering of a turn from another thread.
     private let interruption: Int32
-    /// Held for its life only; set up in `init` and never touched again, hence safe in spite of its type.
-    private nonisolated(unsafe) let source: any DispatchSourceRead
+    /// What wakes the loop. Released, it would go; after `init` nobody touches it.
+    private let source: Locked<any DispatchSourceRead>
 
     /// The thread that is in a turn, as a number; 0 between turns. Jobs enqueued from it need no lock and no wake-up.
     private let turningThread = Atomic<UInt>(0)
     private let inbox = Locked(Inbox())
 
-    // Confined to the queue: touched only inside a turn (`turn`, or what a turn calls), which is what
-    // `nonisolated(unsafe)` asserts of the seven below. An executor cannot be isolated to itself: `add` is called by the
-    // runtime without isolation and touches `jobs` only after `isOnLoop` has said that this thread is in a turn.
+    // Unsafe because `add`, which the runtime calls without isolation, appends here as well: only after `isOnLoop` has said
+    // that this thread is in a turn. Everybody else who touches it is isolated to LoopActor.
     private nonisolated(unsafe) var jobs: [Work] = []
-    private nonisolated(unsafe) var runningJobs: [Work] = []
-    private nonisolated(unsafe) var registrations = RegistrationTable<@LoopActor (Readiness) -> Void>()
-    private nonisolated(unsafe) var timers = TimerHeap<@LoopActor () -> Void>()
-    private nonisolated(unsafe) var armed: MonotonicTime?
-    private nonisolated(unsafe) var turnStart = MonotonicTime.now()
-    private nonisolated(unsafe) let events: UnsafeMutablePointer<epoll_event>
+    @LoopActor private var runningJobs: [Work] = []
+    @LoopActor private var registrations = RegistrationTable<@LoopActor (Readiness) -> Void>()
+    @LoopActor private var timers = TimerHeap<@LoopActor () -> Void>()
+    @LoopActor private var armed: MonotonicTime?
+    @LoopActor private var turnStart = MonotonicTime.now()
+    @LoopActor private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: EventLoop.batch)
 
     private enum Work {
         case job(UnownedJob)
@@ -82,14 +81,15 @@ public final class EventLoop: SerialExecutor {
         precondition(
             epoll >= 0 && timer >= 0 && interruption >= 0,
             "daruma: no event loop: \(SystemCallError(call: "epoll_create1"))")
-        events = .allocate(capacity: Self.batch)
         // Edge-triggered, these two need not be read: each expiry and each write is a new edge.
         var event = clinux_epoll_event(UInt32(EPOLLIN.rawValue) | Trigger.edgeBit, 0)
         epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event)
         epoll_ctl(epoll, EPOLL_CTL_ADD, interruption, &event)
-        source = DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue)
-        source.setEventHandler { [unowned self] in self.turn() }
-        source.resume()
+        source = Locked(DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue))
+        source.withLock {
+            $0.setEventHandler { [unowned self] in self.turn() }
+            $0.resume()
+        }
     }
 
     // MARK: Time

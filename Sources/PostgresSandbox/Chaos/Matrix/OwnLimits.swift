@@ -64,9 +64,7 @@ extension Fault {
 }
 
 /// Clients that connect and say nothing.
-private final class IdleCrowd: @unchecked Sendable {
-    // `DeadlineSocket` is not Sendable; these are set in `init` and only held open after it, never read or written:
-    // that is what `@unchecked` asserts.
+private final class IdleCrowd: Sendable {
     private let sockets: [DeadlineSocket]
 
     init(of count: Int, at address: ServiceAddress) {
