@@ -164,14 +164,14 @@ public final class EventLoop: SerialExecutor {
         add(.closure(work))
     }
 
-    /// Starts a task that stays on the loop, between its actors as well. It runs at once, up to where it first has to
-    /// wait: before this returns.
+    /// Starts a task that stays on the loop, between its actors as well. It begins within this round.
     ///
     /// A continuation resumes on the generic executor and hops to its actor's from there. With the loop as the task's
     /// preferred executor that is an array append; without, a trip through a thread of the global pool.
-    @LoopActor
-    public func task(_ operation: @escaping @LoopActor () async -> Void) -> Task<Void, Never> {
-        Task.immediate(executorPreference: between) { @LoopActor in await operation() }
+    public nonisolated func task(_ operation: @escaping @Sendable @LoopActor () async -> Void) -> Task<Void, Never> {
+        // From where there is no isolation, so that the task begins in `between`: begun in LoopActor, or at once, it would
+        // be without its preference at first, and each `await` would enqueue it anew until it had to wait for something.
+        Task(executorPreference: between) { await operation() }
     }
 
     /// Where tasks that prefer the loop are between their actors.
@@ -292,7 +292,11 @@ public final class EventLoop: SerialExecutor {
             for work in runningJobs {
                 switch work {
                 case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
-                case .betweenJob(let job): job.runSynchronously(on: between.asUnownedTaskExecutor())
+                case .betweenJob(let job):
+                    // As one of LoopActor at the same time, which this thread serves: the hop to it, which nearly always
+                    // is what such a job begins with, is none then, and neither are the hops between its functions.
+                    job.runSynchronously(
+                        isolatedTo: asUnownedSerialExecutor(), taskExecutor: between.asUnownedTaskExecutor())
                 case .closure(let closure): closure()
                 }
             }
