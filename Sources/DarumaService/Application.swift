@@ -58,7 +58,7 @@ package final class Application {
         serverEvents.add(status)
         if settings.keepsMetrics {
             let metrics = MetricsEndpoint(pool: pool)
-            poolEvents.add(metrics.poolListener)
+            poolEvents.add(metrics.poolListener, measures: true)
             serverEvents.add(metrics.serverListener)
             self.metrics = metrics
         }

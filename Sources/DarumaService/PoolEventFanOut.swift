@@ -6,12 +6,15 @@ package import PostgresPool
 @LoopActor
 package final class PoolEventFanOut: PoolDelegate {
     private var listeners: [any PoolDelegate] = []
+    /// Those who take measurements, several with each query.
+    private var measuring: [any PoolDelegate] = []
 
     package init() {}
 
-    /// From now on `listener` hears every event too. It is kept alive.
-    package func add(_ listener: any PoolDelegate) {
+    /// From now on `listener` hears every event too, and every measurement if it `measures`. It is kept alive.
+    package func add(_ listener: any PoolDelegate, measures: Bool = false) {
         listeners.append(listener)
+        if measures { measuring.append(listener) }
     }
 
     package func pool(_ pool: PostgresPool, did event: PoolEvent) {
@@ -19,6 +22,6 @@ package final class PoolEventFanOut: PoolDelegate {
     }
 
     package func pool(_ pool: PostgresPool, measured measurement: PoolMeasurement) {
-        for listener in listeners { listener.pool(pool, measured: measurement) }
+        for listener in measuring { listener.pool(pool, measured: measurement) }
     }
 }

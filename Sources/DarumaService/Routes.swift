@@ -8,7 +8,7 @@ package import PostgresPool
 
 /// What clients ask: `/` and `/ping`.
 @LoopActor
-package struct Routes {
+package final class Routes {
     private let pool: PostgresPool
     private let pingTimeoutNanoseconds: Int64
     private let pingFailureStatus: HTTPResponse.Status
@@ -26,22 +26,24 @@ package struct Routes {
     /// What clients ask.
     package func add(to router: inout Router) {
         router.get("/", always: PingAnswer.json(.ok, .object([("status", .bool(true))])))
-        router.get("/ping") { request in .later { await ping(id: request.id) } }
+        router.get("/ping") { self.ping(id: $0.id) }
     }
 
     /// Checks a connection out, asks the database, and gives the connection back, whatever came of it.
-    private func ping(id: String) async -> Response {
-        let deadline = EventLoop.shared.now.advanced(byNanoseconds: pingTimeoutNanoseconds)
-        do {
-            let connection = try await pool.checkOut(deadline: deadline)
-            defer { pool.release(connection) }
-            let result = try await connection.query(
-                "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
-            return memo.response(to: result)
-        } catch {
-            // One line for each would be a flood: the outage has its own.
-            logger.debug("/ping failed", metadata: ["request-id": "\(id)", "cause": "\(error)"])
-            return PingAnswer.failure(error, status: pingFailureStatus)
+    private func ping(id: String) -> Answer {
+        .later { [self] in
+            let deadline = EventLoop.shared.now.advanced(byNanoseconds: pingTimeoutNanoseconds)
+            do {
+                let connection = try await pool.checkOut(deadline: deadline)
+                defer { pool.release(connection) }
+                let result = try await connection.query(
+                    "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
+                return memo.response(to: result)
+            } catch {
+                // One line for each would be a flood: the outage has its own.
+                logger.debug("/ping failed", metadata: ["request-id": "\(id)", "cause": "\(error)"])
+                return PingAnswer.failure(error, status: pingFailureStatus)
+            }
         }
     }
 }

@@ -35,8 +35,7 @@ extension Connection {
     ).prepared()
 
     private func completed(_ response: Response) {
-        guard let request = working else { return }
-        working = nil
+        guard let request = working.take() else { return }
         task = nil
         guard state.phase != .closed else {
             if let observer = server.observer {

@@ -128,7 +128,7 @@ public final class PostgresConnection {
         // Within a transaction a statement that turns out not to be prepared would take the transaction along.
         let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
         running = StatementRun(
-            statement: statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
+            statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
             silence: silence, client: client)
         sendStep()
         armTimer()
@@ -175,7 +175,7 @@ public final class PostgresConnection {
         if PQconsumeInput(connection) == 1 {
             _ = PQisBusy(connection)  // Parses; notices are delivered by it.
             deliverNotifications()
-            if notices.ending == nil, PQstatus(connection) == CONNECTION_OK { return nil }
+            if !notices.hasEnding, PQstatus(connection) == CONNECTION_OK { return nil }
         }
         var error = lossError()
         error.isProvablyUnsent = true
@@ -207,7 +207,7 @@ public final class PostgresConnection {
         if waitsForWrite { flush() }
         deliverNotifications()
         if pipeline == nil { collect() } else { collectFromPipeline() }
-        if self.connection != nil, notices.ending != nil, running == nil { end(lossError()) }
+        if self.connection != nil, notices.hasEnding, running == nil { end(lossError()) }
     }
 
     /// Takes the results that are complete. The statement ends with the NULL after its last result, not before.

@@ -7,7 +7,9 @@ internal import CLibPQ
 /// listening here, all of these look like an end without a word.
 final class SessionNotices {
     /// The notice that announced the session's end, if there was one.
-    private(set) var ending: PostgresError?
+    private(set) var ending: PostgresError? { didSet { hasEnding = ending != nil } }
+    /// Whether there was one; asked after each event, and cheaper than the error.
+    private(set) var hasEnding = false
 
     /// Installs the receiver; without one, libpq prints notices to stderr. The notices must outlive the connection.
     func install(on connection: OpaquePointer) {

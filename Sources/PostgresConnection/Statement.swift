@@ -29,7 +29,8 @@ package struct Statement: Sendable, Hashable {
         case .prepare(let name):
             PQsendPrepare(connection, name, sql, 0, nil) == 1
         case .execute(let name) where parameters.isEmpty:
-            PQsendQueryPrepared(connection, name, 0, nil, nil, nil, 0) == 1
+            // Passed as it is, the name would be copied to an array first.
+            name.withCString { PQsendQueryPrepared(connection, $0, 0, nil, nil, nil, 0) == 1 }
         case .execute(let name):
             withParameters {
                 PQsendQueryPrepared(connection, name, Int32(parameters.count), $0, nil, nil, 0) == 1
@@ -124,7 +125,7 @@ extension QueryResult {
             guard column.typeID == PQftype(result, index), column.typeModifier == Int(PQfmod(result, index)),
                 column.tableID == PQftable(result, index), column.columnID == Int(PQftablecol(result, index)),
                 column.typeSize == Int(PQfsize(result, index)), let name = PQfname(result, index),
-                strcmp(name, column.name) == 0
+                column.name.withCString({ strcmp(name, $0) }) == 0
             else { return false }
         }
         return true

@@ -10,23 +10,36 @@ package protocol StatementClient: AnyObject {
     func connectionIsSilent(_ connection: PostgresConnection)
 }
 
-/// The statement in the making, and who waits for it.
-struct StatementRun {
+/// The statement in the making, and who waits for it. A class because it is looked at several times in each round trip, and
+/// is too large to be copied each time.
+@LoopActor
+final class StatementRun {
     let statement: Statement
     var step: PreparedStatements.Step
     var deadline: MonotonicTime
     var silence: MonotonicTime
     var client: any StatementClient
+    /// Of several statements in one text that of the last one, unless one failed.
     private(set) var result: Result<QueryResult, PostgresError>?
 
-    /// Of several statements in one text the last result counts, unless one failed.
-    mutating func take(_ result: Result<QueryResult, PostgresError>) {
+    init(
+        _ statement: Statement, step: PreparedStatements.Step, deadline: MonotonicTime, silence: MonotonicTime,
+        client: any StatementClient
+    ) {
+        self.statement = statement
+        self.step = step
+        self.deadline = deadline
+        self.silence = silence
+        self.client = client
+    }
+
+    func take(_ result: Result<QueryResult, PostgresError>) {
         if case .failure = self.result { return }
         self.result = result
     }
 
     /// Begins another step of the same statement.
-    mutating func begin(_ step: PreparedStatements.Step) {
+    func begin(_ step: PreparedStatements.Step) {
         self.step = step
         result = nil
     }

@@ -50,7 +50,7 @@ public final class PooledConnection {
             isRepeatable: isRepeatable && isPristine, canMove: isPristine)
         isPristine = false
         let outcome = await withTaskCancellationHandler { @LoopActor in
-            await race.run()
+            await withUnsafeContinuation { race.run(suspension($0)) }
         } onCancel: {
             EventLoop.shared.submit { race.cancel() }
         }

@@ -1,12 +1,11 @@
 public import DispatchLoop
-internal import Glibc
 internal import PostgresConnection
 
 // Checking out and giving back.
 extension PostgresPool {
     /// Who is told when a waiter is settled.
     enum Waiting {
-        case task(CheckedContinuation<Answer, Never>)
+        case task(Suspension<Answer>)
         case closure(@LoopActor (Answer) -> Void)
 
         @LoopActor
@@ -32,7 +31,17 @@ extension PostgresPool {
             measured(.checkedOut(waitNanoseconds: 0))
             return PooledConnection(leased, of: self)
         }
-        return PooledConnection(try await wait(until: deadline).get(), of: self)
+        // In place and not in a function of its own, which would be two changes of executors to ask about.
+        let ticket = WaitTicket()
+        let answer = await withTaskCancellationHandler { @LoopActor in
+            await withUnsafeContinuation { continuation in
+                ticket.waiter = request(deadline: deadline, .task(suspension(continuation)))
+                if Task.isCancelled { cancel(ticket) }
+            }
+        } onCancel: {
+            EventLoop.shared.submit { self.cancel(ticket) }
+        }
+        return PooledConnection(try answer.get(), of: self)
     }
 
     /// Gives a connection back. Open transactions are rolled back. A second call does nothing.
@@ -61,7 +70,7 @@ extension PostgresPool {
     }
 
     private var refusalInForkedProcess: PoolError? {
-        getpid() == processID ? nil : PoolError(kind: .wrongProcess, health: machine.health)
+        forkMark.isOwnProcess ? nil : PoolError(kind: .wrongProcess, health: machine.health)
     }
 
     /// The free check at check-out: a connection that has ended since the loop last looked is not handed out.
@@ -70,18 +79,6 @@ extension PostgresPool {
         guard let error = connection.checkForEnd() else { return Leased(id: id, connection: connection) }
         ended(id, error)
         return nil
-    }
-
-    private func wait(until deadline: MonotonicTime) async -> Answer {
-        let ticket = WaitTicket()
-        return await withTaskCancellationHandler { @LoopActor in
-            await withCheckedContinuation { continuation in
-                ticket.waiter = request(deadline: deadline, .task(continuation))
-                if Task.isCancelled { cancel(ticket) }
-            }
-        } onCancel: {
-            EventLoop.shared.submit { self.cancel(ticket) }
-        }
     }
 
     private func cancel(_ ticket: WaitTicket) {

@@ -1,5 +1,4 @@
 public import DispatchLoop
-internal import Glibc
 public import PostgresConnection
 
 /// A pool of connections to one database that looks after itself: it keeps them alive, replaces them, and finds the
@@ -41,7 +40,7 @@ public final class PostgresPool {
     }
 
     let loop = EventLoop.shared
-    let processID = getpid()
+    let forkMark = ForkMark()
     private let resolver: HostResolver
     var machine: PoolMachine
     var connections: [PostgresConnection?]

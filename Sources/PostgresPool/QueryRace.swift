@@ -37,7 +37,7 @@ final class QueryRace: StatementClient {
     private var asks = 0
     private static let maximumAsks = 2
     /// Present until the outcome is known.
-    private var continuation: CheckedContinuation<Outcome, Never>?
+    private var continuation: Suspension<Outcome>?
 
     init(
         _ statement: Statement, on leased: PostgresPool.Leased, of pool: PostgresPool, deadline: MonotonicTime,
@@ -51,12 +51,11 @@ final class QueryRace: StatementClient {
         first = leased
     }
 
-    func run() async -> Outcome {
-        await withCheckedContinuation { continuation in
-            self.continuation = continuation
-            if let first { start(on: first) }
-            if Task.isCancelled { cancel() }
-        }
+    /// Begins; `continuation` is resumed with the outcome.
+    func run(_ continuation: Suspension<Outcome>) {
+        self.continuation = continuation
+        if let first { start(on: first) }
+        if Task.isCancelled { cancel() }
     }
 
     /// The caller's task was cancelled. What runs goes home and is waited for there.

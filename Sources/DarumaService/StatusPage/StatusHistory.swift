@@ -126,9 +126,9 @@ package struct StatusHistory: Sendable {
     private func since(_ outage: Outage) -> Duration { max(outage.since - start, .zero) }
 
     /// `/ping` was answered.
-    package mutating func pinged(after duration: Duration, failed: Bool, at now: MonotonicTime) {
+    package mutating func pinged(afterNanoseconds nanoseconds: Int64, failed: Bool, at now: MonotonicTime) {
         advance(to: now)
-        let microseconds = Int(duration.nanoseconds / 1_000)
+        let microseconds = Int(nanoseconds / 1_000)
         latencies.add(microseconds: microseconds)
         let slot = current % Self.window
         seconds[slot].pings += 1
@@ -138,7 +138,7 @@ package struct StatusHistory: Sendable {
 
     /// Closes the seconds that have passed.
     package mutating func advance(to now: MonotonicTime) {
-        let latest = Int((now - start).nanoseconds / 1_000_000_000)
+        let latest = Int((now.nanoseconds - start.nanoseconds) / 1_000_000_000)
         guard latest > current else { return }
         seconds[current % Self.window].median = median
         latencies.reset()

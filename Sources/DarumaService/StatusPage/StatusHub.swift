@@ -187,6 +187,6 @@ extension StatusHub: ServerObserver {
     package func answered(_ exchange: Exchange) {
         let method = exchange.request.method
         guard method == .get || method == .head, exchange.request.hasPath("/ping") else { return }
-        history.pinged(after: exchange.duration, failed: exchange.status != 200, at: loop.now)
+        history.pinged(afterNanoseconds: exchange.nanoseconds, failed: exchange.status != 200, at: loop.now)
     }
 }

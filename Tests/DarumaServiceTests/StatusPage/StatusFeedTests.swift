@@ -54,7 +54,7 @@ extension StatusClock {
         let start = MonotonicTime(nanoseconds: 0)
         var history = StatusHistory(start: start)
         history.healthChanged(to: .up, outage: nil, at: start + .milliseconds(1_500))
-        history.pinged(after: .milliseconds(2), failed: true, at: start + .milliseconds(10_500))
+        history.pinged(afterNanoseconds: 2_000_000, failed: true, at: start + .milliseconds(10_500))
         history.advance(to: start + .seconds(65))
         let report = StatusReport.made(slots: [.leased, .idle, .free, .connecting, .closing])
         let event = StatusFeed.snapshot(report, .made, history, boot: "abc")
@@ -98,7 +98,7 @@ extension StatusClock {
         var history = StatusHistory(start: start)
         for second in 0..<1_000 {
             for _ in 0..<50 {
-                history.pinged(after: .milliseconds(900), failed: true, at: start + .seconds(second))
+                history.pinged(afterNanoseconds: 900_000_000, failed: true, at: start + .seconds(second))
             }
         }
         let report = StatusReport.made(slots: Array(repeating: .leased, count: 10_000))

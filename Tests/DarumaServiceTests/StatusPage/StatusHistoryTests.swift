@@ -33,10 +33,10 @@ import Testing
     @Test("pings are summed up by the second: how many, how many failed, the middle one and the slowest")
     func pings() {
         var history = history
-        for milliseconds in 1...9 {
-            history.pinged(after: .milliseconds(milliseconds), failed: milliseconds > 7, at: at(500))
+        for milliseconds in Int64(1)...9 {
+            history.pinged(afterNanoseconds: milliseconds * 1_000_000, failed: milliseconds > 7, at: at(500))
         }
-        history.pinged(after: .microseconds(300), failed: false, at: at(1_200))
+        history.pinged(afterNanoseconds: 300_000, failed: false, at: at(1_200))
         let seconds = history.seconds()
         #expect(seconds[0].pings == 9)
         #expect(seconds[0].failures == 2)
@@ -49,7 +49,7 @@ import Testing
     @Test("fifteen minutes are kept, however long it runs and however long nothing happens")
     func window() {
         var history = history
-        history.pinged(after: .milliseconds(1), failed: false, at: at(500))
+        history.pinged(afterNanoseconds: 1_000_000, failed: false, at: at(500))
         history.healthChanged(to: .up, outage: nil, at: at(600))
         history.advance(to: at(899_900))
         #expect(history.seconds().count == 900)
