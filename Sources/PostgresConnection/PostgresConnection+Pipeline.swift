@@ -9,15 +9,17 @@ package protocol PipelineClient: AnyObject {
     /// had to be prepared once more.
     func connection(
         _ connection: PostgresConnection, answered number: Int, with result: Result<QueryResult, PostgresError>)
-    /// The session has ended, or failed; what it has not answered it will not answer.
-    func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError)
+    /// The session has ended, or failed; what it has not answered it will not answer. The statements with the numbers in
+    /// `unsent` never left.
+    func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError, unsent: [Int])
 }
 
 /// libpq's pipeline mode (PostgreSQL manual, 34.5): statements are sent without waiting for the answers of those before.
 ///
 /// Each statement has its own synchronisation point: it is a transaction of its own, and one that fails takes no other
-/// along. libpq sends at each of these points, so that there is one system call for each statement going out, and one for
-/// as many answers as have arrived coming in.
+/// along. Those that come up in one round of the loop go out together at its end. From version 17 on libpq gathers them
+/// (`PQsendPipelineSync`), and they are one system call. Before, it sends at each synchronisation point; the kernel is told
+/// to hold the pieces back until the last, so that they are at least one segment, and the server wakes up once.
 extension PostgresConnection {
     struct Pipeline {
         struct Flight {
@@ -27,8 +29,19 @@ extension PostgresConnection {
             var result: Result<QueryResult, PostgresError>?
         }
 
+        struct Unsent {
+            let number: Int
+            let statement: Statement
+        }
+
         let client: any PipelineClient
+        /// Sent, in this order, and not answered.
         var flights: Deque<Flight> = []
+        /// To be sent at the end of this round of the loop.
+        var unsent: [Unsent] = []
+
+        /// From how many statements on it pays to have the kernel hold them back, which is two system calls.
+        static let fewestCorked = 3
     }
 
     /// How many statements have been sent and not been answered.
@@ -43,24 +56,38 @@ extension PostgresConnection {
 
     /// Goes back to one statement at a time; `false` while there are answers to come.
     package func exitPipeline() -> Bool {
-        guard let connection, let pipeline, pipeline.flights.isEmpty, PQexitPipelineMode(connection) == 1 else {
-            return false
-        }
+        guard let connection, let pipeline, pipeline.flights.isEmpty, pipeline.unsent.isEmpty,
+            PQexitPipelineMode(connection) == 1
+        else { return false }
         self.pipeline = nil
         return true
     }
 
-    /// Sends a statement behind those that are in flight; the client hears of its end under this number.
+    /// Sends a statement behind those that are in flight, at the end of this round; the client hears of its end under this
+    /// number.
     package func sendInPipeline(_ statement: Statement, number: Int) {
-        guard let connection, pipeline != nil else { return }
-        let step = statement.isPrepared ? prepared.step(for: statement.sql) : .text
-        guard statement.sendInPipeline(step, on: connection) else {
-            loop.submit { self.end(self.lossError()) }
-            return
+        guard let isFirst = pipeline?.unsent.isEmpty else { return }
+        pipeline?.unsent.append(Pipeline.Unsent(number: number, statement: statement))
+        if isFirst { loop.submit { self.sendUnsent() } }
+    }
+
+    private func sendUnsent() {
+        guard let connection, let count = pipeline?.unsent.count else { return }
+        let isCorked = count >= Pipeline.fewestCorked && clibpq_can_gather() == 0 && clibpq_cork(connection, 1) == 1
+        var sent = 0
+        while sent < count, let entry = pipeline?.unsent[sent] {
+            sent += 1
+            let step = entry.statement.isPrepared ? prepared.step(for: entry.statement.sql) : .text
+            pipeline?.flights.append(Pipeline.Flight(number: entry.number, statement: entry.statement, step: step))
+            guard entry.statement.sendInPipeline(step, on: connection) else {
+                loop.submit { self.end(self.lossError()) }
+                break
+            }
+            if case .prepare = step { prepared.expectPrepared(entry.statement.sql) }
         }
-        if case .prepare = step { prepared.expectPrepared(statement.sql) }
-        pipeline?.flights.append(Pipeline.Flight(number: number, statement: statement, step: step))
+        pipeline?.unsent.removeFirst(sent)
         flush()
+        if isCorked, PQsocket(connection) >= 0 { _ = clibpq_cork(connection, 0) }
     }
 
     /// Ends the session, because it owes an answer for too long.

@@ -329,7 +329,7 @@ public final class PostgresConnection {
         release()
         if let pipeline {
             self.pipeline = nil
-            pipeline.client.connection(self, endedInPipeline: error)
+            pipeline.client.connection(self, endedInPipeline: error, unsent: pipeline.unsent.map(\.number))
             return
         }
         if let run = running {

@@ -51,7 +51,7 @@ package struct Statement: Sendable, Hashable {
             case .prepare(let name): send(step, on: connection) && send(.execute(name: name), on: connection)
             case .execute: send(step, on: connection)
             }
-        return isSent && PQpipelineSync(connection) == 1
+        return isSent && clibpq_put_pipeline_sync(connection) == 1
     }
 
     /// The parameters as libpq takes them; it copies the values before it returns.

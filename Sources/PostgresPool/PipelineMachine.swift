@@ -173,14 +173,16 @@ struct PipelineMachine: Sendable {
     }
 
     /// The session has ended. Only what was sent and not answered is concerned, and of that, what may be repeated is sent
-    /// once more, before those who have not had their turn.
-    mutating func lost(_ session: Int, at now: MonotonicTime) {
+    /// once more, before those who have not had their turn. What is among `unsent` never left: it has not had its turn.
+    mutating func lost(_ session: Int, unsent: [Int] = [], at now: MonotonicTime) {
         guard let lost = sessions.removeValue(forKey: session) else { return }
+        for number in unsent { statements[number]?.tries -= 1 }
+        let unsent = Set(unsent)
         for number in lost.flights.reversed() {
             guard let statement = statements[number] else { continue }
             if statement.isAbandoned {
                 _ = settle(number)
-            } else if statement.isRepeatable, statement.tries < 2, statement.deadline > now {
+            } else if statement.isRepeatable || unsent.contains(number), statement.tries < 2, statement.deadline > now {
                 statements[number]?.session = nil
                 waiting.prepend(number)
                 waitingCount += 1

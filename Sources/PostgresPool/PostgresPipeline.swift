@@ -141,11 +141,11 @@ public final class PostgresPipeline {
         perform()
     }
 
-    fileprivate func ended(_ session: PipelineLease, _ error: PostgresError) {
+    fileprivate func ended(_ session: PipelineLease, _ error: PostgresError, unsent: [Int]) {
         guard sessions.removeValue(forKey: session.number) != nil else { return }
         losses[session.number] = error
         pool.ended(session.leased.id, error)
-        machine.lost(session.number, at: loop.now)
+        machine.lost(session.number, unsent: unsent, at: loop.now)
         perform()
     }
 
@@ -245,8 +245,8 @@ private final class PipelineLease: PipelineClient {
         pipeline?.answered(number, on: self, result)
     }
 
-    func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError) {
-        pipeline?.ended(self, error)
+    func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError, unsent: [Int]) {
+        pipeline?.ended(self, error, unsent: unsent)
     }
 }
 

@@ -9,7 +9,7 @@ struct DarumaBench: AsyncParsableCommand {
         commandName: "daruma-bench",
         abstract: "Measures the service, the pool and the parser, and compares them with others.",
         subcommands: [
-            CompareCommand.self, GateCommand.self, BalancerCommand.self, GrowthCommand.self,
+            CompareCommand.self, GateCommand.self, BalancerCommand.self, PipelineCommand.self, GrowthCommand.self,
             StartupCommand.self, SoakCommand.self, SyscallsCommand.self, WorkCommand.self,
         ])
 }

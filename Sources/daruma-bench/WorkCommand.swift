@@ -29,6 +29,7 @@ struct WorkCommand: AsyncParsableCommand {
         case .serialize: serialize()
         case .checkOut: try await onPool { try await Self.checkOut($0, turns) }
         case .query: try await onPool { try await Self.query($0, turns) }
+        case .pipeline: try await onPool { try await Self.pipeline($0, turns, callers: 16) }
         case .waiters10: try await onPool { try await Self.wait($0, turns, atATime: 10) }
         case .waiters10000: try await onPool { try await Self.wait($0, turns, atATime: 10_000) }
         case .root, .pipelined, .ping: break
@@ -124,6 +125,32 @@ struct WorkCommand: AsyncParsableCommand {
 }
 
 extension WorkCommand {
+    /// Each caller asks for its next query when it has been answered.
+    @LoopActor
+    private static func pipeline(_ pool: PostgresPool, _ turns: Int, callers: Int) async throws {
+        let pipeline = PostgresPipeline(pool, maximumSessions: 1)
+        let deadline = MonotonicTime.now() + .seconds(100)
+        var left = callers
+        var failures = 0
+        await withCheckedContinuation { continuation in
+            for _ in 0..<callers {
+                _ = EventLoop.shared.task {
+                    do {
+                        for _ in 0..<turns / callers {
+                            _ = try await pipeline.query(
+                                "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
+                        }
+                    } catch {
+                        failures += 1
+                    }
+                    left -= 1
+                    if left == 0 { continuation.resume() }
+                }
+            }
+        }
+        if failures > 0 { throw ExitCode.failure }
+    }
+
     /// So many waiters at a time, until there have been `turns`; each gives the connection to the next.
     @LoopActor
     private static func wait(_ pool: PostgresPool, _ turns: Int, atATime count: Int) async throws {

@@ -85,6 +85,24 @@ import Testing
                 ], "once more, and not for ever")
     }
 
+    @Test("what a lost session never sent has not had its turn: it is sent whether or not it may be repeated")
+    func neverSent() throws {
+        var machine = Self.machine(sessions: 1, depth: 3)
+        let sent = try mustSubmit(&machine, deadline: at(10_000), at: at(0))
+        let unsent = try mustSubmit(&machine, deadline: at(10_000), at: at(0))
+        machine.opened(1, at: at(0))
+        _ = machine.takeActions()
+        machine.lost(1, unsent: [unsent], at: at(1))
+        let lost = machine.takeActions()
+        #expect(lost == [.fail(sent, .lost(session: 1)), .open])
+        machine.opened(2, at: at(2))
+        let first = machine.takeActions()
+        #expect(first == [.send(unsent, on: 2)])
+        machine.lost(2, at: at(3))
+        let failed = machine.takeActions()
+        #expect(failed == [.fail(unsent, .lost(session: 2))], "this time it was sent")
+    }
+
     @Test("an overdue answer closes its session; one that is behind another only is not waited for")
     func deadlines() throws {
         var machine = Self.machine(sessions: 1, depth: 3)
@@ -235,8 +253,11 @@ private struct PipelineWorld {
     }
 
     private mutating func lose(_ session: Int) {
-        sessions[session] = nil
-        machine.lost(session, at: now)
+        let flights = sessions.removeValue(forKey: session) ?? []
+        // Some of the last ones may not have left.
+        let unsent = Array(flights.suffix(Int.random(in: 0...flights.count, using: &random)))
+        for number in unsent { open[number]?.sent -= 1 }
+        machine.lost(session, unsent: unsent, at: now)
     }
 
     private mutating func perform() {

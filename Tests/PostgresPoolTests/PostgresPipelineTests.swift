@@ -76,6 +76,26 @@ import Testing
         }
     }
 
+    @Test("what had not left when its connection ended is answered by another, though it may not be repeated")
+    func neverSent() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, _ in
+            let pipeline = PostgresPipeline(pool, maximumSessions: 1)
+            async let victim = failure { _ = try await pipeline.query("select pg_sleep(60)", deadline: soon) }
+            try await eventually("the first is sent") { pipeline.flightCount == 1 }
+            var values: [String?] = []
+            // Runs up to where it waits. It is sent at the end of the round, which the connection does not live to see.
+            let task = EventLoop.shared.task {
+                let answer = try? await pipeline.query("select 'unsent'", deadline: soon)
+                values = answer?.values ?? []
+            }
+            for connection in pool.connections { connection?.close() }
+            await task.value
+            #expect(values == ["unsent"])
+            #expect(await victim?.code == PostgresError.Code.closed)
+        }
+    }
+
     @Test("an overdue answer costs its own statement and the session, and the ones behind it are sent again")
     func overdue() async throws {
         let sandbox = try await SharedSandbox.get()

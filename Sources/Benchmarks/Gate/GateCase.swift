@@ -10,6 +10,8 @@ package enum GateCase: String, CaseIterable, Sendable {
     case checkOut = "check-out"
     /// The same with `select 1` on it.
     case query
+    /// `select 1` through a pipeline over one connection, with sixteen callers.
+    case pipeline
     /// A connection that goes from waiter to waiter, with ten of them in the queue all the time.
     case waiters10 = "waiters-10"
     /// The same with ten thousand: what a check-out costs must not depend on how many wait.
@@ -38,6 +40,7 @@ package enum GateCase: String, CaseIterable, Sendable {
         case .parse, .parseBrowser, .serialize: (1_000, 11_000)
         case .checkOut, .query: (500, 3_500)
         case .waiters10, .waiters10000: (10_000, 20_000)
+        case .pipeline: (1_600, 9_600)
         case .root, .pipelined: (1_600, 17_600)
         case .ping: (500, 4_500)
         }

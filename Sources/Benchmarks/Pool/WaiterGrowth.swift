@@ -1,5 +1,4 @@
 package import DispatchLoop
-internal import Glibc
 internal import PostgresConnection
 internal import PostgresPool
 
@@ -21,14 +20,14 @@ package enum WaiterGrowth {
         let first = try await pool.checkOut(deadline: deadline)
         // As many turns for few waiters as for many, so that all figures are means of as much.
         let rounds = max(1, 100_000 / count)
-        let begin = processorNanoseconds()
+        let begin = ProcessorTime.nanoseconds
         var failures = 0
         for round in 0..<rounds {
             failures += await turn(pool, count, deadline, release: round == 0 ? first : nil)
         }
-        let used = processorNanoseconds() - begin
+        let used = ProcessorTime.nanoseconds - begin
         await pool.close(deadline: .now() + .seconds(5))
-        if failures > 0 { throw PoolGrowthFailure(description: "\(failures) of \(count) waiters got no connection") }
+        if failures > 0 { throw PoolBenchmarkFailure(description: "\(failures) of \(count) waiters got no connection") }
         return Double(used) / Double(rounds * count)
     }
 
@@ -53,15 +52,4 @@ package enum WaiterGrowth {
         }
         return failures
     }
-
-    private static func processorNanoseconds() -> Int {
-        var time = timespec()
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-        return time.tv_sec * 1_000_000_000 + time.tv_nsec
-    }
-}
-
-/// Why a figure could not be had.
-package struct PoolGrowthFailure: Error, CustomStringConvertible {
-    package let description: String
 }

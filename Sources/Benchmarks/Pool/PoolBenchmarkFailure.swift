@@ -1,0 +1,4 @@
+/// Why a figure could not be had.
+package struct PoolBenchmarkFailure: Error, CustomStringConvertible {
+    package let description: String
+}

@@ -1,0 +1,11 @@
+internal import Glibc
+
+/// What this process has used.
+enum ProcessorTime {
+    /// User and system time of all threads.
+    static var nanoseconds: Int {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return time.tv_sec * 1_000_000_000 + time.tv_nsec
+    }
+}
