@@ -71,8 +71,7 @@ extension Connection {
     func close(_ reason: CloseReason, aborting: Bool = false) {
         guard state.phase != .closed else { return }
         state.closed()
-        if let timer { server.loop.cancel(timer) }
-        timer = nil
+        timer.cancel()
         if let registration { server.loop.deregister(registration) }
         registration = nil
         if aborting { Socket.abort(descriptor) } else { Socket.close(descriptor) }
@@ -96,20 +95,13 @@ extension Connection {
 
     // MARK: Time
 
-    /// One timer, moved as rarely as possible: a deadline that moves later, as with every request, is looked at again
-    /// when the old one fires.
     func armTimer() {
-        guard let deadline = state.deadline(deadlines) else { return }
-        if let timer {
-            if timerDeadline <= deadline { return }
-            server.loop.cancel(timer)
-        }
-        timerDeadline = deadline
-        timer = server.loop.schedule(at: deadline) { [self] in timerFired() }
+        guard let deadline = state.deadline(deadlines), timer.isTooLate(for: deadline) else { return }
+        timer.set(for: deadline) { [self] in timerFired() }
     }
 
     private func timerFired() {
-        timer = nil
+        timer.fired()
         guard let deadline = state.deadline(deadlines) else { return }
         guard deadline <= server.loop.now else { return armTimer() }
         switch state.expiry {

@@ -30,8 +30,7 @@ final class Connection {
     /// The kernel has said that the client closed its side: reading has to go on until the end is seen.
     private var seesEnd = false
     var lingerBytes = 0
-    var timer: TimerID?
-    var timerDeadline = MonotonicTime.distantFuture
+    var timer = DeadlineTimer()
     /// The handler that works on an answer, and its request.
     var task: Task<Void, Never>?
     var working: RequestHead?

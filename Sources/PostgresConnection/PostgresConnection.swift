@@ -44,7 +44,7 @@ public final class PostgresConnection {
     /// The latest result's columns. The next ones are nearly always the same.
     var columns: [QueryResult.Column] = []
     /// One timer serves all statements: it is not cancelled with each but finds, when it fires, what is running then.
-    private var timer: (id: TimerID, deadline: MonotonicTime)?
+    private var timer = DeadlineTimer()
     private var waitsForWrite = false
 
     /// Takes over a connection that libpq has finished making.
@@ -290,17 +290,12 @@ public final class PostgresConnection {
     private func armTimer() {
         guard let running else { return }
         let due = min(running.deadline, running.silence)
-        guard due != .distantFuture else { return }
-        if let timer {
-            if timer.deadline <= due { return }
-            loop.cancel(timer.id)
-        }
-        let id = loop.schedule(at: due) { [weak self] in self?.timerFired() }
-        timer = (id, due)
+        guard timer.isTooLate(for: due) else { return }
+        timer.set(for: due) { [weak self] in self?.timerFired() }
     }
 
     private func timerFired() {
-        timer = nil
+        timer.fired()
         guard let statement = running else { return }
         let now = loop.now
         if statement.deadline <= now {
@@ -349,8 +344,7 @@ public final class PostgresConnection {
         guard let connection else { return }
         if let registration { loop.deregister(registration) }
         registration = nil
-        if let timer { loop.cancel(timer.id) }
-        timer = nil
+        timer.cancel()
         PQfinish(connection)
         self.connection = nil
     }

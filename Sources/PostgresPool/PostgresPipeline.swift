@@ -30,7 +30,7 @@ public final class PostgresPipeline {
     private var refusal: PoolError?
     /// Why the sessions were lost whose statements are just being failed.
     private var losses: [Int: PostgresError] = [:]
-    private var timer: (id: TimerID, deadline: MonotonicTime)?
+    private var timer = DeadlineTimer()
     private var isPerforming = false
 
     /// A pipeline over connections of `pool`.
@@ -49,7 +49,7 @@ public final class PostgresPipeline {
 
     /// Sessions that owe answers to statements that were given up would not come home by themselves.
     isolated deinit {
-        if let timer { loop.cancel(timer.id) }
+        timer.cancel()
         for lease in sessions.values { pool.discard(lease.leased.id, .failed) }
     }
 
@@ -210,19 +210,13 @@ public final class PostgresPipeline {
 
     private func armTimer() {
         let deadline = machine.nextDeadline
-        if let timer {
-            if timer.deadline <= deadline { return }
-            loop.cancel(timer.id)
-            self.timer = nil
-        }
-        guard deadline != .distantFuture else { return }
-        let id = loop.schedule(at: deadline) { [weak self] in
+        guard timer.isTooLate(for: deadline) else { return }
+        timer.set(for: deadline) { [weak self] in
             guard let self else { return }
-            timer = nil
+            timer.fired()
             machine.tick(at: loop.now)
             perform()
         }
-        timer = (id, deadline)
     }
 }
 

@@ -47,7 +47,7 @@ public final class PostgresPool {
     private var attempts: [ConnectAttempt?]
     /// By the waiters' indices.
     var waiting: [WaitingEntry?] = []
-    private var timer: (id: TimerID, deadline: MonotonicTime)?
+    private var timer = DeadlineTimer()
     private var isPerforming = false
     private lazy var subscriptions = SubscriptionHub(pool: self)
     private var whenClosed: [CheckedContinuation<Void, Never>] = []
@@ -317,16 +317,10 @@ public final class PostgresPool {
 
     private func armTimer() {
         let deadline = machine.nextDeadline
-        if let timer {
-            if timer.deadline <= deadline { return }
-            loop.cancel(timer.id)
-            self.timer = nil
-        }
-        guard deadline != .distantFuture else { return }
-        let id = loop.schedule(at: deadline) { [weak self] in
-            self?.timer = nil
+        guard timer.isTooLate(for: deadline) else { return }
+        timer.set(for: deadline) { [weak self] in
+            self?.timer.fired()
             self?.apply { $0.tick(at: $1) }
         }
-        timer = (id, deadline)
     }
 }
