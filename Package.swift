@@ -16,8 +16,6 @@ let collections = Target.Dependency.product(name: "DequeModule", package: "swift
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
-let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
@@ -40,13 +38,12 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        // Without their default traits, which bring Foundation.
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-        // Without its default trait, which brings Foundation.
-        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
         // C, as it is.
@@ -86,6 +83,7 @@ let package = Package(
 
         // The service.
         .target(name: "ServiceManager", swiftSettings: settings),
+        .target(name: "CommandArguments", swiftSettings: settings),
         .target(
             name: "DarumaService",
             dependencies: [
@@ -99,9 +97,7 @@ let package = Package(
         .executableTarget(
             name: "daruma",
             dependencies: [
-                "DarumaService", "DispatchHTTP", "DispatchLoop", "ServiceManager", argumentParser, lifecycle,
-                unixSignals,
-                logging,
+                "DarumaService", "CommandArguments", "DispatchHTTP", "DispatchLoop", "ServiceManager", logging,
             ], swiftSettings: settings),
 
         // The lab: never in the production image.
@@ -154,6 +150,7 @@ let package = Package(
             dependencies: ["PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop", "CLinux"],
             swiftSettings: settings),
         .testTarget(name: "ServiceManagerTests", dependencies: ["ServiceManager"], swiftSettings: settings),
+        .testTarget(name: "CommandArgumentsTests", dependencies: ["CommandArguments"], swiftSettings: settings),
         .testTarget(
             name: "DarumaServiceTests",
             dependencies: [

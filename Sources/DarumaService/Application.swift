@@ -123,9 +123,24 @@ package final class Application {
         return server
     }
 
+    /// Answers what is in flight, then closes the sessions: requests in flight keep their connections. Whatever still
+    /// waits when the time for leaving is over is cancelled.
+    package func leave() async {
+        let leaving = Task {
+            await drain()
+            await closePool()
+        }
+        let alarm = Task {
+            try await Task.sleep(for: settings.drainDelay + settings.shutdownTimeout)
+            leaving.cancel()
+        }
+        await leaving.value
+        alarm.cancel()
+    }
+
     /// Says that it is not ready, waits until that has got about, answers what is in flight and stops listening;
     /// operators can look until the clients are done.
-    package func leave() async {
+    private func drain() async {
         health.leave()
         managerReporter?.stopping()
         if settings.drainDelay > .zero {
@@ -145,7 +160,7 @@ package final class Application {
     }
 
     /// Closes the sessions.
-    package func closePool() async {
+    private func closePool() async {
         health.stop()
         await pool.close(deadline: .now() + settings.shutdownTimeout * Self.poolShare)
         logger.info("closed all connections to the database")

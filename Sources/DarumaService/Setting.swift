@@ -41,6 +41,31 @@ package enum Setting: String, CaseIterable, Sendable {
     /// Its default, for `--help`.
     package var defaultText: String { description.standard }
 
+    /// What kind of value it takes, for `--help`.
+    package var valueName: String {
+        switch self {
+        case .host, .adminHost: "address"
+        case .port, .adminPort: "port"
+        case .databaseURL: "url"
+        case .pingFailureStatus: "status"
+        case .readyRequiresDb, .reusePort, .metrics: "true|false"
+        case .livenessLimit, .drainDelay, .outageGrace, .poolIdleTimeout, .poolMaxLifetime, .poolKeepalive,
+            .pingTimeout, .shutdownTimeout, .connectTimeout, .silenceTimeout, .checkTimeout,
+            .httpReservedTimeout, .httpHeaderTimeout, .httpBodyTimeout, .httpBodyTotalTimeout, .httpIdleTimeout,
+            .httpWriteTimeout, .httpWriteTotalTimeout, .httpLingerTimeout:
+            "duration"
+        case .poolMin, .poolMax, .poolMaxIdle, .httpMaxConnections, .httpReservedConnections, .httpMaxHeaderCount,
+            .httpRequestsPerTurn, .httpBacklog, .statusMaxViewers:
+            "count"
+        case .httpMaxLingerBytes, .httpMaxRequestLine, .httpMaxHeaderBytes, .httpMaxBody, .httpMaxPendingOutput,
+            .httpMaxStreamBacklog:
+            "bytes"
+        case .logLevel: "level"
+        case .logFormat: "text|json"
+        case .accessLog: "off|all|without-health"
+        }
+    }
+
     private var description: (meaning: String, standard: String) {
         switch self {
         case .host:

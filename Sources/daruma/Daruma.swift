@@ -1,39 +1,37 @@
-import ArgumentParser
+import CommandArguments
 import DarumaService
 import Glibc
 
 @main
-struct Daruma: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "daruma",
-        abstract: "An HTTP service that outlives its PostgreSQL.",
+enum Daruma {
+    static let program = Program(
+        name: "daruma",
+        summary: "An HTTP service that outlives its PostgreSQL.",
         discussion: "daruma serve --help lists every setting, with its environment variable and default.",
         version: BuildInfo.version,
-        subcommands: [ServeCommand.self, HealthcheckCommand.self],
-        defaultSubcommand: ServeCommand.self)
+        commands: ServeCommand.description, HealthcheckCommand.description)
 
-    /// As ArgumentParser's own, but a usage error is one line that names what is wrong.
     static func main() async {
         do {
-            var command = try parseAsRoot()
-            if var asynchronous = command as? any AsyncParsableCommand {
-                try await asynchronous.run()
-            } else {
-                try command.run()
+            switch try program.read(Array(CommandLine.arguments.dropFirst())) {
+            case .help(let command): print(program.help(for: command, width: TerminalWidth.current))
+            case .version: print(program.version)
+            case .run(HealthcheckCommand.description, let values): try HealthcheckCommand(values).run()
+            case .run(_, let values): try await ServeCommand(values).run()
             }
+        } catch let problem as UsageProblem {
+            fail("\(problem)", CommandFailure.usage("").status)
         } catch let failure as CommandFailure {
             fail(failure.message, failure.status)
         } catch {
-            let status = exitCode(for: error)
-            guard status == .validationFailure else { exit(withError: error) }
-            fail(message(for: error) + " (see daruma --help)", status.rawValue)
+            fail("\(error)", 1)
         }
     }
 
     private static func fail(_ message: String, _ status: Int32) -> Never {
         let line = "daruma: \(message)\n"
         write(STDERR_FILENO, line, line.utf8.count)
-        Glibc.exit(status)
+        exit(status)
     }
 }
 

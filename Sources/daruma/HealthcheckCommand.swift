@@ -1,17 +1,29 @@
-import ArgumentParser
+import CommandArguments
 import DarumaService
 import Dispatch
 import DispatchLoop
 import Glibc
 import Synchronization
 
-struct HealthcheckCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "healthcheck",
-        abstract: "Ask a running service whether it is well; exit status 0 or 1. For HEALTHCHECK and shells.")
+struct HealthcheckCommand {
+    static let description = Command(
+        name: "healthcheck",
+        summary: "Ask a running service whether it is well; exit status 0 or 1. For HEALTHCHECK and shells.",
+        options: [
+            Option(
+                name: "url", valueName: "url",
+                help: "What to ask (default: /livez of the service that HOST and PORT describe)."),
+            Option(name: "timeout", valueName: "duration", help: "How long to wait (default:\u{A0}2s)."),
+        ])
 
-    @Option(help: "What to ask (default: /livez of the service that HOST and PORT describe).")
-    var url: String?
+    private let url: String?
+    private let timeout: String
+
+    /// - Parameter values: the options that were given.
+    init(_ values: [String: String]) {
+        url = values["url"]
+        timeout = values["timeout"] ?? "2s"
+    }
 
     /// Where a service with this environment can be reached: its own address, unless it listens on all of them.
     private static var host: String {
@@ -31,9 +43,6 @@ struct HealthcheckCommand: ParsableCommand {
     private static let hasSpoken = Atomic(false)
 
     private static func speaksFirst() -> Bool { !hasSpoken.exchange(true, ordering: .relaxed) }
-
-    @Option(help: "How long to wait.")
-    var timeout = "2s"
 
     func run() throws {
         guard let limit = Duration(settingText: timeout), limit > .zero else {

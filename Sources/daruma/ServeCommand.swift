@@ -1,27 +1,38 @@
-import ArgumentParser
+import CommandArguments
 import DarumaService
 import DispatchHTTP
 import Glibc
 import Logging
 import ServiceManager
-import ServiceLifecycle
-import UnixSignals
 
-struct ServeCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "serve",
-        abstract: "Serve / and /ping, with the database or without it.",
+struct ServeCommand {
+    static let description = Command(
+        name: "serve",
+        summary: "Serve / and /ping, with the database or without it.",
         discussion: """
             Every setting is a flag or an environment variable, named in brackets; flags win. The database may also be \
             given by libpq's own variables (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE …).
-            """)
+            """,
+        options: Setting.allCases.map { setting in
+            Option(
+                name: setting.flag, valueName: setting.valueName,
+                help: "\(setting.meaning) [\(setting.variable)] (default:\u{A0}\(setting.defaultText))")
+        })
 
-    @OptionGroup var options: SettingOptions
+    private let flags: [Setting: String]
+
+    /// - Parameter values: the options that were given.
+    init(_ values: [String: String]) {
+        flags = Dictionary(
+            uniqueKeysWithValues: Setting.allCases.compactMap { setting in
+                values[setting.flag].map { (setting, $0) }
+            })
+    }
 
     func run() async throws {
         let settings: ServiceSettings
         do throws(SettingProblem) {
-            settings = try ServiceSettings(flags: options.values) { getenv($0).map { String(cString: $0) } }
+            settings = try ServiceSettings(flags: flags) { getenv($0).map { String(cString: $0) } }
         } catch {
             throw CommandFailure.usage("\(error)")
         }
@@ -49,46 +60,15 @@ struct ServeCommand: AsyncParsableCommand {
             settings.accessLog == .off ? nil : LogSink(descriptor: STDOUT_FILENO, format: settings.logFormat)
         defer { accessLog?.flush(timeout: .milliseconds(200)) }
         let application = await Application(settings, logger: logger, accessLog: accessLog, manager: manager)
-        // Told to leave, the group stops its services from the last to the first: answers first, then sessions.
-        var configuration = ServiceGroupConfiguration(
-            services: [PoolService(application: application), HTTPService(application: application)],
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger.quieter)
-        configuration.maximumGracefulShutdownDuration = settings.drainDelay + settings.shutdownTimeout
-        do {
-            try await ServiceGroup(configuration: configuration).run()
-        } catch let error as ListenError {
+        let signals = await LeaveSignals(SIGTERM, SIGINT)
+        defer { signals.release() }
+        do throws(ListenError) {
+            try await application.start()
+        } catch {
             throw CommandFailure.unavailable("\(error)")
         }
-        logger.info("bye")
-    }
-}
-
-/// Listens, and answers what is in flight when told to leave.
-private struct HTTPService: Service {
-    let application: Application
-
-    func run() async throws {
-        try await application.start()
-        try? await gracefulShutdown()
+        await signals.arrive()
         await application.leave()
-    }
-}
-
-/// Outlives the HTTP service, so that requests in flight keep their connections.
-private struct PoolService: Service {
-    let application: Application
-
-    func run() async throws {
-        try? await gracefulShutdown()
-        await application.closePool()
-    }
-}
-
-extension Logger {
-    /// For parts whose everyday news nobody needs.
-    fileprivate var quieter: Logger {
-        var copy = self
-        copy.logLevel = max(logLevel, .warning)
-        return copy
+        logger.info("bye")
     }
 }

@@ -1,4 +1,5 @@
 import DispatchHTTP
+import Logging
 import PostgresConnection
 import PostgresPool
 import Testing
@@ -54,6 +55,24 @@ import Testing
         #expect(Setting.databaseURL.flag == "database-url")
         #expect(Setting.databaseURL.variable == "DATABASE_URL")
         #expect(Set(Setting.allCases.map(\.variable)).count == Setting.allCases.count)
+    }
+
+    @Test("the kind of value that --help names is the kind that is taken", arguments: Setting.allCases)
+    func valueNames(setting: Setting) throws {
+        let taken: [String]
+        switch setting.valueName {
+        case "address", "url": return
+        case "duration": taken = ["250ms", "1s", "1h"]
+        case "count", "port": taken = ["5"]
+        case "bytes": taken = ["65536"]
+        case "status": taken = ["400", "503"]
+        case "level": taken = Logger.Level.allCases.map(\.rawValue)
+        case let choice: taken = choice.split(separator: "|").map(String.init)
+        }
+        for text in taken { _ = try settings([setting: text]) }
+        for text in ["", "1x", "loud"] {
+            #expect(throws: SettingProblem.self) { try settings([setting: text]) }
+        }
     }
 
     @Test(

@@ -40,11 +40,24 @@ extension EndToEnd {
             }
         }
 
+        @Test(
+            "--help and --version answer, and that is all",
+            arguments: [
+                (["--version"], "."), (["--help"], "Usage: daruma [command]"), (["serve", "-h"], "--pool-max <count>"),
+                (["help", "healthcheck"], "--timeout <duration>"),
+            ])
+        func help(arguments: [String], text: String) async throws {
+            let process = try await ServiceProcess.start([try ServiceProcess.darumaBinary()] + arguments)
+            #expect(try await process.waitForExit(within: patience) == .code(0))
+            #expect(process.log.contains(text))
+        }
+
         @Test("a setting that makes no sense is one line and exit code 64", arguments: ["--port=lots", "--nonsense"])
         func wrongSetting(_ argument: String) async throws {
             let process = try await ServiceProcess.start([try ServiceProcess.darumaBinary(), "serve", argument])
             #expect(try await process.waitForExit(within: patience) == .code(64))
             #expect(process.log.contains(String(argument.prefix { $0 != "=" })))
+            #expect(process.log.split(separator: "\n").count == 1)
         }
     }
 }

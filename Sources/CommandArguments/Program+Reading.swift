@@ -1,0 +1,111 @@
+extension Program {
+    /// What `arguments`, without the program's name, ask for.
+    ///
+    /// Whoever asks for help gets it, whatever else is there. A value that begins with a dash, unless it is a number,
+    /// needs the form `--option=value`: more often than not a value was forgotten. An empty value is one only as an
+    /// argument of its own (`--host ''`).
+    package func read(_ arguments: [String]) throws(UsageProblem) -> Invocation {
+        var rest = arguments[...]
+        if rest.first == "help" { return try readHelp(rest.dropFirst()) }
+        let named = commands.first { $0.name == rest.first }
+        if named != nil { rest.removeFirst() }
+        let command = named ?? defaultCommand
+        let help = named.map { "\(name) \($0.name) --help" } ?? "\(name) --help"
+
+        var values: [String: String] = [:]
+        // The first one is the one that explains the others.
+        var problem: UsageProblem?
+        var mayBeOption = true
+        while let argument = rest.popFirst() {
+            switch argument {
+            case "--" where mayBeOption: mayBeOption = false
+            case "-h" where mayBeOption, "--help" where mayBeOption:
+                return .help(rest.startIndex == 1 ? nil : command)
+            case "--version" where mayBeOption: return .version
+            default:
+                do throws(UsageProblem) {
+                    guard mayBeOption, argument.hasPrefix("-"), argument != "-" else {
+                        throw unexpected(argument, number: rest.startIndex, mayBeCommand: rest.startIndex == 1)
+                    }
+                    let (option, value) = try readOption(argument, of: command, &rest)
+                    values[option.name] = value
+                } catch {
+                    problem = problem ?? error.pointing(to: help)
+                }
+            }
+        }
+        if let problem { throw problem }
+        return .run(command, values: values)
+    }
+
+    /// `help` and `help command`.
+    private func readHelp(_ rest: ArraySlice<String>) throws(UsageProblem) -> Invocation {
+        guard let wanted = rest.first else { return .help(nil) }
+        guard let command = commands.first(where: { $0.name == wanted }) else {
+            throw unexpected(wanted, number: 2, mayBeCommand: true).pointing(to: "\(name) --help")
+        }
+        return .help(command)
+    }
+
+    /// The option that `argument` begins with, and its value, which may be the next one.
+    private func readOption(
+        _ argument: String, of command: Command, _ rest: inout ArraySlice<String>
+    ) throws(UsageProblem) -> (Option, String) {
+        let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        let typed = String(parts[0])
+        guard let option = command.options.first(where: { "--\($0.name)" == typed }) else {
+            throw unknown(typed, of: command)
+        }
+        if parts.count == 2 {
+            guard !parts[1].isEmpty else { throw UsageProblem(description: "no value for '\(option.usage)'") }
+            return (option, String(parts[1]))
+        }
+        guard let next = rest.first, Self.isValue(next) else {
+            throw UsageProblem(description: "no value for '\(option.usage)'")
+        }
+        rest.removeFirst()
+        return (option, next)
+    }
+
+    /// Not another option.
+    private static func isValue(_ argument: String) -> Bool {
+        guard argument.hasPrefix("-") else { return true }
+        return argument.dropFirst().first.map { "0"..."9" ~= $0 } ?? true
+    }
+
+    private func unknown(_ typed: String, of command: Command) -> UsageProblem {
+        let word = Self.isWord(typed) ? "unknown option '\(typed)'" : "unknown option"
+        let meant = typed.drop { $0 == "-" }.lowercased()
+        guard let near = NearestMatch.of(meant, among: command.options.map(\.name) + ["help", "version"]) else {
+            return UsageProblem(description: word)
+        }
+        return UsageProblem(description: "\(word); did you mean '--\(near)'?")
+    }
+
+    /// - Parameter number: the argument's, counted from 1.
+    private func unexpected(_ argument: String, number: Int, mayBeCommand: Bool) -> UsageProblem {
+        guard Self.isWord(argument) else { return UsageProblem(description: "unexpected argument, number \(number)") }
+        let near = mayBeCommand ? NearestMatch.of(argument.lowercased(), among: commands.map(\.name) + ["help"]) : nil
+        return UsageProblem(
+            description: "unexpected argument '\(argument)'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
+    }
+
+    /// Whether an argument may be repeated to the reader: a connection string with its password must not get into a log.
+    private static func isWord(_ argument: String) -> Bool {
+        argument.utf8.count <= 40
+            && argument.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+                    true
+                default: false
+                }
+            }
+    }
+}
+
+extension UsageProblem {
+    fileprivate func pointing(to help: String) -> UsageProblem {
+        UsageProblem(description: "\(description) (see \(help))")
+    }
+}
