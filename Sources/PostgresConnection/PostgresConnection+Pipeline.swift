@@ -26,7 +26,6 @@ extension PostgresConnection {
             let number: Int
             let statement: Statement
             let step: PreparedStatements.Step
-            var result: Result<QueryResult, PostgresError>?
         }
 
         struct Unsent {
@@ -37,6 +36,8 @@ extension PostgresConnection {
         let client: any PipelineClient
         /// Sent, in this order, and not answered.
         var flights: Deque<Flight> = []
+        /// What the first of them has been answered with so far.
+        var result: Result<QueryResult, PostgresError>?
         /// To be sent at the end of this round of the loop.
         var unsent: [Unsent] = []
 
@@ -126,13 +127,13 @@ extension PostgresConnection {
 
     /// Of a statement's results the last one counts, unless one failed: it may have been prepared first.
     private func set(_ result: Result<QueryResult, PostgresError>) {
-        if case .failure = pipeline?.flights.first?.result { return }
-        pipeline?.flights[0].result = result
+        if case .failure = pipeline?.result { return }
+        pipeline?.result = result
     }
 
     private func finishFlight() {
         guard let flight = pipeline?.flights.popFirst(), let client = pipeline?.client else { return }
-        guard let result = flight.result else {
+        guard let result = pipeline?.result.take() else {
             end(lossError())
             return
         }

@@ -49,6 +49,7 @@ struct PipelineMachine: Sendable {
     }
 
     private struct Session {
+        let number: Int
         /// In the order in which they were sent. Those that have been given up are here still.
         var flights: Deque<Int> = []
         /// Since when the next answer has been waited for.
@@ -64,46 +65,52 @@ struct PipelineMachine: Sendable {
     let depth: Int
     /// The most statements that wait.
     let maximumWaiting: Int
-    let silence: Duration
+    private let silence: Int64
     /// How long a session is kept before it is given back, for its lifetime and its generation to be looked at.
     static let turn = Duration.seconds(1)
 
-    private var statements: [Int: Statement] = [:]
+    private var statements = NumberedTable<Statement>()
     /// Those who wait, and some who do not any more: they are passed over when their turn comes.
     private var waiting: Deque<Int> = []
     private(set) var waitingCount = 0
-    private var sessions: [Int: Session] = [:]
+    /// Few, and so found by looking at each.
+    private var sessions: [Session] = []
     private var deadlines = DeadlineHeap()
-    private var nextNumber = 0
     private(set) var wanted = 0
-    private(set) var actions: [Action] = []
+    private var actions: [Action] = []
 
     init(maximumSessions: Int, depth: Int, maximumWaiting: Int, silence: Duration) {
         self.maximumSessions = maximumSessions
         self.depth = depth
         self.maximumWaiting = maximumWaiting
-        self.silence = silence
+        self.silence = silence.nanoseconds
     }
 
     var sessionCount: Int { sessions.count }
-    func flightCount(of session: Int) -> Int { sessions[session]?.flights.count ?? 0 }
+    func flightCount(of session: Int) -> Int { index(of: session).map { sessions[$0].flights.count } ?? 0 }
 
-    mutating func takeActions() -> [Action] {
-        defer { actions.removeAll(keepingCapacity: true) }
-        return actions
+    /// Hands out what is to be done, for an empty array that takes what comes up next: none is allocated each time.
+    ///
+    /// - Returns: whether there is anything.
+    mutating func exchangeActions(_ other: inout [Action]) -> Bool {
+        swap(&actions, &other)
+        return !other.isEmpty
     }
+
+    /// A small number that is the statement's alone until it is settled.
+    static func place(of number: Int) -> Int { NumberedTable<Statement>.place(of: number) }
+
+    private func index(of session: Int) -> Int? { sessions.firstIndex { $0.number == session } }
 
     // MARK: Statements
 
     /// A statement is to be sent; returns its number, or `nil` when too many wait already.
     mutating func submit(isRepeatable: Bool, deadline: MonotonicTime, at now: MonotonicTime) -> Int? {
         guard waitingCount < maximumWaiting else { return nil }
-        nextNumber += 1
-        statements[nextNumber] = Statement(
-            deadline: deadline, isRepeatable: isRepeatable, timer: deadlines.insert(nextNumber, at: deadline))
-        waiting.append(nextNumber)
+        let number = statements.insert(Statement(deadline: deadline, isRepeatable: isRepeatable))
+        statements[number]?.timer = deadlines.insert(number, at: deadline)
+        waiting.append(number)
         waitingCount += 1
-        let number = nextNumber
         assign(at: now)
         return number
     }
@@ -121,23 +128,22 @@ struct PipelineMachine: Sendable {
     /// - Returns: whether anybody still waits for it.
     mutating func answered(_ number: Int, on session: Int, at now: MonotonicTime) -> Bool {
         let isWanted = settle(number).map { !$0.isAbandoned } ?? false
-        if var state = sessions[session] {
+        if let index = index(of: session) {
             // It is the first, but for one that had to be prepared once more.
-            if state.flights.first == number {
-                state.flights.removeFirst()
+            if sessions[index].flights.first == number {
+                sessions[index].flights.removeFirst()
             } else {
-                state.flights.removeAll { $0 == number }
+                sessions[index].flights.removeAll { $0 == number }
             }
-            state.waitsSince = state.flights.isEmpty ? .distantFuture : now
-            state.isSuspect = false
-            sessions[session] = state
+            sessions[index].waitsSince = sessions[index].flights.isEmpty ? .distantFuture : now
+            sessions[index].isSuspect = false
         }
         assign(at: now)
         return isWanted
     }
 
     private mutating func settle(_ number: Int) -> Statement? {
-        guard let statement = statements.removeValue(forKey: number) else { return nil }
+        guard let statement = statements.remove(number) else { return nil }
         if let timer = statement.timer { deadlines.remove(timer) }
         if statement.session == nil {
             waitingCount -= 1
@@ -153,7 +159,7 @@ struct PipelineMachine: Sendable {
     /// A session that was asked for is there.
     mutating func opened(_ session: Int, at now: MonotonicTime) {
         wanted -= 1
-        sessions[session] = Session(retiresAt: now + Self.turn)
+        sessions.append(Session(number: session, retiresAt: now + Self.turn))
         assign(at: now)
     }
 
@@ -175,7 +181,8 @@ struct PipelineMachine: Sendable {
     /// The session has ended. Only what was sent and not answered is concerned, and of that, what may be repeated is sent
     /// once more, before those who have not had their turn. What is among `unsent` never left: it has not had its turn.
     mutating func lost(_ session: Int, unsent: [Int] = [], at now: MonotonicTime) {
-        guard let lost = sessions.removeValue(forKey: session) else { return }
+        guard let index = index(of: session) else { return }
+        let lost = sessions.remove(at: index)
         for number in unsent { statements[number]?.tries -= 1 }
         let unsent = Set(unsent)
         for number in lost.flights.reversed() {
@@ -196,18 +203,19 @@ struct PipelineMachine: Sendable {
 
     /// Sends what can be sent, on as few sessions as possible, and gives back those that have nothing to do.
     private mutating func assign(at now: MonotonicTime) {
-        while let number = nextWaiting(), let session = fullestWithRoom(at: now) {
+        while let number = nextWaiting(), let index = fullestWithRoom(at: now) {
             waiting.removeFirst()
             waitingCount -= 1
+            let session = sessions[index].number
             statements[number]?.tries += 1
             statements[number]?.session = session
-            sessions[session]?.flights.append(number)
-            if sessions[session]?.waitsSince == .distantFuture { sessions[session]?.waitsSince = now }
+            sessions[index].flights.append(number)
+            if sessions[index].waitsSince == .distantFuture { sessions[index].waitsSince = now }
             actions.append(.send(number, on: session))
         }
-        for (session, state) in sessions where state.flights.isEmpty {
-            sessions[session] = nil
-            actions.append(.giveBack(session))
+        for index in sessions.indices.reversed() where sessions[index].flights.isEmpty {
+            actions.append(.giveBack(sessions[index].number))
+            sessions.remove(at: index)
         }
         let missing = min((waitingCount + depth - 1) / depth, maximumSessions - sessions.count) - wanted
         for _ in 0..<max(missing, 0) {
@@ -226,12 +234,12 @@ struct PipelineMachine: Sendable {
 
     /// The one with most in flight that has room, so that the others can drain and go home.
     private func fullestWithRoom(at now: MonotonicTime) -> Int? {
-        var best: (session: Int, count: Int)?
-        for (session, state) in sessions where !state.isClosing && state.flights.count < depth && now < state.retiresAt
-        {
-            if state.flights.count > best?.count ?? -1 { best = (session, state.flights.count) }
+        var best: (index: Int, count: Int)?
+        for index in sessions.indices where !sessions[index].isClosing && now < sessions[index].retiresAt {
+            let count = sessions[index].flights.count
+            if count < depth, count > best?.count ?? -1 { best = (index, count) }
         }
-        return best?.session
+        return best?.index
     }
 
     // MARK: Time
@@ -239,8 +247,8 @@ struct PipelineMachine: Sendable {
     /// When ``tick(at:)`` is to be called at the latest.
     var nextDeadline: MonotonicTime {
         var next = deadlines.earliest ?? .distantFuture
-        for state in sessions.values where !state.isSuspect && state.waitsSince != .distantFuture {
-            next = min(next, state.waitsSince + silence)
+        for index in sessions.indices where !sessions[index].isSuspect && !sessions[index].flights.isEmpty {
+            next = min(next, sessions[index].waitsSince.advanced(byNanoseconds: silence))
         }
         return next
     }
@@ -252,24 +260,29 @@ struct PipelineMachine: Sendable {
             _ = settle(number)
             if !statement.isAbandoned { actions.append(.fail(number, .timeout(wasSent: statement.tries > 0))) }
             // Its answer is the next one to come, and has not come in time. Behind it nothing comes either.
-            if let session = statement.session, sessions[session]?.flights.first == number, !isClosing(session) {
-                sessions[session]?.isClosing = true
-                actions.append(.close(session))
+            if let session = statement.session, let index = index(of: session),
+                sessions[index].flights.first == number
+            {
+                close(index)
             }
         }
-        for (session, state) in sessions where !state.isSuspect && state.waitsSince != .distantFuture {
-            guard state.waitsSince + silence <= now else { continue }
-            sessions[session]?.isSuspect = true
+        for index in sessions.indices where !sessions[index].isSuspect {
+            let waitsSince = sessions[index].waitsSince
+            guard waitsSince != .distantFuture, waitsSince.advanced(byNanoseconds: silence) <= now else { continue }
+            sessions[index].isSuspect = true
             // Its deadline passed while others were before it, and now that it is its turn nothing comes.
-            if let first = state.flights.first, statements[first] == nil, !state.isClosing {
-                sessions[session]?.isClosing = true
-                actions.append(.close(session))
+            if let first = sessions[index].flights.first, statements[first] == nil, !sessions[index].isClosing {
+                close(index)
             } else {
-                actions.append(.suspect(session))
+                actions.append(.suspect(sessions[index].number))
             }
         }
         assign(at: now)
     }
 
-    private func isClosing(_ session: Int) -> Bool { sessions[session]?.isClosing ?? true }
+    private mutating func close(_ index: Int) {
+        guard !sessions[index].isClosing else { return }
+        sessions[index].isClosing = true
+        actions.append(.close(sessions[index].number))
+    }
 }

@@ -18,20 +18,24 @@ public import PostgresConnection
 public final class PostgresPipeline {
     private struct Pending {
         let statement: Statement
-        let continuation: CheckedContinuation<Result<QueryResult, any Error>, Never>
+        let continuation: Suspension<Result<QueryResult, any Error>>
     }
 
     private let pool: PostgresPool
     private let loop = EventLoop.shared
     private var machine: PipelineMachine
-    private var pending: [Int: Pending] = [:]
-    private var sessions: [Int: PipelineLease] = [:]
+    /// By the machine's places for them.
+    private var pending: [Pending?] = []
+    /// Few, and so found by looking at each.
+    private var sessions: [PipelineLease] = []
     private var nextSession = 0
     private var refusal: PoolError?
     /// Why the sessions were lost whose statements are just being failed.
     private var losses: [Int: PostgresError] = [:]
     private var timer = DeadlineTimer()
     private var isPerforming = false
+    /// Empty but while they are performed.
+    private var actions: [PipelineMachine.Action] = []
 
     /// A pipeline over connections of `pool`.
     ///
@@ -50,7 +54,7 @@ public final class PostgresPipeline {
     /// Sessions that owe answers to statements that were given up would not come home by themselves.
     isolated deinit {
         timer.cancel()
-        for lease in sessions.values { pool.discard(lease.leased.id, .failed) }
+        for lease in sessions { pool.discard(lease.leased.id, .failed) }
     }
 
     /// Runs a statement.
@@ -70,8 +74,9 @@ public final class PostgresPipeline {
         let ticket = PipelineTicket()
         let statement = Statement(sql, parameters: parameters, isPrepared: isPrepared)
         let result = await withTaskCancellationHandler { @LoopActor in
-            await withCheckedContinuation { continuation in
-                submit(Pending(statement: statement, continuation: continuation), isRepeatable, deadline, ticket)
+            await withUnsafeContinuation { continuation in
+                let entry = Pending(statement: statement, continuation: suspension(continuation))
+                submit(entry, isRepeatable, deadline, ticket)
                 if Task.isCancelled { cancel(ticket) }
             }
         } onCancel: {
@@ -81,7 +86,7 @@ public final class PostgresPipeline {
     }
 
     /// How many statements have been sent and not been answered.
-    var flightCount: Int { sessions.values.reduce(0) { $0 + $1.leased.connection.flightCount } }
+    var flightCount: Int { sessions.reduce(0) { $0 + $1.leased.connection.flightCount } }
 
     private func submit(
         _ entry: Pending, _ isRepeatable: Bool, _ deadline: MonotonicTime, _ ticket: PipelineTicket
@@ -92,7 +97,9 @@ public final class PostgresPipeline {
             return
         }
         ticket.number = number
-        pending[number] = entry
+        let place = PipelineMachine.place(of: number)
+        while pending.count <= place { pending.append(nil) }
+        pending[place] = entry
         perform()
     }
 
@@ -102,7 +109,7 @@ public final class PostgresPipeline {
     }
 
     private func settle(_ number: Int, _ result: Result<QueryResult, any Error>) {
-        pending.removeValue(forKey: number)?.continuation.resume(returning: result)
+        pending[PipelineMachine.place(of: number)].take()?.continuation.resume(returning: result)
     }
 
     // MARK: Sessions
@@ -126,7 +133,7 @@ public final class PostgresPipeline {
         nextSession += 1
         let session = PipelineLease(number: nextSession, leased: leased, of: self)
         if leased.connection.enterPipeline(client: session) {
-            sessions[session.number] = session
+            sessions.append(session)
             machine.opened(session.number, at: loop.now)
         } else {
             pool.giveBack(leased)
@@ -142,11 +149,17 @@ public final class PostgresPipeline {
     }
 
     fileprivate func ended(_ session: PipelineLease, _ error: PostgresError, unsent: [Int]) {
-        guard sessions.removeValue(forKey: session.number) != nil else { return }
+        guard remove(session.number) != nil else { return }
         losses[session.number] = error
         pool.ended(session.leased.id, error)
         machine.lost(session.number, unsent: unsent, at: loop.now)
         perform()
+    }
+
+    private func lease(_ number: Int) -> PipelineLease? { sessions.first { $0.number == number } }
+
+    private func remove(_ number: Int) -> PipelineLease? {
+        sessions.firstIndex { $0.number == number }.map { sessions.remove(at: $0) }
     }
 
     // MARK: Performing
@@ -154,13 +167,12 @@ public final class PostgresPipeline {
     private func perform() {
         if isPerforming { return }
         isPerforming = true
-        while true {
-            let actions = machine.takeActions()
-            if actions.isEmpty { break }
+        while machine.exchangeActions(&actions) {
             for action in actions { perform(action) }
+            actions.removeAll(keepingCapacity: true)
         }
         isPerforming = false
-        losses.removeAll()
+        if !losses.isEmpty { losses.removeAll() }
         armTimer()
     }
 
@@ -168,25 +180,25 @@ public final class PostgresPipeline {
         switch action {
         case .open: open()
         case .send(let number, let session):
-            guard let entry = pending[number] else { return }
-            sessions[session]?.leased.connection.sendInPipeline(entry.statement, number: number)
+            guard let entry = pending[PipelineMachine.place(of: number)] else { return }
+            lease(session)?.leased.connection.sendInPipeline(entry.statement, number: number)
         case .fail(let number, .timeout(let wasSent)): settle(number, .failure(timeout(wasSent: wasSent)))
         case .fail(let number, .lost(let session)):
             settle(number, .failure(losses[session] ?? PostgresConnection.closedError))
         case .fail(let number, .refused):
             settle(number, .failure(refusal ?? PoolError(kind: .unavailable, health: pool.snapshot.health)))
         case .giveBack(let session):
-            guard let lease = sessions.removeValue(forKey: session) else { return }
+            guard let lease = remove(session) else { return }
             if lease.leased.connection.exitPipeline() {
                 pool.giveBack(lease.leased)
             } else {
                 pool.discard(lease.leased.id, .failed)
             }
         case .close(let session):
-            guard let lease = sessions[session] else { return }
+            guard let lease = lease(session) else { return }
             lease.leased.connection.failPipeline(Self.overdue(lease.leased.connection.endpoint))
         case .suspect(let session):
-            guard let lease = sessions[session] else { return }
+            guard let lease = lease(session) else { return }
             pool.silent(lease.leased.id, canBeAbandoned: false)
         }
     }

@@ -141,6 +141,7 @@ extension WorkCommand {
                                 "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
                         }
                     } catch {
+                        if failures == 0 { Output.note("\(error)") }
                         failures += 1
                     }
                     left -= 1

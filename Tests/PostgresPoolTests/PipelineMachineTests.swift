@@ -284,3 +284,11 @@ private struct PipelineWorld {
         }
     }
 }
+
+extension PipelineMachine {
+    fileprivate mutating func takeActions() -> [Action] {
+        var taken: [Action] = []
+        _ = exchangeActions(&taken)
+        return taken
+    }
+}
