@@ -28,7 +28,7 @@ extension PostgresConnection {
     public func query(
         _ sql: String, parameters: [String?] = [], isPrepared: Bool = false, deadline: MonotonicTime
     ) async throws(PostgresError) -> QueryResult {
-        let statement = Statement(sql, parameters: parameters, isPrepared: isPrepared)
+        let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
         let result: Result<QueryResult, PostgresError> = await withTaskCancellationHandler { @LoopActor in
             await withCheckedContinuation { continuation in
                 start(statement, deadline: deadline) { continuation.resume(returning: $0) }

@@ -80,6 +80,8 @@ public struct PostgresError: Error, Hashable, Sendable {
         public static let closed = "CLOSED"
         /// A statement was started while another was running on the same connection.
         public static let busy = "CONNECTION_BUSY"
+        /// A statement has more parameters than the protocol can count.
+        public static let tooManyParameters = "TOO_MANY_PARAMETERS"
         /// The connection failed in a way that nothing above names.
         public static let connection = "CONNECTION_FAILED"
     }

@@ -8,7 +8,21 @@ package struct Statement: Sendable, Hashable {
     /// Whether the session is to keep it prepared.
     package let isPrepared: Bool
 
-    package init(_ sql: String, parameters: [String?] = [], isPrepared: Bool = false) {
+    /// The most parameters of a statement: their number is two bytes (PostgreSQL manual, 55.7, Bind).
+    package static let maximumParameters = 65_535
+
+    package init(_ sql: String) {
+        self.sql = sql
+        parameters = []
+        isPrepared = false
+    }
+
+    /// Checked before a session has to do with it. libpq refuses such a statement too, but its refusals look alike, and
+    /// others leave a part of the statement in its buffer and so cost the session.
+    ///
+    /// - Throws: `TOO_MANY_PARAMETERS`.
+    package init(_ sql: String, parameters: [String?], isPrepared: Bool) throws(PostgresError) {
+        guard parameters.count <= Self.maximumParameters else { throw Self.tooManyParameters(parameters.count) }
         self.sql = sql
         self.parameters = parameters
         self.isPrepared = isPrepared
@@ -52,6 +66,14 @@ package struct Statement: Sendable, Hashable {
             case .execute: send(step, on: connection)
             }
         return isSent && clibpq_put_pipeline_sync(connection) == 1
+    }
+
+    private static func tooManyParameters(_ count: Int) -> PostgresError {
+        PostgresError(
+            code: PostgresError.Code.tooManyParameters,
+            message: "the statement has \(count) parameters; at most \(maximumParameters) can be sent",
+            hint: "Pass the values as one array: `id = any($1)`, or `insert into … select unnest($1::int[])`.",
+            disposition: .statement, isProvablyUnsent: true)
     }
 
     /// The parameters as libpq takes them; it copies the values before it returns.

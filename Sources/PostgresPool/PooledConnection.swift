@@ -42,12 +42,13 @@ public final class PooledConnection {
         _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, isPrepared: Bool = false,
         deadline: MonotonicTime
     ) async throws -> QueryResult {
+        let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
         guard let leased else { throw Self.released }
         self.leased = nil
         let begin = EventLoop.shared.now
         let race = QueryRace(
-            Statement(sql, parameters: parameters, isPrepared: isPrepared), on: leased, of: pool, deadline: deadline,
-            isRepeatable: isRepeatable && isPristine, canMove: isPristine)
+            statement, on: leased, of: pool, deadline: deadline, isRepeatable: isRepeatable && isPristine,
+            canMove: isPristine)
         isPristine = false
         let outcome = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { race.run(suspension($0)) }

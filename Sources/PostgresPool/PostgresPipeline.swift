@@ -72,7 +72,7 @@ public final class PostgresPipeline {
         deadline: MonotonicTime
     ) async throws -> QueryResult {
         let ticket = PipelineTicket()
-        let statement = Statement(sql, parameters: parameters, isPrepared: isPrepared)
+        let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
         let result = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { continuation in
                 let entry = Pending(statement: statement, continuation: suspension(continuation))

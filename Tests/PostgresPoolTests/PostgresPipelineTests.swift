@@ -49,6 +49,25 @@ import Testing
         }
     }
 
+    @Test("a statement that cannot be sent takes no other along")
+    func unsendable() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, recorder in
+            let pipeline = PostgresPipeline(pool, maximumSessions: 1)
+            async let slow = pipeline.query("select pg_sleep(0.2)", deadline: soon)
+            try await eventually("the first is sent") { pipeline.flightCount == 1 }
+            let error = await failure {
+                _ = try await pipeline.query(
+                    "select $1::int", parameters: [String?](repeating: "1", count: 65_536), isPrepared: true,
+                    deadline: soon)
+            }
+            #expect(error?.code == PostgresError.Code.tooManyParameters)
+            _ = try await slow
+            #expect(pool.snapshot.health == .up)
+            #expect(recorder.retries == 0)
+        }
+    }
+
     @Test("of a connection that dies, what may be repeated is answered by another; only the rest fails")
     func deadConnection() async throws {
         let sandbox = try await SharedSandbox.get()

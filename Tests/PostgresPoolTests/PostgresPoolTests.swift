@@ -88,6 +88,29 @@ import Testing
         }
     }
 
+    @Test("a statement that cannot be sent fails alone: the lease keeps its connection, and the pool suspects nothing")
+    func unsendable() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, recorder in
+            let connection = try await pool.checkOut(deadline: soon)
+            let session = connection.backendProcessID
+            let error = await #expect(throws: PostgresError.self) {
+                try await connection.query(
+                    "select $1::int", parameters: [String?](repeating: "1", count: 65_536), isRepeatable: true,
+                    deadline: soon)
+            }
+            #expect(error?.code == PostgresError.Code.tooManyParameters)
+            #expect(connection.backendProcessID == session)
+            #expect(
+                try await connection.query("select pg_backend_pid()", deadline: soon).values == [
+                    session.map { "\($0)" }
+                ])
+            pool.release(connection)
+            #expect(pool.snapshot.health == .up)
+            #expect(recorder.retries == 0)
+        }
+    }
+
     @Test("a cancelled query's connection is waited for and used again")
     func cancelledQuery() async throws {
         let sandbox = try await SharedSandbox.get()

@@ -1,0 +1,41 @@
+import DispatchLoop
+import PostgresSandbox
+import Testing
+
+@testable import PostgresConnection
+
+@LoopActor
+@Suite(.timeLimit(.minutes(2))) struct StatementTests {
+    private var soon: MonotonicTime { .now() + .seconds(10) }
+
+    private func connect() async throws -> PostgresConnection {
+        let url = try await SharedSandbox.get().connectionURL()
+        return try await PostgresConnection.connect(ConnectionConfiguration(url), deadline: soon)
+    }
+
+    @Test("as many parameters as the protocol can count reach the server")
+    func mostParameters() async throws {
+        let connection = try await connect()
+        let all = 1...Statement.maximumParameters
+        let sum = try await connection.query(
+            "select cardinality(array[\(all.map { "$\($0)" }.joined(separator: ","))]::int[])",
+            parameters: all.map(String.init), deadline: soon)
+        #expect(sum.values == ["65535"])
+    }
+
+    @Test("one more fails its statement and costs no session", arguments: [false, true])
+    func tooManyParameters(isPrepared: Bool) async throws {
+        let connection = try await connect()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connection.query(
+                "select $1::int", parameters: [String?](repeating: "1", count: Statement.maximumParameters + 1),
+                isPrepared: isPrepared, deadline: soon)
+        }
+        #expect(error?.code == PostgresError.Code.tooManyParameters)
+        #expect(error?.disposition == .statement)
+        #expect(error?.isProvablyUnsent == true)
+        #expect(error?.hint != nil)
+        #expect(connection.isIdle)
+        #expect(try await connection.query("select 1", deadline: soon).values == ["1"])
+    }
+}
