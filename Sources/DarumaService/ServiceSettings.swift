@@ -36,7 +36,9 @@ package struct ServiceSettings: Sendable {
 
     /// How many descriptors the service uses at most: clients', the database's, and a handful of its own.
     package var mostDescriptors: Int {
-        http.maxConnections + http.reservedConnections + pool.maximum + 32
+        // The operators' server has room for as many clients as the other.
+        let servers = adminPort == nil ? 1 : 2
+        return servers * (http.maxConnections + http.reservedConnections) + pool.maximum + 32
     }
 
     /// The settings that flags and environment give; flags win.

@@ -22,6 +22,15 @@ import Testing
         #expect(settings.pool.maximum == 10)
     }
 
+    @Test("a port for operators needs descriptors for as many clients again")
+    func descriptors() throws {
+        let limits: [Setting: String] = [
+            .httpMaxConnections: "100", .httpReservedConnections: "10", .poolMax: "5",
+        ]
+        #expect(try settings(limits).mostDescriptors == 147)
+        #expect(try settings(limits.merging([.adminPort: "0"]) { $1 }).mostDescriptors == 257)
+    }
+
     @Test("the defaults that --help names are the ones in force", arguments: Setting.allCases)
     func documentedDefaults(setting: Setting) throws {
         let documented = setting.defaultText

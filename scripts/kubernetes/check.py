@@ -133,7 +133,8 @@ for path in glob.glob("scripts/systemd/*.service"):
     unit = dict(re.findall(r"^(\w+)=(.*)$", open(path, encoding="utf-8").read(), re.MULTILINE))
     leaving = seconds(settings["SHUTDOWN_TIMEOUT"]) + seconds(settings.get("DRAIN_DELAY", "0s"))
     require(seconds(unit["TimeoutStopSec"]) >= leaving + 5, f"{path}: TimeoutStopSec is too short")
-    descriptors = int(settings["HTTP_MAX_CONNECTIONS"]) + int(settings["POOL_MAX"])
+    # With ADMIN_PORT in the environment file there are two servers.
+    descriptors = 2 * int(settings["HTTP_MAX_CONNECTIONS"]) + int(settings["POOL_MAX"])
     require(int(unit["LimitNOFILE"]) >= descriptors + 100, f"{path}: LimitNOFILE is too low")
     for assignment in re.findall(r"^Environment=(\w+)=", open(path, encoding="utf-8").read(), re.MULTILINE):
         require(assignment in settings, f"{path}: {assignment} is no setting")
