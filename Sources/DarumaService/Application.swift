@@ -74,11 +74,8 @@ package final class Application {
             configuration.port = settings.adminPort ?? 0
             adminServer = try listen(configuration, admin, sockets(forOperators: true), " for operators")
         }
-        if let problem = settings.database.problem {
-            logger.error("the database setting cannot be used", metadata: ["cause": "\(problem)"])
-        } else {
-            logger.info("using \(settings.database)")
-        }
+        // What is wrong with a setting the log hears from the pool, like every other reason.
+        if settings.database.problem == nil { logger.info("using \(settings.database)") }
         health.start()
         pool.start()
         managerReporter?.ready()

@@ -1,4 +1,5 @@
 package import DispatchLoop
+internal import PostgresConnection
 package import PostgresPool
 package import ServiceManager
 
@@ -45,6 +46,8 @@ package final class ManagerReporter: PoolDelegate {
         switch health {
         case .up: outbox.put(.status, "serving; the database is up")
         case .down: outbox.put(.status, "serving; the database is down\(cause)")
+        case .misconfigured where outage?.cause.concernsOwnSetting == true:
+            outbox.put(.status, "serving; the database setting cannot be used\(cause)")
         case .misconfigured: outbox.put(.status, "serving; the database refuses the log-in\(cause)")
         case .readOnly: outbox.put(.status, "serving; the database is read-only\(cause)")
         case .suspect, .draining, .closed: return  // A moment that nobody is told of, and the end.

@@ -1,5 +1,6 @@
 package import DispatchLoop
 package import Logging
+internal import PostgresConnection
 package import PostgresPool
 
 /// Puts the pool's story into the log: one line when the database goes away, one when it is back, one when the reason
@@ -50,13 +51,18 @@ package final class OutageLog: PoolDelegate {
             logger.info(
                 "the database was away for a moment; requests waited", metadata: ["cause": cause, "for": duration])
         case .down, .misconfigured, .readOnly:
+            let isOwnSetting = outage?.cause.concernsOwnSetting ?? false
             let text: Logger.Message =
                 switch to {
+                case .misconfigured where isOwnSetting: "the database setting cannot be used"
                 case .misconfigured: "the database refuses the log-in; a setting has to be mended"
                 case .readOnly: "the database is read-only; looking for one that takes writes"
                 default: "the database is down"
                 }
-            logger.error(text, metadata: ["cause": cause, "for": duration])
+            var metadata: Logger.Metadata = ["cause": cause]
+            if !isOwnSetting { metadata["for"] = duration }
+            if to == .misconfigured, let hint = outage?.cause.hint { metadata["hint"] = "\(hint)" }
+            logger.error(text, metadata: metadata)
         case .suspect:
             logger.debug("the database is suspect", metadata: ["cause": cause])
         case .draining, .closed: break

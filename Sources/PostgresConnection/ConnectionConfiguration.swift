@@ -43,6 +43,7 @@ public struct ConnectionConfiguration: Sendable {
             servers = try Self.servers(in: parameters)
         } catch {
             problem = error
+            problem?.hint = error.hint ?? ConnectionStringProblem.hint(for: connectionString)
         }
     }
 
@@ -92,11 +93,11 @@ public struct ConnectionConfiguration: Sendable {
             let reason = message.map { String(cString: $0) } ?? "out of memory"
             PQfreemem(message)
             throw invalid(
-                "the connection string cannot be parsed: \(trimmed(FailureText.withoutFileNames(reason)))",
-                hint: "Expected postgres://user:password@host:port/database, or keyword=value pairs; special characters"
-                    + " in a URI's password are percent-encoded.")
+                "the connection string cannot be read: \(ConnectionStringProblem.meaning(of: reason))",
+                hint: ConnectionStringProblem.hint(for: text) ?? ConnectionStringProblem.form)
         }
         defer { PQconninfoFree(options) }
+        if ConnectionStringProblem.hasPasswordInPath(text) { throw invalid("the database's name has an '@' in it") }
         let values = values(of: options)
         if values["service"] != nil {
             throw invalid(
@@ -136,9 +137,7 @@ public struct ConnectionConfiguration: Sendable {
             let port = ports.count == 1 ? ports[0] : ports[index]
             if hasHosts, hosts[index].dropFirst().contains("@"), !hosts[index].hasPrefix("/") {
                 // What stands before it is the rest of a password: neither to be looked up nor to be shown.
-                throw invalid(
-                    "the host has an '@' in it",
-                    hint: "Percent-encode the special characters of the password: @ is %40.")
+                throw invalid("the host has an '@' in it")
             }
             guard port.isEmpty || UInt16(port).map({ $0 > 0 }) ?? false else {
                 throw invalid("the port is not a number from 1 to 65535")
@@ -155,10 +154,6 @@ public struct ConnectionConfiguration: Sendable {
         PostgresError(
             code: PostgresError.Code.conninfo, message: message, hint: hint, disposition: .configuration,
             isProvablyUnsent: true)
-    }
-
-    private static func trimmed(_ text: String) -> String {
-        String(text.split(separator: "\n").first ?? "")
     }
 }
 

@@ -43,6 +43,9 @@ public struct PostgresError: Error, Hashable, Sendable {
         }
     }
 
+    /// Whether nothing was tried, because a setting on this side cannot be used.
+    package var concernsOwnSetting: Bool { code == Code.conninfo }
+
     /// The codes of failures in which the server did not speak. Those of the socket are named as in `errno(3)`, those
     /// of name look-up as in `getaddrinfo(3)`.
     public enum Code {

@@ -31,12 +31,18 @@ extension EndToEnd {
 
         @Test("a DATABASE_URL that cannot be read does not keep / from being served")
         func unreadableURL() async throws {
-            try await withService("postgres://admin:P%4@@@[nonsense:port/") { service in
+            try await withService("postgres://admin:P%4@@@[nonsense:port/") { service async throws in
                 #expect(await service.get("/").isGood)
                 let ping = await service.get("/ping")
                 #expect(ping.status == 400)
                 #expect(ping.errorCode != nil)
                 #expect(!ping.body.contains("nonsense"), "the connection string is in the answer: \(ping.body)")
+                let log = { service.process.log }
+                #expect(
+                    try await Deadline(in: patience).wait { log().contains("the database setting cannot be used") })
+                #expect(log().contains("@ is %40"))
+                #expect(log().split(separator: "\n").count { $0.contains(" error ") } == 1, "\(log())")
+                #expect(!log().contains("nonsense"))
             }
         }
 

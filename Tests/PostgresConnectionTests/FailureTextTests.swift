@@ -241,12 +241,49 @@ import Testing
             "nonsense", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2@h:port/db", "host=h hunter2",
             "host=a,b port=1,2,3", "host=a hostaddr=1.1.1.1,2.2.2.2", "host=h port=0", "host=h port=65536",
             "service=x", "password='hunter2", "postgres://u:P@hunter2@h:5432/db", #"postgres://u:my"hunter2%zz@h/db"#,
-            #"host=h password=a b"hunter2"c"#,
+            #"host=h password=a b"hunter2"c"#, "postgres://u:pass/hunter2@h:5432/db", "postgres://u:/hunter2@h/db",
+            "postgresql://u:54/hunter2@h/db?user=x", "postgres://u:a/b?hunter2@h/db", "postgres://u:p@[::1/hunter2",
+            "postgres://u:p@[::1]hunter2/db", "postgres://u:p@h/db?a=hunter2", "postgres://u:p@h/db?user=a=hunter2",
         ])
     func problems(text: String) throws {
         let problem = try #require(ConnectionConfiguration(text).problem)
         #expect(problem.code == PostgresError.Code.conninfo)
         #expect(problem.disposition == .configuration)
         #expect(!"\(problem)\(problem.hint ?? "")".contains("hunter2"))
+    }
+
+    @Test(
+        "a password that was put into a URI as it is, is told what to do about it",
+        arguments: [
+            "postgres://u:P@ss@h:5432/db", "postgres://u:pa/ss@h:5432/db", "postgres://u:/pass@h/db",
+            "postgres://u:5/pass@h/db", "postgres://u:100%@h/db",
+        ])
+    func encodingHint(text: String) throws {
+        let problem = try #require(ConnectionConfiguration(text).problem)
+        #expect(problem.hint?.contains("@ is %40, / is %2F") == true)
+    }
+
+    @Test(
+        "a URI with everything encoded, and an '@' where it belongs, is none of that",
+        arguments: [
+            "postgres://u:P%40%2Fss@h:5432/d%40b", "postgres://h/db?user=a@b&application_name=c/d@e",
+            "host=h password=a/b@c dbname=d@b",
+        ])
+    func encoded(text: String) {
+        #expect(ConnectionConfiguration(text).problem == nil)
+    }
+
+    @Test("what is wrong is said in words of our own, for each way libpq has of saying it")
+    func meanings() {
+        for (text, words) in [
+            ("nonsense", "no \"=\" behind a keyword"), ("password='x", "a quote is not closed"),
+            ("hosst=h", "no such keyword"), ("postgres://[::1", "no closing bracket"), ("postgres://[]/x", "is empty"),
+            ("postgres://[::1]x", "neither a port"), ("postgres://h/x?user=a=b", "a second \"=\""),
+            ("postgres://h/x?user", "has no \"=\""), ("postgres://h/x?hosst=a", "no such parameter"),
+            ("postgres://u:1%2@h", "two hexadecimal digits"), ("postgres://u:%00@h", "%00"),
+        ] {
+            let message = ConnectionConfiguration(text).problem?.message ?? "no problem"
+            #expect(message.contains(words), "\(text): \(message)")
+        }
     }
 }
