@@ -58,6 +58,17 @@ extension EndToEnd {
             #expect(process.log.contains(text))
         }
 
+        @Test("a port that is taken is exit code 69, and nothing is said of what was never begun")
+        func takenPort() async throws {
+            try await withService("postgres://127.0.0.1:1/x") { service in
+                let second = try await ServiceProcess.start(
+                    [try ServiceProcess.darumaBinary(), "serve", "--host", "127.0.0.1", "--port", "\(service.port)"])
+                #expect(try await second.waitForExit(within: patience) == .code(69))
+                #expect(second.log.contains("cannot listen on"), "\(second.log)")
+                #expect(!second.log.contains("closed all connections"), "\(second.log)")
+            }
+        }
+
         @Test("a setting that makes no sense is one line and exit code 64", arguments: ["--port=lots", "--nonsense"])
         func wrongSetting(_ argument: String) async throws {
             let process = try await ServiceProcess.start([try ServiceProcess.darumaBinary(), "serve", argument])
