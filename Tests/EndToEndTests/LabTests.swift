@@ -87,6 +87,15 @@ extension EndToEnd {
             }
         }
 
+        @Test("an unknown verb, or none, is told what the script itself takes", arguments: [["bogus"], []])
+        func unknownVerb(_ arguments: [String]) async throws {
+            let scripts = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/scripts"
+            let process = try await ServiceProcess.start([scripts + "/db"] + arguments)
+            #expect(try await process.waitForExit(within: patience) == .code(64))
+            #expect(process.log.contains("usage: scripts/db VERB"), "\(process.log)")
+            #expect(!process.log.contains("--folder"), "\(process.log)")
+        }
+
         @Test("the switch in a folder makes, stops, starts and removes a database that others find")
         func databaseSwitch() async throws {
             let folder = try TemporaryFolder(isOpen: true)
