@@ -19,6 +19,7 @@ enum StatusFeed {
                 ("boot", .string(boot)),
                 ("healths", .array(PoolHealth.allCases.map { .string($0.rawValue) })),
                 ("slotStates", .array(SlotState.allCases.map { .string($0.rawValue) })),
+                ("slotWords", .array(SlotState.allCases.map { .string($0.word) })),
             ] + present(report, clock, history.seconds()) + past(history)
         return ServerSentEvent(
             name: "snapshot", data: JSONValue.object(members).compactBytes(), retry: retryMilliseconds)

@@ -95,7 +95,7 @@ struct StatusPage: Sendable {
         slots.prefix(StatusReport.slotsShown).map { state in
             """
             <li class="s-\(state.rawValue)"><svg viewBox="0 0 32 32" aria-hidden="true" focusable="false">\
-            <use href="#mini"/></svg><span>\(state.rawValue)</span></li>
+            <use href="#mini"/></svg><span>\(state.word)</span></li>
             """
         }.joined()
     }

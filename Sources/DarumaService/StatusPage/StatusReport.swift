@@ -18,6 +18,8 @@ struct StatusReport: Sendable, Hashable {
     /// How often the database has fallen, and how often it stood up again.
     let falls: Int
     let rises: Int
+    /// How many interruptions were over before a request was told of them.
+    let bridged: Int
     let viewers: Int
     /// Whether the database has ever been there.
     let hasBeenReached: Bool
@@ -38,6 +40,7 @@ struct StatusReport: Sendable, Hashable {
         case .suspect where !hasBeenReached: "Looking for the database"
         case .suspect: "The database is suspect"
         case .down: "The database is down"
+        case .misconfigured where concernsOwnSetting: "The database setting cannot be used"
         case .misconfigured: "The database refuses the log-in"
         case .readOnly: "The database is read-only"
         case .draining: "The service is leaving"
@@ -48,9 +51,11 @@ struct StatusReport: Sendable, Hashable {
     /// What that means for requests.
     var note: String {
         switch health {
-        case .up: "Requests are answered."
+        case .up where bridged == 0: "Requests are answered."
+        case .up: "Requests are answered. \(bridgedText): requests only waited."
         case .suspect: "Requests wait for a moment while it is found out."
         case .down: "Requests are told so at once, and the search goes on."
+        case .misconfigured where concernsOwnSetting: "It has to be mended here, at the service."
         case .misconfigured: "A setting has to be mended at the database; it is tried once a second."
         case .readOnly: "One that takes writes is looked for."
         case .draining: "What is in flight is answered; nothing new is begun."
@@ -68,11 +73,16 @@ struct StatusReport: Sendable, Hashable {
         }
     }
 
+    private var bridgedText: String {
+        bridged == 1 ? "1 short interruption bridged" : "\(bridged) short interruptions bridged"
+    }
+
     var poolSummary: String {
-        var text = "\(slots.count { $0 != .free }) of \(slots.count) slots in use"
+        let open = slots.count { $0 != .free && $0 != .connecting }
+        var text = "\(open) of \(slots.count) connections open"
         for state in [SlotState.leased, .idle, .connecting, .checking, .resetting, .closing] {
             let count = slots.count { $0 == state }
-            if count > 0 { text += ", \(count) \(state.rawValue)" }
+            if count > 0 { text += ", \(count) \(state.word)" }
         }
         switch waiters {
         case 0: text += "; no request waits"
@@ -82,6 +92,8 @@ struct StatusReport: Sendable, Hashable {
         if slots.count > Self.slotsShown { text += ". The first \(Self.slotsShown) are drawn" }
         return text + "."
     }
+
+    private var concernsOwnSetting: Bool { cause?.code == PostgresError.Code.conninfo }
 
     var fallsText: String { "\(falls) / \(rises)" }
 }
@@ -96,8 +108,15 @@ extension StatusReport {
                 Cause(code: $0.cause.code, message: $0.cause.message, failedAttempts: $0.failedAttempts)
             },
             slots: pool.slotStates, waiters: pool.waiters, falls: history.falls,
-            rises: history.falls - (pool.health.failsAtOnce ? 1 : 0), viewers: viewers,
-            hasBeenReached: history.hasBeenUp)
+            rises: history.falls - (pool.health.failsAtOnce ? 1 : 0),
+            bridged: history.bridged.count, viewers: viewers, hasBeenReached: history.hasBeenUp)
+    }
+}
+
+extension SlotState {
+    /// For somebody who has never read a pool's code.
+    var word: String {
+        self == .leased ? "in use" : rawValue
     }
 }
 

@@ -23,7 +23,7 @@ function say(id, text) {
 // MARK: What is known
 
 /** The latest event and when it came, the seconds by number, and the health before the oldest of them. */
-let state = null, receivedAt = 0, seconds = new Map(), before, names = [], slotNames = [];
+let state = null, receivedAt = 0, seconds = new Map(), before, names = [], slotNames = [], slotWords = [];
 
 /** Milliseconds since the service's start: as of the last event, going on while the connection is well. */
 const now = () => state.now + (isStale ? 0 : Math.min(performance.now() - receivedAt, STALE_AFTER));
@@ -51,6 +51,7 @@ function take(event, isSnapshot) {
     if (previous && previous.boot !== event.boot) announce('The service was restarted.');
     names = event.healths;
     slotNames = event.slotStates;
+    slotWords = event.slotWords;
     seconds = new Map();
     before = undefined;
     state = event;
@@ -133,7 +134,7 @@ function showSlots() {
   list.classList.toggle('many', slots.length > 40);
   while (list.children.length > slots.length) list.lastChild.remove();
   for (let index = 0; index < slots.length; index++) {
-    const name = slotNames[slots.charCodeAt(index) - 48];
+    const number = slots.charCodeAt(index) - 48, name = slotNames[number];
     let item = list.children[index];
     if (!item) {
       item = make('li');
@@ -144,8 +145,7 @@ function showSlots() {
     }
     if (item.className === `s-${name}`) continue;
     item.className = `s-${name}`;
-    item.title = name;
-    item.lastChild.textContent = name;
+    item.title = item.lastChild.textContent = slotWords[number];
   }
 }
 

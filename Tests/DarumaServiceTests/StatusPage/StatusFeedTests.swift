@@ -9,12 +9,13 @@ import Testing
 extension StatusReport {
     /// A report as a test wants it.
     static func made(
-        _ health: PoolHealth = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0
+        _ health: PoolHealth = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0,
+        bridged: Int = 0
     ) -> StatusReport {
         StatusReport(
             health: health, since: .seconds(1), cause: cause, slots: slots, waiters: waiters,
             falls: cause == nil ? 0 : 1,
-            rises: 0, viewers: 1, hasBeenReached: true)
+            rises: 0, bridged: bridged, viewers: 1, hasBeenReached: true)
     }
 }
 
@@ -74,6 +75,9 @@ extension StatusClock {
         let names = try #require(object["slotStates"] as? [String])
         let slots = try #require(object["slots"] as? String).compactMap(\.wholeNumberValue).map { names[$0] }
         #expect(slots == ["leased", "idle", "free", "connecting", "closing"])
+        let words = try #require(object["slotWords"] as? [String])
+        #expect(zip(names, words).first { $0.0 == "leased" }?.1 == "in use")
+        #expect(words.count == names.count)
     }
 
     @Test("a tick brings the seconds since the last one, and the past only when it has changed")
@@ -109,7 +113,18 @@ extension StatusClock {
     func summary() {
         #expect(
             StatusReport.made(slots: [.leased, .idle, .idle, .free], waiters: 1).poolSummary
-                == "3 of 4 slots in use, 1 leased, 2 idle; 1 request waits.")
-        #expect(StatusReport.made(slots: [.free]).poolSummary == "0 of 1 slots in use; no request waits.")
+                == "3 of 4 connections open, 1 in use, 2 idle; 1 request waits.")
+        #expect(StatusReport.made(slots: [.free]).poolSummary == "0 of 1 connections open; no request waits.")
+        #expect(
+            StatusReport.made(slots: [.idle, .connecting]).poolSummary
+                == "1 of 2 connections open, 1 idle, 1 connecting; no request waits.")
+    }
+
+    @Test("interruptions that were bridged are told of once the database is up again")
+    func bridged() {
+        #expect(StatusReport.made().note == "Requests are answered.")
+        #expect(StatusReport.made(bridged: 1).note.contains("1 short interruption bridged"))
+        #expect(StatusReport.made(bridged: 2).note.contains("2 short interruptions bridged"))
+        #expect(!StatusReport.made(.suspect, bridged: 2).note.contains("bridged"))
     }
 }
