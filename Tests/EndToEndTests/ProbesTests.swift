@@ -104,6 +104,33 @@ extension EndToEnd {
             }
         }
 
+        @Test(
+            "the README's lines for HAProxy are what HAProxy takes",
+            .enabled(if: HAProxy.program != nil && !isUnderSanitizer))
+        func readmeConfiguration() async throws {
+            let root = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined()
+            let readme = try #require(Files.read(root + "/README.md"))
+            let begin = try #require(readme.firstRange(of: "```\n# HAProxy\n"))
+            let lines = readme[begin.upperBound...].prefix(while: { $0 != "`" })
+            let folder = try TemporaryFolder()
+            let path = "\(folder.path)/haproxy.cfg"
+            let rest = """
+                defaults
+                    mode http
+                    timeout connect 1s
+                    timeout client 9s
+                    timeout server 9s
+                frontend clients
+                    bind 127.0.0.1:8081
+                    default_backend service
+
+                """
+            try Files.write(rest + lines, to: path)
+            let check = try await ServiceProcess.start([try #require(HAProxy.program), "-c", "-f", path])
+            #expect(try await check.waitForExit(within: patience) == .code(0), "\(check.log)")
+            #expect(!check.log.contains("WARNING"), "\(check.log)")
+        }
+
         /// Ten seconds, and nothing in it that a sanitizer sees better than the tests of the parts: only in the plain
         /// pass, and where there is a HAProxy, which `scripts/test` installs.
         @Test(
