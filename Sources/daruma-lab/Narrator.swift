@@ -24,9 +24,10 @@ struct Narrator: Sendable {
     }
 
     static func tell(_ verdicts: [Verdict]) {
+        let machine = MachineLoad.now
         for verdict in verdicts {
             let sign = verdict.isKept ? Terminal.coloured("✓", .good) : Terminal.coloured("✗", .bad)
-            Terminal.say("    \(sign) \(verdict.text)")
+            Terminal.say("    \(sign) \(verdict.text(on: machine))")
         }
     }
 }

@@ -91,6 +91,17 @@ struct OutageFiguresTests {
         #expect(!Verdict.all(for: .unseen, figures).allSatisfy { $0.isKept })
     }
 
+    @Test("a broken promise of time says when the machine is busy; nothing else does")
+    func busyMachine() {
+        let busy = MachineLoad(load: 7.2, processors: 2)
+        let late = Verdict(isKept: false, isTiming: true, text: "late")
+        #expect(late.text(on: busy) == "late – the machine is busy: load 7.2 on 2 processors")
+        #expect(late.text(on: MachineLoad(load: 2, processors: 2)) == "late")
+        #expect(Verdict(isKept: true, isTiming: true, text: "soon").text(on: busy) == "soon")
+        #expect(Verdict(isKept: false, text: "lost").text(on: busy) == "lost")
+        #expect(MachineLoad.now.processors > 0)
+    }
+
     @Test("percentiles are by nearest rank")
     func percentiles() {
         let durations = (1...100).map { Duration.milliseconds($0) }

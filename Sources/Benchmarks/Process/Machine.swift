@@ -12,12 +12,13 @@ package struct Machine: Sendable {
     package let date: String
 
     package init() {
-        processors = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        let machine = MachineLoad.now
+        processors = machine.processors
         let lines = (Files.read("/proc/cpuinfo") ?? "").split(separator: "\n")
         let name = lines.first { $0.hasPrefix("model name") }.flatMap { $0.split(separator: ":").last }
         model = name.map { String($0.drop { $0 == " " }) } ?? "unknown processor"
         kernel = (Files.read("/proc/sys/kernel/osrelease") ?? "").split(separator: "\n").first.map(String.init) ?? ""
-        load = (Files.read("/proc/loadavg") ?? "").split(separator: " ").first.flatMap { Double($0) } ?? 0
+        load = machine.load
         var now = time(nil)
         var parts = tm()
         gmtime_r(&now, &parts)
