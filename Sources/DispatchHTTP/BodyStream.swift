@@ -4,8 +4,8 @@ internal import HTTP1
 /// The body of an answer that goes on: pieces are sent as they come up, until somebody ends it or the client goes.
 ///
 /// A client that does not read is not waited for: it is dropped when more than
-/// ``ServerConfiguration/maxStreamBacklog`` bytes wait for it, or when it takes nothing for
-/// ``ServerConfiguration/Timeouts/writeStall``. There is no idle timeout while a stream runs, so send a sign of life now
+/// ``ServerConfiguration/maxStreamBacklog`` bytes wait for it beside what the kernel holds, which is
+/// about as much, or when it takes nothing for ``ServerConfiguration/Timeouts/writeStall``. There is no idle timeout while a stream runs, so send a sign of life now
 /// and then: a client whose machine has died says nothing when it goes.
 @LoopActor
 public final class BodyStream {

@@ -1,4 +1,5 @@
 internal import DispatchLoop
+internal import Glibc
 internal import HTTP1
 internal import HTTPTypes
 
@@ -25,6 +26,8 @@ extension Connection {
             }
             return
         }
+        // What the kernel holds for a client that does not read is behind as well; by itself it would take megabytes.
+        Socket.set(descriptor, SOL_SOCKET, SO_SNDBUF, Int32(clamping: server.maxStreamBacklog))
         let stream = BodyStream(self, request: request, status: response.status.code, began: server.loop.now)
         self.stream = stream
         state.streams()

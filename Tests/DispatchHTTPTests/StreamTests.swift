@@ -147,6 +147,21 @@ struct StreamTests {
         }
     }
 
+    @Test("for a client that does not read the kernel holds about as much as the server, and not megabytes")
+    func kernelBuffer() async throws {
+        try await withServer({ $0.maxStreamBacklog = 10_000 }) { server in
+            let sleeper = try await Self.listener(server, receiveBuffer: 4096)
+            let piece = Array(repeating: UInt8(ascii: "x"), count: 4_000)
+            var sent = 0
+            while await server.broadcast.send(piece) == 1 {
+                sent += piece.count
+                try #require(sent < 200_000)
+            }
+            #expect(await server.events.closes(1) == [.streamOverflow])
+            sleeper.close()
+        }
+    }
+
     @Test("a client that takes nothing of a stream for too long is given up")
     func stall() async throws {
         try await withServer({
