@@ -8,14 +8,13 @@ WORKDIR /src
 COPY Package.swift ./
 COPY Sources Sources
 COPY Tests Tests
-RUN swift build --configuration release --static-swift-stdlib \
-        -Xswiftc -enforce-exclusivity=unchecked --product daruma -Xlinker --strip-all \
-    && cp "$(swift build --configuration release --show-bin-path)/daruma" /usr/local/bin/daruma
+COPY scripts/build-release scripts/build-release
+RUN scripts/build-release --product daruma -Xlinker --strip-all && cp .build/release/daruma /usr/local/bin/daruma
 
 FROM debian:bookworm-slim
 # scripts/image-check reads the next lines: the packages, the user and the environment are named here only.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates libpq5 libstdc++6 \
+    && apt-get install --yes --no-install-recommends ca-certificates libpq5 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/daruma /usr/local/bin/daruma
 # HOME: libpq looks there for its own files; the user has no entry in /etc/passwd.

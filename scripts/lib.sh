@@ -98,14 +98,10 @@ install_packages() {
     ((status == 0)) || fail "apt-get could not install: $*"
 }
 
-# build_release PRODUCT...: optimised, with Swift's libraries inside. Exclusive access to memory is checked while testing,
-# where the checks are on; at run time they are a tenth of the instructions of a request.
+# build_release PRODUCT...
 build_release() {
     local product
-    for product in "$@"; do
-        swift build --package-path "$root" --configuration release --static-swift-stdlib \
-            -Xswiftc -enforce-exclusivity=unchecked --product "$product" >&2
-    done
+    for product in "$@"; do "$root/scripts/build-release" --product "$product" >&2; done
 }
 
 # The lab, built if it is not there. (A switch must not wait for the compiler each time.)
