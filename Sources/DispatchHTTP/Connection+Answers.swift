@@ -45,6 +45,10 @@ extension Connection {
         }
         finish(response, of: request, since: workingSince)
         if !isProcessing {
+            if state.closing == nil, !state.isBlocked, server.sendsAtEndOfRound(self) {
+                waitsForEndOfRound = true
+                return
+            }
             flush()
             goOn()
         }

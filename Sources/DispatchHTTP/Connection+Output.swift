@@ -23,6 +23,22 @@ extension Connection {
         server.releaseOutput()
     }
 
+    /// Sends what waited for the end of the round.
+    func send(_ answer: ArraySlice<UInt8>) {
+        waitsForEndOfRound = false
+        guard state.phase != .closed else { return }
+        switch Socket.send(descriptor, answer) {
+        case .bytes(let count) where count == answer.count: break
+        case .bytes(let count):
+            output.append(answer.dropFirst(count))
+            outputIsBlocked()
+        case .wouldBlock:
+            output.append(answer)
+            outputIsBlocked()
+        case .failed: close(.reset)
+        }
+    }
+
     private func block(after sent: Int) {
         output.append(server.output[sent...])
         outputIsBlocked()

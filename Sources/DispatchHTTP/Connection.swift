@@ -38,6 +38,8 @@ final class Connection {
     /// The streaming answer that runs.
     var stream: BodyStream?
     var isProcessing = false
+    /// An answer is to be sent at the end of this round; until then nothing else is done.
+    var waitsForEndOfRound = false
     /// Others have their turn before this one goes on.
     private var isYielding = false
     /// How many requests may still be answered before others have their turn.
@@ -67,7 +69,9 @@ final class Connection {
     var isAnswering: Bool { working != nil || stream != nil }
 
     /// Whether the next request is awaited and no byte of it is here.
-    var isIdle: Bool { state.phase == .idle && state.closing == nil && !state.isBlocked && !isYielding }
+    var isIdle: Bool {
+        state.phase == .idle && state.closing == nil && !state.isBlocked && !isYielding && !waitsForEndOfRound
+    }
 
     /// Its place is a reserved one; asking moves it to an ordinary one if there is one by now.
     func isOnReserve() -> Bool {
@@ -95,6 +99,7 @@ final class Connection {
 
     /// Does all that can be done now: takes requests from what is here, reads more, sends, and arms the timer.
     func goOn() {
+        guard state.phase != .closed, !waitsForEndOfRound else { return }
         var rounds = 4
         turn = server.requestsPerTurn
         process()

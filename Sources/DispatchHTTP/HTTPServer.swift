@@ -24,6 +24,7 @@ public final class HTTPServer {
     var input = [UInt8](repeating: 0, count: 65_536)
     /// Where answers are collected during one event of one connection; empty between events.
     var output: [UInt8] = []
+    private var batch = AnswerBatch()
     /// Where the line before a piece of a stream is written, one after the other.
     var frame: [UInt8] = []
     /// How many connections wait for their next turn although they could go on.
@@ -246,6 +247,23 @@ public final class HTTPServer {
         let seconds = Socket.wallClockSeconds()
         if seconds != cachedDate.seconds { cachedDate = HTTPDate(secondsSinceEpoch: seconds) }
         return cachedDate
+    }
+
+    /// Has the collected output, all of it `connection`'s, sent at the end of the round, after which the connection goes on.
+    /// `false` when too much waits already.
+    func sendsAtEndOfRound(_ connection: Connection) -> Bool {
+        guard batch.hasRoom(for: output) else { return false }
+        if batch.isEmpty { loop.atEndOfRound { [self] in sendBatch() } }
+        batch.add(output, of: connection)
+        releaseOutput()
+        return true
+    }
+
+    private func sendBatch() {
+        let entries = batch.entries
+        for entry in entries { entry.connection.send(batch.bytes[entry.bytes]) }
+        batch.removeAll()
+        for entry in entries { entry.connection.goOn() }
     }
 
     /// Empties the collected output. A large answer does not keep its memory for ever.

@@ -30,6 +30,11 @@ enum Socket {
     }
 
     /// Never raises SIGPIPE.
+    static func send(_ descriptor: Int32, _ bytes: ArraySlice<UInt8>) -> Outcome {
+        bytes.withUnsafeBufferPointer { send(descriptor, $0) }
+    }
+
+    /// Never raises SIGPIPE.
     static func send(_ descriptor: Int32, _ bytes: UnsafeBufferPointer<UInt8>) -> Outcome {
         while true {
             let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))

@@ -111,7 +111,8 @@ public final class PostgresConnection {
 
     // MARK: Statements
 
-    /// Starts a statement; `client` hears of its end exactly once, never from within this call.
+    /// Starts a statement; `client` hears of its end exactly once, never from within this call. It is sent at the end of
+    /// this round of the loop.
     ///
     /// - Parameters:
     ///   - deadline: when to give up. The session is closed then: its answer would come to somebody else.
@@ -130,7 +131,7 @@ public final class PostgresConnection {
         running = StatementRun(
             statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
             silence: silence, client: client)
-        sendStep()
+        loop.atEndOfRound { [self] in sendStep() }
         armTimer()
     }
 
@@ -155,7 +156,9 @@ public final class PostgresConnection {
     }
 
     private func sendStep() {
-        guard let connection, let running else { return }
+        // It may have been given up meanwhile, and another one started.
+        guard let connection, let running, !running.isSent else { return }
+        running.isSent = true
         if running.statement.send(running.step, on: connection) {
             flush()
             return
@@ -207,12 +210,12 @@ public final class PostgresConnection {
         if waitsForWrite { flush() }
         deliverNotifications()
         if pipeline == nil { collect() } else { collectFromPipeline() }
-        if self.connection != nil, notices.hasEnding, running == nil { end(lossError()) }
+        if self.connection != nil, notices.hasEnding, running?.isSent != true { end(lossError()) }
     }
 
     /// Takes the results that are complete. The statement ends with the NULL after its last result, not before.
     private func collect() {
-        while let connection, running != nil, PQisBusy(connection) == 0 {
+        while let connection, let running, running.isSent, PQisBusy(connection) == 0 {
             guard let result = PQgetResult(connection) else {
                 finishStep()
                 continue
@@ -221,7 +224,7 @@ public final class PostgresConnection {
             lastHeard = loop.now
             switch StatementOutcome(of: result, reusing: &columns) {
             case .result(let decoded):
-                running?.take(.success(decoded))
+                running.take(.success(decoded))
             case .failure(var error):
                 error.endpoint = endpoint
                 if error.endsSession {
@@ -229,7 +232,7 @@ public final class PostgresConnection {
                     end(error)
                     return
                 }
-                running?.take(.failure(error))
+                running.take(.failure(error))
             case .unsupported:
                 end(Self.copyError(endpoint))
                 return
@@ -330,7 +333,7 @@ public final class PostgresConnection {
         if let run = running {
             running = nil
             var error = error
-            if run.isOnlyPreparing { error.isProvablyUnsent = true }
+            if run.isProvablyUnexecuted { error.isProvablyUnsent = true }
             run.client.connection(self, ended: .failure(error))
         } else if !wasClosed, error.code != PostgresError.Code.closed {
             let onEnd = onEnd

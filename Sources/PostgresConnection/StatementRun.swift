@@ -19,6 +19,8 @@ final class StatementRun {
     var deadline: MonotonicTime
     var silence: MonotonicTime
     var client: any StatementClient
+    /// Whether libpq has the step; until then there is nothing that could be answered.
+    var isSent = false
     /// Of several statements in one text that of the last one, unless one failed.
     private(set) var result: Result<QueryResult, PostgresError>?
 
@@ -41,12 +43,13 @@ final class StatementRun {
     /// Begins another step of the same statement.
     func begin(_ step: PreparedStatements.Step) {
         self.step = step
+        isSent = false
         result = nil
     }
 
-    /// Nothing has been executed yet: the server has only been asked to prepare it.
-    var isOnlyPreparing: Bool {
-        if case .prepare = step { true } else { false }
+    /// Nothing has been executed yet: it has not been sent, or the server has only been asked to prepare it.
+    var isProvablyUnexecuted: Bool {
+        if case .prepare = step { true } else { !isSent }
     }
 }
 

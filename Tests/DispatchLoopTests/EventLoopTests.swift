@@ -39,6 +39,33 @@ private final class RegistrationBox {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct EventLoopTests {
+    @Test("what is for the end of the round comes after its jobs and before its timers, in order")
+    func endOfRound() async {
+        let order = await withCheckedContinuation { continuation in
+            EventLoop.shared.submit {
+                let loop = EventLoop.shared
+                let seen = Locked<[String]>([])
+                _ = loop.schedule(at: loop.now) {
+                    seen.withLock { $0.append("timer") }
+                    loop.atEndOfRound {
+                        seen.withLock { $0.append("after the timers") }
+                        continuation.resume(returning: seen.withLock { $0 })
+                    }
+                }
+                loop.atEndOfRound {
+                    seen.withLock { $0.append("end") }
+                    loop.atEndOfRound { seen.withLock { $0.append("end of the end") } }
+                }
+                loop.atEndOfRound { seen.withLock { $0.append("second end") } }
+                loop.submit {
+                    seen.withLock { $0.append("job") }
+                    loop.submit { seen.withLock { $0.append("its job") } }
+                }
+            }
+        }
+        #expect(order == ["job", "its job", "end", "second end", "end of the end", "timer", "after the timers"])
+    }
+
     @Test("work submitted from another thread runs on the loop, in order")
     func submit() async {
         let order = await withCheckedContinuation { continuation in

@@ -126,6 +126,20 @@ private final class CountingClient: StatementClient {
         #expect(try await connection.query("select 2", deadline: soon).values == ["2"])
     }
 
+    @Test("a statement given up in the round in which it was begun was never sent, and says so")
+    func givenUpBeforeSent() async throws {
+        let connection = try await connect()
+        let result = await withCheckedContinuation { continuation in
+            connection.start(Statement("select 1"), deadline: soon) { continuation.resume(returning: $0) }
+            connection.abandonStatement()
+        }
+        guard case .failure(let error) = result else {
+            Issue.record("the statement succeeded although it was given up")
+            return
+        }
+        #expect(error.isProvablyUnsent, "it may be run again elsewhere, whatever it does")
+    }
+
     @Test("a query past its deadline fails, and its connection is closed")
     func deadline() async throws {
         let connection = try await connect()
