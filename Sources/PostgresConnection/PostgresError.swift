@@ -85,6 +85,8 @@ public struct PostgresError: Error, Hashable, Sendable {
         public static let busy = "CONNECTION_BUSY"
         /// A statement has more parameters than the protocol can count.
         public static let tooManyParameters = "TOO_MANY_PARAMETERS"
+        /// A statement has a NUL character in it, at which libpq would cut it off.
+        public static let nulCharacter = "NUL_CHARACTER"
         /// The connection failed in a way that nothing above names.
         public static let connection = "CONNECTION_FAILED"
     }

@@ -20,9 +20,11 @@ package struct Statement: Sendable, Hashable {
     /// Checked before a session has to do with it. libpq refuses such a statement too, but its refusals look alike, and
     /// others leave a part of the statement in its buffer and so cost the session.
     ///
-    /// - Throws: `TOO_MANY_PARAMETERS`.
+    /// - Throws: `TOO_MANY_PARAMETERS`, or `NUL_CHARACTER`: libpq's strings end at one, and what is behind it would be lost
+    ///   without a word. PostgreSQL's text cannot hold it either.
     package init(_ sql: String, parameters: [String?], isPrepared: Bool) throws(PostgresError) {
         guard parameters.count <= Self.maximumParameters else { throw Self.tooManyParameters(parameters.count) }
+        guard !sql.hasNUL, !parameters.contains(where: { $0?.hasNUL ?? false }) else { throw Self.nulCharacter }
         self.sql = sql
         self.parameters = parameters
         self.isPrepared = isPrepared
@@ -68,6 +70,13 @@ package struct Statement: Sendable, Hashable {
         return isSent && clibpq_put_pipeline_sync(connection) == 1
     }
 
+    private static let nulCharacter = PostgresError(
+        code: PostgresError.Code.nulCharacter,
+        message: "the statement, or one of its parameters, has a NUL character in it",
+        hint:
+            "PostgreSQL's text has no NUL. Binary data goes into a bytea: as text, \\x and two hexadecimal digits for each byte.",
+        disposition: .statement, isProvablyUnsent: true)
+
     private static func tooManyParameters(_ count: Int) -> PostgresError {
         PostgresError(
             code: PostgresError.Code.tooManyParameters,
@@ -90,6 +99,14 @@ package struct Statement: Sendable, Hashable {
                     offset.flatMap { offset in buffer.baseAddress.map { UnsafePointer($0 + offset) } }
                 })
         }
+    }
+}
+
+extension String {
+    fileprivate var hasNUL: Bool {
+        utf8.withContiguousStorageIfAvailable { bytes in
+            bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false
+        } ?? utf8.contains(0)
     }
 }
 

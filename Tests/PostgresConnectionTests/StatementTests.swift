@@ -38,4 +38,17 @@ import Testing
         #expect(connection.isIdle)
         #expect(try await connection.query("select 1", deadline: soon).values == ["1"])
     }
+
+    @Test(
+        "what libpq would cut off is refused instead",
+        arguments: [("select $1::text", "a\0b"), ("select $1::text", "\0"), ("select $1::text\0 || 'b'", "a")])
+    func nul(sql: String, parameter: String) async throws {
+        let connection = try await connect()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connection.query(sql, parameters: [parameter], deadline: soon)
+        }
+        #expect(error?.code == PostgresError.Code.nulCharacter)
+        #expect(error?.disposition == .statement)
+        #expect(try await connection.query("select $1", parameters: [""], deadline: soon).values == [""])
+    }
 }
