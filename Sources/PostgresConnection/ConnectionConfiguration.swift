@@ -1,4 +1,5 @@
 internal import CLibPQ
+import Glibc
 
 /// Where the database is and how to log in: libpq's connection parameters (PostgreSQL manual, 34.1.2).
 ///
@@ -83,7 +84,12 @@ public struct ConnectionConfiguration: Sendable {
     private static func environment() -> [String: String] {
         guard let options = PQconndefaults() else { return [:] }
         defer { PQconninfoFree(options) }
-        return values(of: options)
+        var values = values(of: options)
+        // libpq's own default is among them, which looks for Kerberos: nobody has asked for it.
+        if values["gssencmode"] == "prefer", getenv("PGGSSENCMODE") == nil, getenv("PGSERVICE") == nil {
+            values["gssencmode"] = nil
+        }
+        return values
     }
 
     private static func parse(_ text: String) throws(PostgresError) -> [String: String] {

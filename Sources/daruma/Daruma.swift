@@ -11,20 +11,40 @@ enum Daruma {
         version: BuildInfo.version,
         commands: ServeCommand.description, HealthcheckCommand.description)
 
-    static func main() async {
+    /// Not `async`: that would end the main thread, and take the unwinder through the tables of the whole program, which
+    /// are then resident for nothing.
+    static func main() {
         do {
             switch try program.read(Array(CommandLine.arguments.dropFirst())) {
             case .help(let command): print(program.help(for: command, width: TerminalWidth.current))
             case .version: print(program.version)
             case .run(HealthcheckCommand.description, let values): try HealthcheckCommand(values).run()
-            case .run(_, let values): try await ServeCommand(values).run()
+            case .run(_, let values): serve(ServeCommand(values))
             }
-        } catch let problem as UsageProblem {
-            fail("\(problem)", CommandFailure.usage("").status)
-        } catch let failure as CommandFailure {
-            fail(failure.message, failure.status)
         } catch {
-            fail("\(error)", 1)
+            fail(error)
+        }
+    }
+
+    private static func serve(_ command: ServeCommand) -> Never {
+        // Before there are other threads, which inherit it: whoever is to leave is told by `LeaveSignals`.
+        LeaveSignals.block()
+        Task {
+            do {
+                try await command.run()
+                exit(0)
+            } catch {
+                fail(error)
+            }
+        }
+        while true { pause() }
+    }
+
+    private static func fail(_ error: any Error) -> Never {
+        switch error {
+        case let problem as UsageProblem: fail("\(problem)", CommandFailure.usage("").status)
+        case let failure as CommandFailure: fail(failure.message, failure.status)
+        default: fail("\(error)", 1)
         }
     }
 

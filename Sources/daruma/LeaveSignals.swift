@@ -1,22 +1,29 @@
 import Dispatch
+import Glibc
 
-/// The signals that ask the process to leave. From its making on they no longer end the process; only the first one
-/// counts.
+/// The signals that ask the process to leave. Only the first one counts.
 struct LeaveSignals {
+    private static let numbers = [SIGTERM, SIGINT]
+
+    /// From here on they no longer end the process, but wait until they are listened to. For the main thread, before
+    /// there are others.
+    static func block() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in numbers { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+    }
+
     private let sources: [any DispatchSourceSignal]
     private let arrivals: AsyncStream<Void>
 
-    init(_ numbers: Int32...) async {
+    init() {
         let (arrivals, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
         var sources: [any DispatchSourceSignal] = []
-        for number in numbers {
+        for number in Self.numbers {
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { continuation.yield() }
-            // Until it is registered, a signal would still end the process.
-            await withCheckedContinuation { registered in
-                source.setRegistrationHandler { registered.resume() }
-                source.activate()
-            }
+            source.activate()
             sources.append(source)
         }
         self.sources = sources

@@ -60,7 +60,7 @@ struct ServeCommand {
             settings.accessLog == .off ? nil : LogSink(descriptor: STDOUT_FILENO, format: settings.logFormat)
         defer { accessLog?.flush(timeout: .milliseconds(200)) }
         let application = await Application(settings, logger: logger, accessLog: accessLog, manager: manager)
-        let signals = await LeaveSignals(SIGTERM, SIGINT)
+        let signals = LeaveSignals()
         defer { signals.release() }
         do throws(ListenError) {
             try await application.start()

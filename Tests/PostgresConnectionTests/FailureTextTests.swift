@@ -229,6 +229,16 @@ import Testing
         #expect(parameters["tcp_user_timeout"] == "5000")
     }
 
+    @Test(
+        "Kerberos is not looked for, unless it is asked for",
+        arguments: [("", "disable"), ("gssencmode=prefer", "prefer"), ("gssencmode=require", "require")])
+    func kerberos(given: String, used: String) throws {
+        let configuration = ConnectionConfiguration("host=db.example dbname=x \(given)")
+        let server = try #require(configuration.servers.first)
+        let parameters = Dictionary(uniqueKeysWithValues: configuration.parameters(for: server, address: nil))
+        #expect(parameters["gssencmode"] == used)
+    }
+
     @Test("a folder is a Unix socket and is not looked up")
     func unixSocket() {
         #expect(ConnectionConfiguration("host=/run/postgresql dbname=x").servers.map(\.isUnixSocket) == [true])
