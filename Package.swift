@@ -50,6 +50,9 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
+        // Random numbers that can be repeated, for the pool, the lab and the tests.
+        .target(name: "SeededRandom", swiftSettings: settings),
+
         // The loop.
         .target(name: "DispatchLoop", dependencies: ["CLinux"], swiftSettings: settings),
 
@@ -58,7 +61,7 @@ let package = Package(
             name: "PostgresConnection", dependencies: ["CLibPQ", "CLinux", "DispatchLoop", collections],
             swiftSettings: settings),
         .target(
-            name: "PostgresPool", dependencies: ["PostgresConnection", "DispatchLoop", collections],
+            name: "PostgresPool", dependencies: ["PostgresConnection", "DispatchLoop", "SeededRandom", collections],
             swiftSettings: settings),
 
         // HTTP.
@@ -101,8 +104,8 @@ let package = Package(
             ], swiftSettings: settings),
 
         // The lab: never in the production image.
-        .target(name: "HTTP1Checks", dependencies: ["HTTP1", httpTypes], swiftSettings: settings),
-        .target(name: "PostgresSandbox", dependencies: [subprocess, system], swiftSettings: settings),
+        .target(name: "HTTP1Checks", dependencies: ["HTTP1", "SeededRandom", httpTypes], swiftSettings: settings),
+        .target(name: "PostgresSandbox", dependencies: ["SeededRandom", subprocess, system], swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
         .target(
@@ -118,13 +121,17 @@ let package = Package(
             swiftSettings: settings),
 
         // Tests, one target per room.
-        .testTarget(name: "DispatchLoopTests", dependencies: ["DispatchLoop", "CLinux"], swiftSettings: settings),
         .testTarget(
-            name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Checks", httpTypes], exclude: ["Corpus"],
+            name: "DispatchLoopTests", dependencies: ["DispatchLoop", "SeededRandom", "CLinux"], swiftSettings: settings
+        ),
+        .testTarget(
+            name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Checks", "SeededRandom", httpTypes], exclude: ["Corpus"],
             swiftSettings: settings),
         .testTarget(
             name: "DispatchHTTPTests",
-            dependencies: ["DispatchHTTP", "HTTP1", "HTTP1Checks", "DispatchLoop", "CLinux", httpTypes],
+            dependencies: [
+                "DispatchHTTP", "HTTP1", "HTTP1Checks", "DispatchLoop", "SeededRandom", "CLinux", httpTypes,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "PrometheusExpositionTests",
@@ -147,7 +154,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PostgresPoolTests",
-            dependencies: ["PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop", "CLinux"],
+            dependencies: [
+                "PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop", "SeededRandom", "CLinux",
+            ],
             swiftSettings: settings),
         .testTarget(name: "ServiceManagerTests", dependencies: ["ServiceManager"], swiftSettings: settings),
         .testTarget(name: "CommandArgumentsTests", dependencies: ["CommandArguments"], swiftSettings: settings),
@@ -155,7 +164,7 @@ let package = Package(
             name: "DarumaServiceTests",
             dependencies: [
                 "DarumaService", "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop",
-                "PostgresSandbox", "MetricDescriptions", "PrometheusExposition", httpTypes, logging,
+                "PostgresSandbox", "SeededRandom", "MetricDescriptions", "PrometheusExposition", httpTypes, logging,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -1,3 +1,5 @@
+package import SeededRandom
+
 /// How bytes are cut before they reach the parser.
 package enum Cut: CaseIterable, CustomStringConvertible, Sendable {
     case whole
@@ -33,7 +35,7 @@ package enum Cut: CaseIterable, CustomStringConvertible, Sendable {
     }
 
     /// Pieces of random length, none empty.
-    package static func random(_ wire: [UInt8], using generator: inout SeededGenerator) -> [[UInt8]] {
+    package static func random(_ wire: [UInt8], using generator: inout SplitMix64) -> [[UInt8]] {
         var pieces: [[UInt8]] = []
         var rest = wire[...]
         let longest = [1, 2, 7, 100, 2000].randomElement(using: &generator) ?? 1

@@ -1,4 +1,5 @@
 import HTTP1
+import SeededRandom
 
 /// What holds for all bytes, whoever sends them. For the property tests, for the fuzzer, and for every input that once
 /// broke something.
@@ -6,7 +7,7 @@ package enum ParserChecks {
     /// What is wrong with how `wire` is understood; `nil` when all is well. What is tried follows from the bytes, so
     /// that the same bytes give the same verdict.
     package static func breach(_ wire: [UInt8]) -> String? {
-        var generator = SeededGenerator(hashing: wire)
+        var generator = SplitMix64(hashing: wire)
         if let breach = breach(wire, ParserLimits(), using: &generator) { return breach }
         let small = ParserLimits(
             requestLine: .random(in: 0...60, using: &generator), fieldBytes: .random(in: 0...120, using: &generator),
@@ -15,7 +16,7 @@ package enum ParserChecks {
     }
 
     private static func breach(
-        _ wire: [UInt8], _ limits: ParserLimits, using generator: inout SeededGenerator
+        _ wire: [UInt8], _ limits: ParserLimits, using generator: inout SplitMix64
     ) -> String? {
         let outcome = Outcome([wire], limits: limits)
         if let breach = outcome.breaches.first { return breach }
@@ -57,7 +58,7 @@ package enum ParserChecks {
     // MARK: Other readers
 
     private static func ambiguity(
-        _ wire: [UInt8], _ outcome: Outcome, using generator: inout SeededGenerator
+        _ wire: [UInt8], _ outcome: Outcome, using generator: inout SplitMix64
     ) -> String? {
         var leniencies = [LenientReader.Leniency()]
         for _ in 0..<2 {

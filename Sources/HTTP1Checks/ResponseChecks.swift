@@ -1,11 +1,12 @@
 import HTTP1
 import HTTPTypes
+import SeededRandom
 
 /// What holds for all answers, whatever a handler puts into them.
 package enum ResponseChecks {
     /// What is wrong with an answer that is made of `bytes`; `nil` when all is well.
     package static func breach(_ bytes: [UInt8]) -> String? {
-        var generator = SeededGenerator(hashing: bytes)
+        var generator = SplitMix64(hashing: bytes)
         return Attempt(bytes, using: &generator).breach(using: &generator)
     }
 }
@@ -17,7 +18,7 @@ private struct Attempt {
     private let connection: ResponseSerializer.Connection
     private let requestID: String
 
-    init(_ bytes: [UInt8], using generator: inout SeededGenerator) {
+    init(_ bytes: [UInt8], using generator: inout SplitMix64) {
         func piece() -> ArraySlice<UInt8> {
             guard !bytes.isEmpty else { return [] }
             let first = Int.random(in: 0..<bytes.count, using: &generator)
@@ -41,7 +42,7 @@ private struct Attempt {
     private static let date = HTTPDate(secondsSinceEpoch: 784_111_777)
 
     /// Writes it in one piece and as a stream, and reads both.
-    func breach(using generator: inout SeededGenerator) -> String? {
+    func breach(using generator: inout SplitMix64) -> String? {
         var wire: [UInt8] = []
         ResponseSerializer.append(
             response, isHead: isHead, connection: connection, date: Self.date, requestID: requestID, to: &wire)

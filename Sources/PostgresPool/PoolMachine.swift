@@ -1,5 +1,6 @@
 import DispatchLoop
 import PostgresConnection
+import SeededRandom
 
 /// The pool as a value: decides everything, does nothing.
 ///

@@ -1,4 +1,5 @@
 import DispatchLoop
+import SeededRandom
 import Testing
 
 @testable import DarumaService
@@ -127,7 +128,7 @@ private final class Loop {
     @Test("whatever happens, three beats on time and it is well; and it is never ill without three late ones")
     func random() {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = SplitMix(seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<2_000 {
             let loop = Loop(limit: .milliseconds(Int64.random(in: 10...10_000, using: &random)))
             var late = 0

@@ -1,5 +1,6 @@
 import DispatchLoop
 import PostgresPool
+import SeededRandom
 import Testing
 
 @testable import DarumaService
@@ -198,7 +199,7 @@ private struct World {
     )
     func random() {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = SplitMix(seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<60 {
             var world = World.ready
             for _ in 0..<Int.random(in: 1...60, using: &random) {

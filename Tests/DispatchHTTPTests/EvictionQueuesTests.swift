@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import DispatchHTTP
@@ -31,7 +32,7 @@ struct EvictionQueuesTests {
     @Test("they do what arrays would do")
     func model() {
         let seed = UInt64.random(in: .min ... .max)
-        var generator = SplitMix(state: seed)
+        var generator = SplitMix64(seed: seed)
         var queues = EvictionQueues()
         var model: [EvictionQueues.Name: [Int]] = [:]
         for _ in 0..<20_000 {
@@ -67,15 +68,6 @@ struct EvictionQueuesTests {
         queues.append(50, to: .head)
         #expect(queues.oldest(.head) == 50)
         #expect(queues.count(.idle) == 10)
-    }
-
-    struct SplitMix {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            let mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            return mixed ^ (mixed >> 31)
-        }
     }
 }
 

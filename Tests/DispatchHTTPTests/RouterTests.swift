@@ -4,6 +4,7 @@ import Foundation
 import HTTP1
 import HTTP1Checks
 import HTTPTypes
+import SeededRandom
 import Testing
 
 @Suite("routes without a socket")
@@ -113,7 +114,7 @@ struct RouterTests {
     @Test("whatever the text, it is one JSON string, and read again it is the same")
     func escapesEverything() throws {
         let seed = UInt64.random(in: .min ... .max)
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix64(seed: seed)
         for _ in 0..<2000 {
             var text = ""
             for _ in 0..<Int.random(in: 0...20, using: &generator) {

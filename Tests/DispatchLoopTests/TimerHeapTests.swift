@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import DispatchLoop
@@ -77,7 +78,7 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
 
     @Test("a heap behaves as a sorted list does under random insertions, removals and expiries", arguments: 0..<20)
     func random(seed: Int) {
-        var generator = TestGenerator(seed: UInt64(seed))
+        var generator = SplitMix64(seed: UInt64(seed))
         var heap = TimerHeap<Int>()
         var model: [(deadline: Int64, order: Int, id: TimerID)] = []
         var order = 0
@@ -123,18 +124,5 @@ struct RegistrationTableTests {
         #expect(table.handler(for: before[3].datum) == 3)
         #expect(table.handler(for: after[999].datum) == 1999)
         #expect(table.slotCount == 1010)
-    }
-}
-
-/// SplitMix64: small, and the same on every machine, so that a printed seed repeats a run.
-struct TestGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import DispatchLoop
 import PostgresConnection
+import SeededRandom
 import Testing
 
 @testable import PostgresPool

@@ -1,4 +1,5 @@
 import DispatchLoop
+import SeededRandom
 import Testing
 
 @testable import PostgresPool

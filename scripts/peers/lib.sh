@@ -21,7 +21,8 @@ has_package() {
 # need_package NAME...
 need_package() { has_package "$@" || install_packages "$@"; }
 
-# build_go PACKAGE: with Debian's Go and Debian's libraries, without asking the network.
+# build_go PACKAGE: with Debian's Go and Debian's libraries, without asking the network. What the peers in Go share is in
+# the folder go.
 build_go() {
     need_package golang-go "$1"
     mkdir -p "$built"

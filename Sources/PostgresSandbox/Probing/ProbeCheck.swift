@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// Stops and starts the database of a service under the eyes of orchestrators – a real HAProxy, a prober like
 /// Kubernetes', one like a cloud's load balancer – and holds what they see against what is promised: `/livez` never
 /// fails, `/readyz` that requires the database follows it, and does not flap when the database does.
@@ -143,7 +145,7 @@ package struct ProbeCheck: Sendable {
         try await Task.sleep(for: settings.pause)
         say("it comes and goes for \(settings.flapping.shown) (seed \(settings.seed))")
         story.flapBegin = .now
-        var random = SeededGenerator(seed: settings.seed)
+        var random = SplitMix64(seed: settings.seed)
         while ContinuousClock.now - story.flapBegin < settings.flapping {
             try await sandbox.stop(.fast)
             try await Task.sleep(for: .milliseconds(Int64.random(in: settings.flapRange, using: &random)))
@@ -221,20 +223,5 @@ extension ProbeCheck.Report {
                         row.follows ? worst(row.down) : "-", row.follows ? worst(row.up) : "-", "\(row.flips)",
                     ]
                 })
-    }
-}
-
-/// The same numbers for the same seed (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

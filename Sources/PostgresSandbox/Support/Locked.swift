@@ -1,7 +1,8 @@
 import Glibc
 
 /// A value behind a pthread lock. `Synchronization.Mutex` would do, but ThreadSanitizer cannot see its
-/// futex and reports races that are none.
+/// futex and reports races that are none. The loop has one like it; the lab does without the loop, which is a part of what
+/// it tries.
 final class Locked<Value: Sendable>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var value: Value

@@ -1,12 +1,13 @@
-/// A small generator of jitter that gives the same sequence for the same seed, so that a test's run can be repeated.
+/// A small generator that gives the same sequence for the same seed, on every machine, so that a run can be repeated: the
+/// pool's jitter in tests, the lab's flapping, what tests try at random.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
-struct SplitMix64: RandomNumberGenerator {
+package struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { state = seed }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
