@@ -120,6 +120,17 @@ extension StatusClock {
                 == "1 of 2 connections open, 1 idle, 1 connecting; no request waits.")
     }
 
+    @Test(
+        "a setting that cannot be used is not a database that refuses the log-in",
+        arguments: [
+            (PostgresError.Code.conninfo, "The database setting cannot be used"),
+            ("28P01", "The database refuses the log-in"),
+        ])
+    func misconfigured(code: String, headline: String) {
+        let cause = StatusReport.Cause(code: code, message: "", failedAttempts: 1)
+        #expect(StatusReport.made(.misconfigured, cause: cause).headline == headline)
+    }
+
     @Test("interruptions that were bridged are told of once the database is up again")
     func bridged() {
         #expect(StatusReport.made().note == "Requests are answered.")
