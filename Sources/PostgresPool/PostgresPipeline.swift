@@ -13,6 +13,14 @@ public import PostgresConnection
 /// it was sent and had not answered is lost, and of that, what may be repeated is sent once more. For a transaction, or for
 /// a statement that takes its time (those behind it wait for it), check a connection out instead.
 ///
+/// Worth it where many tasks ask at the same time and each statement takes the server little: what comes up in one round of
+/// the loop goes out together, and answers come in together, so that both sides do less for each (`scripts/bench pipeline`
+/// shows how much). With libpq 17 or later a round is one system call per connection; before, one per statement, but still
+/// one segment. Where one statement comes at a time there is nothing to share.
+///
+/// One connection is filled to its depth before another is taken, and its statements run one after the other: few and deep
+/// costs the least, more and less deep uses more of the server's processors.
+///
 /// Connections are checked out while there is something to send, and given back after that, or after a second.
 @LoopActor
 public final class PostgresPipeline {
