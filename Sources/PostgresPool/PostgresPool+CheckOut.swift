@@ -27,16 +27,12 @@ extension PostgresPool {
     /// The caller gives it back with ``release(_:)``, in a `defer`.
     /// - Throws: ``PoolError``: at once while the database is known to be away, at the deadline when all are in use.
     public func checkOut(deadline: MonotonicTime) async throws(PoolError) -> PooledConnection {
-        if let leased = try leaseNow() {
-            measured(.checkedOut(waitNanoseconds: 0))
-            return PooledConnection(leased, of: self)
-        }
+        if let connection = try checkOutNow() { return connection }
         // In place and not in a function of its own, which would be two changes of executors to ask about.
         let ticket = WaitTicket()
         let answer = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { continuation in
-                ticket.waiter = request(deadline: deadline, .task(suspension(continuation)))
-                if Task.isCancelled { cancel(ticket) }
+                ask(suspension(continuation), ticket, deadline)
             }
         } onCancel: {
             EventLoop.shared.submit { self.cancel(ticket) }
@@ -59,12 +55,16 @@ extension PostgresPool {
         return try await body(connection)
     }
 
-    /// An idle connection that has passed the free check, if there is one.
-    private func leaseNow() throws(PoolError) -> Leased? {
+    /// An idle connection that has passed the free check, if there is one. Not inlined: what it works with would be a part
+    /// of the memory of every task that waits.
+    @inline(never)
+    private func checkOutNow() throws(PoolError) -> PooledConnection? {
         if let refusal = refusalInForkedProcess { throw refusal }
         while machine.health != .draining, machine.health != .closed, machine.slots.hasIdle {
             guard case .lease(let id) = machine.checkOut(at: loop.now) else { break }
-            if let leased = checked(id) { return leased }
+            guard let leased = checked(id) else { continue }
+            measured(.checkedOut(waitNanoseconds: 0))
+            return PooledConnection(leased, of: self)
         }
         return nil
     }
@@ -79,6 +79,13 @@ extension PostgresPool {
         guard let error = connection.checkForEnd() else { return Leased(id: id, connection: connection) }
         ended(id, error)
         return nil
+    }
+
+    /// Not inlined either.
+    @inline(never)
+    private func ask(_ suspension: Suspension<Answer>, _ ticket: WaitTicket, _ deadline: MonotonicTime) {
+        ticket.waiter = request(deadline: deadline, .task(suspension))
+        if Task.isCancelled { cancel(ticket) }
     }
 
     private func cancel(_ ticket: WaitTicket) {

@@ -31,7 +31,18 @@ public final class PostgresPool {
     /// How long what a connection is still running may take to end when it comes home.
     static let resetTimeout = Duration.seconds(1)
 
-    typealias Answer = Result<Leased, PoolError>
+    /// What a waiter is told. Not a `Result`: the error is large, and those who wait would have room for it several times.
+    enum Answer {
+        case success(Leased)
+        indirect case failure(PoolError)
+
+        func get() throws(PoolError) -> Leased {
+            switch self {
+            case .success(let leased): return leased
+            case .failure(let error): throw error
+            }
+        }
+    }
 
     /// A connection and the name of its slot.
     struct Leased {
