@@ -11,8 +11,9 @@ enum EndToEnd {}
 /// sanitizers slow.
 let patience = Duration.seconds(20)
 
-/// Whether `scripts/test` runs the tests once more, for what a sanitizer sees.
-let isUnderSanitizer = getenv("DARUMA_SANITIZER") != nil
+/// Under which sanitizer `scripts/test` runs the tests once more, `thread` or `address`; nil as they are.
+let sanitizer = getenv("DARUMA_SANITIZER").map { String(cString: $0) }
+let isUnderSanitizer = sanitizer != nil
 
 /// A running `daruma serve`, on a port of its own.
 struct Service: Sendable {

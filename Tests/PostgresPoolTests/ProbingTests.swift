@@ -71,7 +71,7 @@ import Testing
         let start = world.now
         while world.now - start < .seconds(5) {
             while !world.connecting.isEmpty { world.fail(.tooMany) }
-            for _ in 0..<8 { _ = world.checkOut() }
+            for _ in 0..<8 where world.waiting.count < 100 { _ = world.checkOut() }
             for id in world.leased { world.release(id) }
             world.advance(.milliseconds(1))
         }

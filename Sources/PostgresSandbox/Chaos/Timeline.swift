@@ -18,6 +18,7 @@ package final class Timeline: Sendable {
         var exchanges: [HTTPExchange] = []
         var marks: [Mark] = []
         var latest: [String: String] = [:]
+        var counts: [String: Int] = [:]
     }
 
     private let state = Locked(State())
@@ -28,6 +29,7 @@ package final class Timeline: Sendable {
     package func record(_ exchange: HTTPExchange) {
         let isChange = state.withLock { state in
             state.exchanges.append(exchange)
+            state.counts[exchange.path, default: 0] += 1
             defer { state.latest[exchange.path] = exchange.summary }
             return state.latest[exchange.path] != exchange.summary
         }
@@ -49,6 +51,9 @@ package final class Timeline: Sendable {
     package func exchanges(on path: String) -> [HTTPExchange] {
         state.withLock { $0.exchanges.filter { $0.path == path } }.sorted { $0.begin < $1.begin }
     }
+
+    /// How many exchanges on a path have ended.
+    package func count(on path: String) -> Int { state.withLock { $0.counts[path] ?? 0 } }
 
     /// Polls until an exchange on `path` satisfies `condition`. Nil when none did in time.
     package func first(

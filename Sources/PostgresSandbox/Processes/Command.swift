@@ -42,6 +42,8 @@ struct Command: Sendable {
                         configuration, input: .string(input), output: .string(limit: 1 << 20),
                         error: .string(limit: 1 << 20))
                     guard result.terminationStatus.isSuccess else {
+                        // Whoever is cancelled kills it.
+                        try Task.checkCancellation()
                         throw SandboxError(
                             .commandFailed, "\(name) failed: \(result.terminationStatus)",
                             logTail: result.standardError + result.standardOutput)
@@ -57,6 +59,7 @@ struct Command: Sendable {
                 throw SandboxError(.timedOut, "\(name) took longer than \(deadline)")
             }
         } catch let error as SubprocessError {
+            try Task.checkCancellation()
             throw SandboxError(.commandFailed, "cannot run \(executable): \(error)")
         }
     }

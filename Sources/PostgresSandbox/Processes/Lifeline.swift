@@ -21,14 +21,18 @@ final class Lifeline: Sendable {
         }
         descriptor = ends[0]
         let waiting = "trap '' INT TERM HUP QUIT; read -r line; exec <&-\n" + script
-        // Forked away (-f): the watchdog is nobody's child here, so nobody has to reap it.
-        let result = try await Subprocess.run(
-            .name("setsid"), arguments: Arguments(["-f", "sh", "-c", waiting, "daruma-lifeline"] + arguments),
-            workingDirectory: "/",
-            input: .fileDescriptor(FileDescriptor(rawValue: ends[1]), closeAfterSpawningProcess: true),
-            output: .discarded, error: .discarded)
-        guard result.terminationStatus.isSuccess else {
-            throw SandboxError(.commandFailed, "cannot start the watchdog: \(result.terminationStatus)")
+        let other = FileDescriptor(rawValue: ends[1])
+        // A task of its own: a cancellation would kill the helper, and nobody would know whether there is a watchdog.
+        let status = try await Task {
+            // Forked away (-f): the watchdog is nobody's child here, so nobody has to reap it.
+            try await Subprocess.run(
+                .name("setsid"), arguments: Arguments(["-f", "sh", "-c", waiting, "daruma-lifeline"] + arguments),
+                workingDirectory: "/", input: .fileDescriptor(other, closeAfterSpawningProcess: true),
+                output: .discarded, error: .discarded
+            ).terminationStatus
+        }.value
+        guard status.isSuccess else {
+            throw SandboxError(.commandFailed, "cannot start the watchdog: \(status)")
         }
     }
 

@@ -10,6 +10,8 @@ package struct FaultMatrix: Sendable {
         /// Where the service listens; nil: on a free port each time.
         package var port: UInt16?
         package var isQuick = false
+        /// Further variables of the service.
+        package var environment: [String: String] = [:]
         package var promises = StandingPromises()
 
         package init() {}
@@ -148,7 +150,7 @@ package struct FaultMatrix: Sendable {
             try settings.command.map { ["/bin/sh", "-c", "exec \($0)"] } ?? [ServiceProcess.darumaBinary(), "serve"]
         let sandbox = try stage.sandbox()
         let url = launch.databaseURL ?? sandbox.connectionURL(port: try? stage.relay().port)
-        var environment: [String: String?] = launch.environment
+        var environment: [String: String?] = launch.environment.merging(settings.environment) { own, _ in own }
         environment["DATABASE_URL"] = url
         environment["PORT"] = "\(port)"
         environment["HOST"] = "127.0.0.1"

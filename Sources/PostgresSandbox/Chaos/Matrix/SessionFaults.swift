@@ -17,11 +17,13 @@ extension Fault {
             setup: FaultSetup(pingClients: 50),
             begin: { stage in
                 let sandbox = try stage.sandbox()
+                let start = ContinuousClock.now
                 var count = 0
                 try await stage.repeatedly(stage.amount(300, quick: 50), every: .milliseconds(100)) { _ in
                     count += try await sandbox.terminateSession()
+                    try await stage.letRecover(clients: 50)
                 }
-                stage.note("\(count) sessions were killed")
+                stage.note("\(count) sessions were killed in \((ContinuousClock.now - start).shown)")
             }),
         Fault(
             "idle-session-timeout", title: "the server ends sessions that are idle for 500 ms", ending: nil,
