@@ -253,7 +253,7 @@ public final class HTTPServer {
     /// `false` when too much waits already.
     func sendsAtEndOfRound(_ connection: Connection) -> Bool {
         guard batch.hasRoom(for: output) else { return false }
-        if batch.isEmpty { loop.atEndOfRound { [self] in sendBatch() } }
+        if batch.isEmpty { loop.atEndOfRound(.answer) { [self] in sendBatch() } }
         batch.add(output, of: connection)
         releaseOutput()
         return true

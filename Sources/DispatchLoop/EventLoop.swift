@@ -47,7 +47,8 @@ public final class EventLoop: SerialExecutor {
     private nonisolated(unsafe) var jobs: [Work] = []
     @LoopActor private var runningJobs: [Work] = []
     /// What is to be done at the end of the round.
-    @LoopActor private var endings: [@LoopActor () -> Void] = []
+    @LoopActor private var questions: [@LoopActor () -> Void] = []
+    @LoopActor private var answers: [@LoopActor () -> Void] = []
     @LoopActor private var registrations = RegistrationTable<@LoopActor (Readiness) -> Void>()
     @LoopActor private var timers = TimerHeap<@LoopActor () -> Void>()
     @LoopActor private var armed: MonotonicTime?
@@ -173,8 +174,11 @@ public final class EventLoop: SerialExecutor {
     /// process. One after the other, for ten queries, that is ten times; collected, the loop's own work is done in one go,
     /// and the others then have theirs.
     @LoopActor
-    package func atEndOfRound(_ action: @escaping @LoopActor () -> Void) {
-        endings.append(action)
+    package func atEndOfRound(_ message: EndOfRoundMessage, _ action: @escaping @LoopActor () -> Void) {
+        switch message {
+        case .question: questions.append(action)
+        case .answer: answers.append(action)
+        }
     }
 
     /// Starts a task that stays on the loop, between its actors as well. It begins within this round.
@@ -321,12 +325,21 @@ public final class EventLoop: SerialExecutor {
 
     @LoopActor
     private func endRound() {
-        var next = 0
-        while next < endings.count {
-            endings[next]()
-            next += 1
+        while !questions.isEmpty || !answers.isEmpty {
+            // Others may be added meanwhile.
+            var next = 0
+            while next < questions.count {
+                questions[next]()
+                next += 1
+            }
+            questions.removeAll(keepingCapacity: true)
+            next = 0
+            while next < answers.count {
+                answers[next]()
+                next += 1
+            }
+            answers.removeAll(keepingCapacity: true)
         }
-        if next > 0 { endings.removeAll(keepingCapacity: true) }
     }
 
     @LoopActor
@@ -350,4 +363,12 @@ public final class EventLoop: SerialExecutor {
         timerfd_settime(timer, Int32(TFD_TIMER_ABSTIME), &setting, nil)
         armed = earliest
     }
+}
+
+/// What waits for the end of a round to be sent. Questions go first: who is asked can work while the answers go out.
+package enum EndOfRoundMessage {
+    /// Somebody else has work with it.
+    case question
+    /// Somebody else has waited for it.
+    case answer
 }

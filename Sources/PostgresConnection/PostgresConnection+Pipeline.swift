@@ -69,7 +69,7 @@ extension PostgresConnection {
     package func sendInPipeline(_ statement: Statement, number: Int) {
         guard let isFirst = pipeline?.unsent.isEmpty else { return }
         pipeline?.unsent.append(Pipeline.Unsent(number: number, statement: statement))
-        if isFirst { loop.atEndOfRound { self.sendUnsent() } }
+        if isFirst { loop.atEndOfRound(.question) { self.sendUnsent() } }
     }
 
     private func sendUnsent() {

@@ -131,7 +131,7 @@ public final class PostgresConnection {
         running = StatementRun(
             statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
             silence: silence, client: client)
-        loop.atEndOfRound { [self] in sendStep() }
+        loop.atEndOfRound(.question) { [self] in sendStep() }
         armTimer()
     }
 

@@ -47,23 +47,27 @@ private final class RegistrationBox {
                 let seen = Locked<[String]>([])
                 _ = loop.schedule(at: loop.now) {
                     seen.withLock { $0.append("timer") }
-                    loop.atEndOfRound {
+                    loop.atEndOfRound(.question) {
                         seen.withLock { $0.append("after the timers") }
                         continuation.resume(returning: seen.withLock { $0 })
                     }
                 }
-                loop.atEndOfRound {
-                    seen.withLock { $0.append("end") }
-                    loop.atEndOfRound { seen.withLock { $0.append("end of the end") } }
+                loop.atEndOfRound(.answer) {
+                    seen.withLock { $0.append("answer") }
+                    loop.atEndOfRound(.question) { seen.withLock { $0.append("late question") } }
                 }
-                loop.atEndOfRound { seen.withLock { $0.append("second end") } }
+                loop.atEndOfRound(.question) { seen.withLock { $0.append("question") } }
+                loop.atEndOfRound(.question) { seen.withLock { $0.append("second question") } }
                 loop.submit {
                     seen.withLock { $0.append("job") }
                     loop.submit { seen.withLock { $0.append("its job") } }
                 }
             }
         }
-        #expect(order == ["job", "its job", "end", "second end", "end of the end", "timer", "after the timers"])
+        #expect(
+            order == [
+                "job", "its job", "question", "second question", "answer", "late question", "timer", "after the timers",
+            ])
     }
 
     @Test("work submitted from another thread runs on the loop, in order")
