@@ -19,11 +19,9 @@ extension Connection {
             working = request
             workingSince = server.loop.now
             server.evictable.remove(slot)
-            let task = server.loop.task { [self] in
+            task = server.loop.task { [self] in
                 completed(await operation())
             }
-            // It may have ended already.
-            if working != nil { self.task = task }
         case .stream(let response, let start):
             startStream(response, of: request, start)
         }

@@ -24,7 +24,9 @@ public final class HTTPServer {
     var input = [UInt8](repeating: 0, count: 65_536)
     /// Where answers are collected during one event of one connection; empty between events.
     var output: [UInt8] = []
+    /// Answers that wait for the end of the round, and the same while they are sent; empty between rounds.
     private var batch = AnswerBatch()
+    private var sending = AnswerBatch()
     /// Where the line before a piece of a stream is written, one after the other.
     var frame: [UInt8] = []
     /// How many connections wait for their next turn although they could go on.
@@ -235,6 +237,8 @@ public final class HTTPServer {
     func returnMemory() {
         table.shrink()
         evictable.shrink(to: table.nextFreshSlot)
+        if batch.isEmpty { batch = AnswerBatch() }
+        if sending.isEmpty { sending = AnswerBatch() }
         loop.shrink()
         Memory.returnUnused()
     }
@@ -260,10 +264,10 @@ public final class HTTPServer {
     }
 
     private func sendBatch() {
-        let entries = batch.entries
-        for entry in entries { entry.connection.send(batch.bytes[entry.bytes]) }
-        batch.removeAll()
-        for entry in entries { entry.connection.goOn() }
+        swap(&batch, &sending)
+        for entry in sending.entries { entry.connection.send(sending.bytes[entry.bytes]) }
+        for entry in sending.entries { entry.connection.goOn() }
+        sending.removeAll()
     }
 
     /// Empties the collected output. A large answer does not keep its memory for ever.

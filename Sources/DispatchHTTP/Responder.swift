@@ -5,7 +5,8 @@ public import HTTP1
 public enum Answer: Sendable {
     /// The answer is there. Costs no task and no allocation.
     case now(Response)
-    /// The answer takes a while. The operation is cancelled when the client has gone.
+    /// The answer takes a while. The operation is cancelled when the client has gone. It and its child tasks run on the
+    /// loop, wherever they have no actor of their own: long computations belong on an executor of their own.
     case later(@LoopActor () async -> Response)
     /// The answer's head is there, and its body comes in pieces: with chunked framing, or for HTTP/1.0 until the
     /// connection closes. The closure is called once, on the loop, when the head has gone out, and not for `HEAD`; what

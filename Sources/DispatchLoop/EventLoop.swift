@@ -159,6 +159,8 @@ public final class EventLoop: SerialExecutor {
         registrations.shrink()
         timers.shrink()
         if jobs.isEmpty { jobs = [] }
+        if questions.isEmpty { questions = [] }
+        if answers.isEmpty { answers = [] }
     }
 
     // MARK: Work
@@ -181,7 +183,8 @@ public final class EventLoop: SerialExecutor {
         }
     }
 
-    /// Starts a task that stays on the loop, between its actors as well. It begins within this round.
+    /// Starts a task that stays on the loop, between its actors as well. It begins soon: from an event or a
+    /// job, within this round.
     ///
     /// A continuation resumes on the generic executor and hops to its actor's from there. With the loop as the task's
     /// preferred executor that is an array append; without, a trip through a thread of the global pool.

@@ -79,11 +79,11 @@ extension PostgresConnection {
         while sent < count, let entry = pipeline?.unsent[sent] {
             sent += 1
             let step = entry.statement.isPrepared ? prepared.step(for: entry.statement.sql) : .text
-            pipeline?.flights.append(Pipeline.Flight(number: entry.number, statement: entry.statement, step: step))
             guard entry.statement.sendInPipeline(step, on: connection) else {
                 loop.submit { self.end(self.lossError()) }
                 break
             }
+            pipeline?.flights.append(Pipeline.Flight(number: entry.number, statement: entry.statement, step: step))
             if case .prepare = step { prepared.expectPrepared(entry.statement.sql) }
         }
         pipeline?.unsent.removeFirst(sent)
@@ -101,9 +101,15 @@ extension PostgresConnection {
 
     /// Takes the answers that are complete. A statement ends with its synchronisation point.
     func collectFromPipeline() {
+        var isBetween = false
         while let connection, pipeline?.flights.isEmpty == false, PQisBusy(connection) == 0 {
-            // NULL stands between the commands.
-            guard let result = PQgetResult(connection) else { continue }
+            // NULL stands between the commands; twice in a row, libpq knows of no further one.
+            guard let result = PQgetResult(connection) else {
+                if isBetween { return end(lossError()) }
+                isBetween = true
+                continue
+            }
+            isBetween = false
             defer { PQclear(result) }
             lastHeard = loop.now
             switch PQresultStatus(result) {

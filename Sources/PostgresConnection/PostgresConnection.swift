@@ -156,7 +156,7 @@ public final class PostgresConnection {
     }
 
     private func sendStep() {
-        // It may have been given up meanwhile, and another one started.
+        // It may have been given up meanwhile, and the session with it.
         guard let connection, let running, !running.isSent else { return }
         running.isSent = true
         if running.statement.send(running.step, on: connection) {

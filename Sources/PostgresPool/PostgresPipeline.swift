@@ -84,8 +84,11 @@ public final class PostgresPipeline {
         let result = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { continuation in
                 let entry = Pending(statement: statement, continuation: suspension(continuation))
-                submit(entry, isRepeatable, deadline, ticket)
-                if Task.isCancelled { cancel(ticket) }
+                if Task.isCancelled {
+                    entry.continuation.resume(returning: .failure(cancelled))
+                } else {
+                    submit(entry, isRepeatable, deadline, ticket)
+                }
             }
         } onCancel: {
             EventLoop.shared.submit { self.cancel(ticket) }
@@ -111,9 +114,11 @@ public final class PostgresPipeline {
         perform()
     }
 
+    private var cancelled: PoolError { PoolError(kind: .cancelled, health: pool.snapshot.health) }
+
     private func cancel(_ ticket: PipelineTicket) {
         guard let number = ticket.number, machine.cancel(number) else { return }
-        settle(number, .failure(PoolError(kind: .cancelled, health: pool.snapshot.health)))
+        settle(number, .failure(cancelled))
     }
 
     private func settle(_ number: Int, _ result: Result<QueryResult, any Error>) {

@@ -54,8 +54,9 @@ final class QueryRace: StatementClient {
     /// Begins; `continuation` is resumed with the outcome.
     func run(_ continuation: Suspension<Outcome>) {
         self.continuation = continuation
+        // Nothing is to happen any more that nobody wants.
+        if Task.isCancelled { return cancel() }
         if let first { start(on: first) }
-        if Task.isCancelled { cancel() }
     }
 
     /// The caller's task was cancelled. What runs goes home and is waited for there.
