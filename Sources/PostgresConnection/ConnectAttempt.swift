@@ -6,7 +6,8 @@ package import DispatchLoop
 ///
 /// libpq can go through lists itself; here each address has a PGconn of its own, because the asynchronous calls ignore
 /// `connect_timeout` – one silent host would use up the whole deadline – and look up every later name with a blocking
-/// call. Everything blocking happens in ``HostResolver``; the socket is polled on the loop.
+/// call. Everything blocking happens in ``HostResolver``; the socket is watched on the loop, and what it brings is worked on
+/// elsewhere where that takes long (``ConnectStep``).
 @LoopActor
 package final class ConnectAttempt {
     package typealias Completion = @LoopActor (Result<PostgresConnection, PostgresError>) -> Void
@@ -21,6 +22,8 @@ package final class ConnectAttempt {
         case resolving(HostResolver.Ticket)
         /// libpq is connecting to one address. → `idle` when that fails, `finished`.
         case polling(OpaquePointer, SessionNotices, Registration?)
+        /// The same, on another thread. → `polling`, `idle` when that fails, `finished`.
+        case stepping(OpaquePointer, SessionNotices, ConnectStep)
         /// The completion has been called, or the attempt was abandoned. Holds no socket.
         case finished
     }
@@ -139,8 +142,22 @@ package final class ConnectAttempt {
     }
 
     private func poll() {
+        guard case .polling(let connection, let notices, let registration) = state else { return }
+        guard ConnectStep.isNext(of: connection) else { return polled(PQconnectPoll(connection)) }
+        // By what was registered: the step may close the socket.
+        if let registration { loop.deregister(registration) }
+        let step = ConnectStep()
+        state = .stepping(connection, notices, step)
+        step.run(connection) { status in
+            guard case .stepping(let connection, let notices, _) = self.state else { return }
+            self.state = .polling(connection, notices, nil)
+            self.polled(status)
+        }
+    }
+
+    private func polled(_ status: PostgresPollingStatusType) {
         guard case .polling(let connection, let notices, let registration) = state, let server else { return }
-        switch PQconnectPoll(connection) {
+        switch status {
         case PGRES_POLLING_READING: watch(for: .read)
         case PGRES_POLLING_WRITING: watch(for: .write)
         case PGRES_POLLING_OK:
@@ -214,6 +231,10 @@ package final class ConnectAttempt {
         case .resolving(let ticket): resolver.abandon(ticket)
         case .polling(let connection, let notices, let registration):
             if let registration { loop.deregister(registration) }
+            PQfinish(connection)
+            withExtendedLifetime(notices) {}
+        case .stepping(let connection, let notices, let step):
+            step.withdraw()
             PQfinish(connection)
             withExtendedLifetime(notices) {}
         case .idle, .finished: break

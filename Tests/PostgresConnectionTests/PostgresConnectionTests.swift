@@ -126,6 +126,30 @@ private final class CountingClient: StatementClient {
         #expect(try await connection.query("select 2", deadline: soon).values == ["2"])
     }
 
+    @Test("an attempt abandoned at any moment keeps silent, and leaves no socket", arguments: 0..<40)
+    func abandonedAttempt(step: Int) async throws {
+        let configuration = ConnectionConfiguration(try await SharedSandbox.get().connectionURL())
+        let loop = EventLoop.shared
+        let isSilent = await withCheckedContinuation { continuation in
+            var completed = 0
+            let attempt = ConnectAttempt(configuration, deadline: soon) { _ in completed += 1 }
+            attempt.start()
+            // Through all of a connect: with SCRAM's keys on another thread, or on their way back.
+            _ = loop.schedule(at: loop.now.advanced(byNanoseconds: Int64(step) * 250_000)) {
+                let hadCompleted = completed
+                let before = Files.names(in: "/proc/self/fd").count
+                attempt.abandon()
+                let after = Files.names(in: "/proc/self/fd").count
+                // What a completed attempt made is not its own any more.
+                let isClosed = hadCompleted == 1 || after <= before
+                _ = loop.schedule(at: loop.now.advanced(byNanoseconds: 20_000_000)) {
+                    continuation.resume(returning: completed == hadCompleted && isClosed)
+                }
+            }
+        }
+        #expect(isSilent)
+    }
+
     @Test("a statement given up in the round in which it was begun was never sent, and says so")
     func givenUpBeforeSent() async throws {
         let connection = try await connect()
