@@ -22,6 +22,10 @@ package final class OutageLog: PoolDelegate {
         case .growthFailed(let error):
             logger.warning(
                 "no further connection can be opened; serving with those that work", metadata: ["cause": "\(error)"])
+        case .retirementPostponed(let error):
+            logger.warning(
+                "no successor can be opened for a connection at the end of its lifetime; it serves on",
+                metadata: ["cause": "\(error)"])
         case .closed(_, let reason, let error):
             var metadata: Logger.Metadata = ["reason": "\(reason.rawValue)"]
             if let error { metadata["cause"] = "\(error)" }
@@ -29,6 +33,7 @@ package final class OutageLog: PoolDelegate {
         case .connected: logger.debug("connection opened")
         case .connectFailed(let error): logger.debug("connect failed", metadata: ["cause": "\(error)"])
         case .retried(let error): logger.debug("query run again on another connection", metadata: ["cause": "\(error)"])
+        case .hedged: logger.debug("silent query allowed on another connection as well")
         case .connecting: break
         }
     }

@@ -102,6 +102,13 @@ public final class EventLoop: SerialExecutor {
     /// ask within a round.
     @LoopActor public var now: MonotonicTime { turnStart }
 
+    /// When the loop last noticed that it had not run for a while although something was due: the process was stopped
+    /// (SIGSTOP, a suspended machine), starved, or something blocked the loop. What was measured across it says nothing of
+    /// others.
+    @LoopActor package private(set) var latestPause = MonotonicTime(nanoseconds: 0)
+    /// How late, in nanoseconds, makes a pause: more than a busy machine makes of it.
+    private static let lateness: Int64 = 100_000_000
+
     /// Performs `action` on the loop when `deadline` has passed, unless it is cancelled before.
     @LoopActor
     public func schedule(at deadline: MonotonicTime, _ action: @escaping @LoopActor () -> Void) -> TimerID {
@@ -253,6 +260,7 @@ public final class EventLoop: SerialExecutor {
         while true {
             let count = Int(epoll_wait(epoll, events, Int32(Self.batch), patience))
             turnStart = .now()
+            if let armed, armed.advanced(byNanoseconds: Self.lateness) < turnStart { latestPause = turnStart }
             if count > 0 { deliver(count) }
             let wasIdle = !takeInbox() && jobs.isEmpty && count <= 0 && patience > 0
             runJobs()

@@ -1,43 +1,98 @@
 internal import CLibPQ
 package import DispatchLoop
+internal import Glibc
 
 /// Asks the server to stop what a session is running, so that work nobody waits for does not pile up there.
 ///
-/// `PQcancel` blocks – it opens a connection of its own – and has no deadline: it runs on a helper thread, of which there
-/// are no more than ``limit``. The server does not say what became of it.
+/// One packet on a connection of its own, which the server closes when it has passed the request on (PostgreSQL manual,
+/// 55.2.9, "Canceling Requests in Progress"). It does not say what became of it: the session does, with 57014.
+///
+/// ```
+///   waiting ── fewer than `limit` under way ──▶ connecting ── writable ──▶ sent ── end ──▶ done (delivered)
+///                                                  └──── error, deadline ────┴──────────▶ done (not delivered)
+/// ```
 @LoopActor
 package final class CancelRequest {
-    package static let limit = 2
+    /// The most requests under way at a time; each is a socket, and for the server a process. Further ones wait: none is
+    /// dropped.
+    package static let limit = 4
+    /// How long one may take. A server that does not take it does not answer anything else either.
+    package static let timeout = Duration.seconds(5)
+
     private static var inFlight = 0
+    private static var waiting: [CancelRequest] = []
 
-    /// A PGcancel, which is independent of its connection, as a number: it travels to the helper and is freed there.
-    private var handle: UInt?
+    private var request: clibpq_cancel
+    private let loop = EventLoop.shared
+    private var descriptor: Int32 = -1
+    private var registration: Registration?
+    private var timer: TimerID?
+    private var isSent = false
+    private var completion: (@LoopActor (Bool) -> Void)?
 
+    /// `nil` when the session is over, or libpq does not tell its key.
     init?(_ connection: OpaquePointer) {
-        guard let handle = PQgetCancel(connection) else { return nil }
-        self.handle = UInt(bitPattern: handle)
+        request = clibpq_cancel()
+        guard clibpq_cancel_request(connection, &request) == 1 else { return nil }
     }
 
-    isolated deinit {
-        if let handle { PQfreeCancel(OpaquePointer(bitPattern: handle)) }
+    /// Sends it, once. `completion` is called, never from within this call, with whether the server has taken it.
+    package func send(completion: @escaping @LoopActor (_ isDelivered: Bool) -> Void) {
+        self.completion = completion
+        Self.waiting.append(self)
+        loop.submit { Self.beginNext() }
     }
 
-    /// Sends it, once. `completion` is called when the helper has done, unless this returns `false`: no helper is free.
-    package func send(completion: @escaping @LoopActor @Sendable () -> Void) -> Bool {
-        guard let handle, Self.inFlight < Self.limit else { return false }
-        let started = startThread {
-            let cancel = OpaquePointer(bitPattern: handle)
-            var message = [CChar](repeating: 0, count: 256)
-            _ = PQcancel(cancel, &message, Int32(message.count))
-            PQfreeCancel(cancel)
-            EventLoop.shared.submit {
-                Self.inFlight -= 1
-                completion()
-            }
+    private static func beginNext() {
+        while inFlight < limit, !waiting.isEmpty {
+            inFlight += 1
+            waiting.removeFirst().begin()
         }
-        guard started else { return false }
-        self.handle = nil
-        Self.inFlight += 1
-        return true
+    }
+
+    private func begin() {
+        descriptor = clibpq_open_cancel(&request)
+        guard descriptor >= 0 else { return finish(isDelivered: false) }
+        timer = loop.schedule(at: loop.now + Self.timeout) { [self] in
+            timer = nil
+            finish(isDelivered: false)
+        }
+        do throws(SystemCallError) {
+            registration = try loop.register(descriptor, for: .write, trigger: .level) { [self] _ in ready() }
+        } catch {
+            finish(isDelivered: false)
+        }
+    }
+
+    private func ready() {
+        if isSent {
+            // The server says nothing on this connection; what can be read is its end.
+            var byte: UInt8 = 0
+            let count = recv(descriptor, &byte, 1, 0)
+            if count < 0, errno == EAGAIN || errno == EINTR { return }
+            return finish(isDelivered: count == 0)
+        }
+        let packet = withUnsafeBytes(of: &request.packet) {
+            Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+        }
+        guard packet == MemoryLayout.size(ofValue: request.packet), let registration else {
+            return finish(isDelivered: false)
+        }
+        isSent = true
+        loop.modify(registration, for: .read)
+    }
+
+    private func finish(isDelivered: Bool) {
+        if let registration { loop.deregister(registration) }
+        registration = nil
+        if let timer { loop.cancel(timer) }
+        timer = nil
+        if descriptor >= 0 { close(descriptor) }
+        descriptor = -1
+        Self.inFlight -= 1
+        let completion = completion
+        self.completion = nil
+        completion?(isDelivered)
+        Self.beginNext()
     }
 }

@@ -1,3 +1,4 @@
+internal import CLibPQ
 internal import CLinux
 package import DispatchLoop
 internal import Glibc

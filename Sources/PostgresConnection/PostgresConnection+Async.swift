@@ -37,6 +37,8 @@ extension PostgresConnection {
         } onCancel: {
             EventLoop.shared.submit { self.abandonStatement() }
         }
+        // Closing alone does not stop what the server is at.
+        if isClosed { takeCancelRequest()?.send { _ in } }
         return try result.get()
     }
 }

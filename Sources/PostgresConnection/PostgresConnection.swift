@@ -29,6 +29,9 @@ public final class PostgresConnection {
     package var onNotification: (@LoopActor (Notification) -> Void)?
     /// When the server was last heard answering.
     package internal(set) var lastHeard: MonotonicTime
+    /// How long the latest statement's answer took from the moment at which it was sent, in nanoseconds; 0 where that says
+    /// nothing of the server, because this process was not running all the while.
+    package private(set) var latestAnswerNanoseconds: Int64 = 0
 
     /// What the server can be asked to stop, after a statement was given up at its deadline.
     var cancelRequest: CancelRequest?
@@ -36,6 +39,8 @@ public final class PostgresConnection {
     var connection: OpaquePointer?
     private let notices: SessionNotices
     private var registration: Registration?
+    /// What the session ended for.
+    private var cause: PostgresError?
     let loop = EventLoop.shared
     private var running: StatementRun?
     /// Present while statements are sent one behind the other; `running` is `nil` then.
@@ -115,14 +120,14 @@ public final class PostgresConnection {
     /// this round of the loop.
     ///
     /// - Parameters:
-    ///   - deadline: when to give up. The session is closed then: its answer would come to somebody else.
-    ///   - silence: when to tell the client, if there is no answer by then. The statement goes on.
+    ///   - deadline: when to give up. The session is closed then, unless the client takes it over.
+    ///   - silence: for how long, in nanoseconds, the server may say nothing before the client is told. The statement goes
+    ///     on.
     package func start(
-        _ statement: Statement, deadline: MonotonicTime, silence: MonotonicTime = .distantFuture,
-        client: any StatementClient
+        _ statement: Statement, deadline: MonotonicTime, silence: Int64 = .max, client: any StatementClient
     ) {
         guard let connection, isIdle else {
-            let error = isClosed ? Self.closedError : Self.busyError
+            let error = isClosed ? endingCause : Self.busyError
             loop.submit { client.connection(self, ended: .failure(error)) }
             return
         }
@@ -130,7 +135,7 @@ public final class PostgresConnection {
         let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
         running = StatementRun(
             statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
-            silence: silence, client: client)
+            silence: silence, client: client, at: loop.now)
         loop.atEndOfRound(.question) { [self] in sendStep() }
         armTimer()
     }
@@ -145,21 +150,30 @@ public final class PostgresConnection {
     package func takeOverStatement(deadline: MonotonicTime, completion: @escaping Completion) {
         guard running != nil else { return }
         running?.deadline = deadline
-        running?.silence = .distantFuture
+        running?.silentAt = .distantFuture
         running?.client = StatementCompletion(completion)
         armTimer()
     }
 
+    /// The means to stop what the session is running; `nil` when it runs nothing, or has ended.
+    package var cancelRequestForStatement: CancelRequest? {
+        guard let connection, let running, running.isSent else { return nil }
+        return CancelRequest(connection)
+    }
+
     /// Stops waiting for the running statement, if there is one, by ending the session: the statement may be running.
     func abandonStatement() {
-        if running != nil { end(Self.cancelledError) }
+        guard running != nil else { return }
+        cancelRequest = cancelRequestForStatement
+        end(Self.cancelledError)
     }
 
     private func sendStep() {
         // It may have been given up meanwhile, and the session with it.
         guard let connection, let running, !running.isSent else { return }
         running.isSent = true
-        if running.statement.send(running.step, on: connection) {
+        running.sentAt = loop.now
+        if send(running, on: connection) {
             flush()
             return
         }
@@ -167,6 +181,13 @@ public final class PostgresConnection {
         error.isProvablyUnsent = true
         forgetClosedSocket()
         loop.submit { self.end(error) }
+    }
+
+    /// A statement's first use as a prepared one goes out in one piece, Parse, Bind and Execute: libpq does that in a
+    /// pipeline only, which lasts for this one step.
+    private func send(_ run: StatementRun, on connection: OpaquePointer) -> Bool {
+        guard case .prepare = run.step else { return run.statement.send(run.step, on: connection) }
+        return PQenterPipelineMode(connection) == 1 && run.statement.sendInPipeline(run.step, on: connection)
     }
 
     /// The free check: reads what the kernel has and parses it, without a round trip.
@@ -210,6 +231,7 @@ public final class PostgresConnection {
         if waitsForWrite { flush() }
         deliverNotifications()
         if pipeline == nil { collect() } else { collectFromPipeline() }
+        running?.heard(at: loop.now)
         if self.connection != nil, notices.hasEnding, running?.isSent != true { end(lossError()) }
     }
 
@@ -217,11 +239,13 @@ public final class PostgresConnection {
     private func collect() {
         while let connection, let running, running.isSent, PQisBusy(connection) == 0 {
             guard let result = PQgetResult(connection) else {
-                finishStep()
+                // In a pipeline NULL stands behind each of its parts.
+                if !running.isInPipeline { finishStep() } else if running.endsPart() { return end(lossError()) }
                 continue
             }
             defer { PQclear(result) }
             lastHeard = loop.now
+            if running.isInPipeline, isPartOfPipeline(result, running, connection) { continue }
             switch StatementOutcome(of: result, reusing: &columns) {
             case .result(let decoded):
                 running.take(.success(decoded))
@@ -237,6 +261,22 @@ public final class PostgresConnection {
                 end(Self.copyError(endpoint))
                 return
             }
+        }
+    }
+
+    /// Deals with the results that only a pipeline has; `false` for those that any statement has.
+    private func isPartOfPipeline(_ result: OpaquePointer, _ run: StatementRun, _ connection: OpaquePointer) -> Bool {
+        run.beginsPart()
+        switch PQresultStatus(result) {
+        case PGRES_PIPELINE_SYNC:
+            if PQexitPipelineMode(connection) == 1 { finishStep() } else { end(lossError()) }
+            return true
+        // Not executed, because it could not be prepared.
+        case PGRES_PIPELINE_ABORTED: return true
+        case PGRES_COMMAND_OK where run.result == nil:
+            prepared.expectPrepared(run.statement.sql)
+            return false
+        default: return false
         }
     }
 
@@ -256,6 +296,8 @@ public final class PostgresConnection {
             }
         }
         running = nil
+        latestAnswerNanoseconds =
+            run.sentAt >= loop.latestPause ? loop.now.nanoseconds - run.sentAt.nanoseconds : 0
         run.client.connection(self, ended: result)
     }
 
@@ -292,7 +334,7 @@ public final class PostgresConnection {
 
     private func armTimer() {
         guard let running else { return }
-        let due = min(running.deadline, running.silence)
+        let due = min(running.deadline, running.silentAt)
         guard timer.isTooLate(for: due) else { return }
         timer.set(for: due) { [weak self] in self?.timerFired() }
     }
@@ -302,15 +344,13 @@ public final class PostgresConnection {
         guard let statement = running else { return }
         let now = loop.now
         if statement.deadline <= now {
-            cancelRequest = connection.flatMap(CancelRequest.init)
-            end(
-                PostgresError(
-                    code: PostgresError.Code.queryTimeout, message: "the database did not answer the query in time",
-                    disposition: .discard, endpoint: endpoint))
+            if statement.client.connectionIsOverdue(self) { return armTimer() }
+            if statement.isSent { cancelRequest = connection.flatMap(CancelRequest.init) }
+            end(overdueError)
             return
         }
-        if statement.silence <= now {
-            running?.silence = .distantFuture
+        if statement.silentAt <= now {
+            running?.silentAt = .distantFuture
             armTimer()
             statement.client.connectionIsSilent(self)
             return
@@ -321,9 +361,10 @@ public final class PostgresConnection {
     // MARK: The end
 
     /// Closes the session and tells whoever is waiting.
-    func end(_ error: PostgresError) {
+    package func end(_ error: PostgresError) {
         guard connection != nil || running != nil else { return }
         let wasClosed = connection == nil
+        if !wasClosed, error.concernsWholeSession { cause = error }
         release()
         if let pipeline {
             self.pipeline = nil
@@ -359,6 +400,13 @@ public final class PostgresConnection {
         self.registration = nil
     }
 
+    /// What is said to those who use the session after its end: what it ended for.
+    private var endingCause: PostgresError {
+        var error = cause ?? Self.closedError
+        error.isProvablyUnsent = true
+        return error
+    }
+
     /// Why the session has ended: what the server announced, otherwise what libpq found.
     func lossError() -> PostgresError {
         if let ending = notices.ending { return withEndpoint(ending) }
@@ -372,14 +420,4 @@ public final class PostgresConnection {
         error.endpoint = endpoint
         return error
     }
-
-    package static let closedError = PostgresError(
-        code: PostgresError.Code.closed, message: "the connection is closed", disposition: .discard,
-        isProvablyUnsent: true)
-    private static let busyError = PostgresError(
-        code: PostgresError.Code.busy, message: "the connection is running another statement",
-        hint: "A connection runs one statement at a time; check out another one.", disposition: .statement,
-        isProvablyUnsent: true)
-    private static let cancelledError = PostgresError(
-        code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
 }

@@ -43,6 +43,11 @@ public struct PostgresError: Error, Hashable, Sendable {
         }
     }
 
+    /// Whether it says why a session is over, and not only what became of one statement.
+    package var concernsWholeSession: Bool {
+        endsSession && ![Code.queryTimeout, Code.cancelled, Code.closed].contains(code)
+    }
+
     /// Whether nothing was tried, because a setting on this side cannot be used.
     package var concernsOwnSetting: Bool { code == Code.conninfo }
 

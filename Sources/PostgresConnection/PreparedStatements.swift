@@ -1,7 +1,7 @@
 /// Which statements a session keeps prepared, and so what to send for one. Pure.
 ///
 /// ```
-///   unknown ── prepare ──▶ prepared ── execute ──▶ prepared
+///   unknown ── prepare, execute ──▶ prepared ── execute ──▶ prepared
 ///      ▲                      │ 26000: it is not there (any more)
 ///      └──────────────────────┤
 ///                             │ 26000 too often, 0A000: its result's shape has changed
@@ -16,7 +16,7 @@ struct PreparedStatements {
     enum Step: Hashable {
         /// The text itself.
         case text
-        /// Have the server prepare the text under this name.
+        /// Have the server prepare the text under this name, and execute it, in one go.
         case prepare(name: String)
         /// Execute what was prepared under this name.
         case execute(name: String)
@@ -60,7 +60,10 @@ struct PreparedStatements {
     mutating func next(after step: Step, of sql: String, failure code: String?) -> Step? {
         guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return nil }
         switch (step, code) {
-        case (.prepare, nil), (.prepare, "42P05"):  // duplicate_prepared_statement
+        case (.prepare, nil):
+            entries[index].state = .prepared
+            return nil
+        case (.prepare, "42P05"):  // duplicate_prepared_statement: nothing has been executed
             entries[index].state = .prepared
             return .execute(name: entries[index].name)
         case (.execute, "26000"):  // invalid_sql_statement_name

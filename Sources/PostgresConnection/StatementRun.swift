@@ -8,6 +8,14 @@ package protocol StatementClient: AnyObject {
     func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>)
     /// The statement has been silent for as long as was asked to be told of. It goes on.
     func connectionIsSilent(_ connection: PostgresConnection)
+    /// The statement's deadline has passed. The client answers `true` when it has taken the session over as it is, with a
+    /// statement that the server is still at; otherwise the session ends, and the client hears of that.
+    func connectionIsOverdue(_ connection: PostgresConnection) -> Bool
+}
+
+extension StatementClient {
+    package func connectionIsSilent(_ connection: PostgresConnection) {}
+    package func connectionIsOverdue(_ connection: PostgresConnection) -> Bool { false }
 }
 
 /// The statement in the making, and who waits for it. A class because it is looked at several times in each round trip, and
@@ -17,22 +25,33 @@ final class StatementRun {
     let statement: Statement
     var step: PreparedStatements.Step
     var deadline: MonotonicTime
-    var silence: MonotonicTime
+    /// For how long it may be silent, in nanoseconds, and until when.
+    let silence: Int64
+    var silentAt: MonotonicTime
     var client: any StatementClient
     /// Whether libpq has the step; until then there is nothing that could be answered.
     var isSent = false
+    /// When libpq was given the step.
+    var sentAt = MonotonicTime(nanoseconds: 0)
     /// Of several statements in one text that of the last one, unless one failed.
     private(set) var result: Result<QueryResult, PostgresError>?
 
     init(
-        _ statement: Statement, step: PreparedStatements.Step, deadline: MonotonicTime, silence: MonotonicTime,
-        client: any StatementClient
+        _ statement: Statement, step: PreparedStatements.Step, deadline: MonotonicTime, silence: Int64,
+        client: any StatementClient, at now: MonotonicTime
     ) {
         self.statement = statement
         self.step = step
         self.deadline = deadline
         self.silence = silence
+        silentAt = now.advanced(byNanoseconds: silence)
         self.client = client
+    }
+
+    /// The server has said something: its silence begins anew.
+    func heard(at now: MonotonicTime) {
+        // Never for one whose silence has been reported, or is nobody's concern.
+        if silentAt != .distantFuture { silentAt = now.advanced(byNanoseconds: silence) }
     }
 
     func take(_ result: Result<QueryResult, PostgresError>) {
@@ -44,13 +63,23 @@ final class StatementRun {
     func begin(_ step: PreparedStatements.Step) {
         self.step = step
         isSent = false
+        isBetweenParts = false
         result = nil
     }
 
-    /// Nothing has been executed yet: it has not been sent, or the server has only been asked to prepare it.
-    var isProvablyUnexecuted: Bool {
-        if case .prepare = step { true } else { !isSent }
+    /// Whether the step goes through libpq's pipeline mode.
+    var isInPipeline: Bool { if case .prepare = step { true } else { false } }
+
+    private var isBetweenParts = false
+    func beginsPart() { isBetweenParts = false }
+    /// A part of the pipeline has ended. Returns whether the one before it had as well: then libpq knows of no further one.
+    func endsPart() -> Bool {
+        defer { isBetweenParts = true }
+        return isBetweenParts
     }
+
+    /// Nothing has been executed: it has not been sent.
+    var isProvablyUnexecuted: Bool { !isSent }
 }
 
 /// A client that is a closure.
@@ -64,6 +93,4 @@ final class StatementCompletion: StatementClient {
     func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
         completion(result)
     }
-
-    func connectionIsSilent(_ connection: PostgresConnection) {}
 }

@@ -10,6 +10,8 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
         case saturated
         /// The pool has been closed, or is being closed.
         case closed
+        /// The pool has not been started.
+        case notStarted
         /// The process was forked: a connection belongs to the process that opened it.
         case wrongProcess
         /// The caller's task was cancelled.
@@ -45,6 +47,7 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unavailable: cause?.code ?? "UNAVAILABLE"
         case .saturated: "POOL_SATURATED"
         case .closed: "POOL_CLOSED"
+        case .notStarted: "POOL_NOT_STARTED"
         case .wrongProcess: "POOL_WRONG_PROCESS"
         case .cancelled: "CANCELLED"
         }
@@ -56,6 +59,7 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unavailable: cause?.message ?? "the database is not available"
         case .saturated: "all connections to the database are in use"
         case .closed: "the pool of connections is closed"
+        case .notStarted: "the pool of connections was not started; call start() first"
         case .wrongProcess: "this process was forked from the one that opened the pool; open a pool after forking"
         case .cancelled: "the task was cancelled while it waited for a connection"
         }

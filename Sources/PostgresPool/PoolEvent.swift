@@ -15,8 +15,13 @@ public enum PoolEvent: Sendable, Hashable {
     case connectFailed(PostgresError)
     /// A connect failed while other connections work; the pool serves with those. Reported once until one succeeds.
     case growthFailed(PostgresError)
+    /// No successor could be opened for a connection that is as old as it may become: it serves on until one can. Reported
+    /// once until a connect succeeds.
+    case retirementPostponed(PostgresError)
     /// A connection was closed, or had ended; with the error if there was one.
     case closed(ConnectionID, CloseReason, PostgresError?)
+    /// A query that had been silent for longer than usual was allowed to run on another connection as well.
+    case hedged
     /// A query was run again on another connection because the first had ended or was silent.
     case retried(PostgresError)
 }

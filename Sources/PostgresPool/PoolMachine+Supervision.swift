@@ -9,6 +9,8 @@ extension PoolMachine {
     static let headStart = Duration.milliseconds(10)
     /// A session ended by an administrator is one session; a second one within this time is taken for more.
     static let terminationWindow = Duration.seconds(1)
+    /// How much longer than the grace requests wait for a log-in that gets on.
+    static let longestLogin = Duration.seconds(10)
 
     static let silenceCause = PostgresError(
         code: PostgresError.Code.queryTimeout, message: "the database has stopped answering", disposition: .outage)
@@ -25,55 +27,45 @@ extension PoolMachine {
 
     // MARK: Evidence
 
-    /// The server answered on this connection, which stays leased.
-    mutating func heard(_ id: ConnectionID, at now: MonotonicTime) {
+    /// The server answered on this connection, which stays leased, after so many nanoseconds; 0 where that is not known.
+    mutating func heard(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         let wasHeldUp = health.isProbing || ramp.hasFailed
-        answered(id, at: now)
+        answered(id, took: took, at: now)
         if wasHeldUp, health == .up { settle(at: now) }
     }
 
-    /// As ``heard(_:at:)``, for a connection that is about to come home; waiters are seen to when it has.
-    mutating func answered(_ id: ConnectionID, at now: MonotonicTime) {
+    /// As ``heard(_:took:at:)``, for a connection that is about to come home; waiters are seen to when it has.
+    mutating func answered(_ id: ConnectionID, took: Int64, at now: MonotonicTime) {
         // That older connections go on answering says nothing of new ones.
         if slots.slot(id)?.hasAnswered == false {
             slots.update(id) { $0.hasAnswered = true }
             ramp.answered()
         }
-        takeProof(id, at: now)
+        let isQuick = took > 0 && took <= silenceLimit
+        if took > 0 { answers.add(nanoseconds: took) }
+        takeProof(id, isQuick: isQuick, began: now.advanced(byNanoseconds: -took), at: now)
     }
 
     /// The server is there: it has answered, or let us in.
-    mutating func takeProof(_ id: ConnectionID, at now: MonotonicTime) {
+    mutating func takeProof(
+        _ id: ConnectionID, isQuick: Bool, began: MonotonicTime? = nil, at now: MonotonicTime
+    ) {
         guard let slot = slots.slot(id) else { return }
         slots.update(id) {
             $0.lastHeard = now
             $0.isSilent = false
             $0.canBeAbandoned = false
+            $0.isHedged = false
         }
         // A retired connection may go to a server that answers and is still not the right one.
         guard slot.generation == generation else { return }
         latestProof = now
-        if health.isProbing { becomeUp(at: now) }
-    }
-
-    /// A leased connection has been silent for longer than ``PoolSettings/silence``. `canBeAbandoned`: its query is safe
-    /// to repeat, and the one who leased it waits for another connection as well.
-    mutating func silent(_ id: ConnectionID, canBeAbandoned: Bool, at now: MonotonicTime) {
-        guard slots.state(id) == .leased else { return }
-        slots.update(id) {
-            $0.isSilent = true
-            $0.canBeAbandoned = canBeAbandoned
+        if isQuick {
+            latestQuickProof = now
+            if slots.silentCount > 0 { hedgeSilent(butFor: id, since: began ?? slot.since, at: now) }
         }
-        switch health {
-        case .up:
-            // Others have answered meanwhile: this one is slow, or dead for itself.
-            if latestProof > now - settings.silence { return }
-            // With every slot at work on queries that nobody wants to lose, nothing can be found out.
-            guard slots.hasFree || !slots.idle.isEmpty || canBeAbandoned else { return }
-            becomeSuspect(Self.silenceCause, at: now)
-        case .suspect, .down, .misconfigured, .readOnly: runProber(at: now)
-        case .draining, .closed: break
-        }
+        doubt = nil
+        if health.isProbing { becomeUp(winner: slot, at: now) }
     }
 
     /// A session ended, or a statement failed, with this error: does it concern the others?
@@ -88,11 +80,7 @@ extension PoolMachine {
         case .down, .misconfigured, .readOnly, .draining, .closed: return
         }
         switch error.disposition {
-        case .statement, .configuration: break
-        case .discard:
-            // A check or a query that was never answered: silence, unless others have been heard meanwhile.
-            let isSilence = error.code == PostgresError.Code.queryTimeout
-            if isSilence, latestProof < now - settings.silence { becomeSuspect(Self.silenceCause, at: now) }
+        case .statement, .discard, .configuration: break
         case .terminated:
             let previous = latestTermination
             latestTermination = now
@@ -105,52 +93,87 @@ extension PoolMachine {
         }
     }
 
-    /// A connect failed, whatever it was for.
-    mutating func connectFailed(probe id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
+    /// A connect that began at that time has failed, whatever it was for.
+    mutating func connectFailed(
+        probe id: ConnectionID, _ error: PostgresError, sockets: Int = 1, began: MonotonicTime,
+        isReplacement: Bool = false, at now: MonotonicTime
+    ) {
         actions.append(.report(.connectFailed(error)))
+        let isSlow = error.disposition == .configuration
         if health == .up {
             if slots.livingCount > 0 {
-                let isFirst = ramp.failed(at: now, isSlow: error.disposition == .configuration, using: &random)
-                if isFirst { actions.append(.report(.growthFailed(error))) }
+                let isFirst = ramp.failed(sockets: sockets, at: now, isSlow: isSlow, using: &random)
+                if isFirst {
+                    actions.append(.report(isReplacement ? .retirementPostponed(error) : .growthFailed(error)))
+                }
                 return
             }
-            becomeSuspect(error, at: now, firstProbeFailed: true)
+            becomeSuspect(error, firstProbeFailed: true, at: now)
         }
         guard health.isProbing else { return }
         outage?.failedAttempts += 1
-        switch error.disposition {
-        case .configuration: learn(error, slots.livingCount == 0 ? .misconfigured : health, at: now)
-        case .wrongRole: learn(error, .readOnly, at: now)
-        default: learn(error, health == .suspect ? .suspect : .down, at: now)
+        // What an older connect says of the present is out of date.
+        if began >= causeBegan {
+            causeBegan = began
+            switch error.disposition {
+            case .configuration: learn(error, slots.livingCount == 0 ? .misconfigured : health, at: now)
+            case .wrongRole: learn(error, .readOnly, at: now)
+            default: learn(error, health == .suspect ? .suspect : .down, at: now)
+            }
         }
-        let isSlow = error.disposition == .configuration
-        if !prober.failed(id, at: now, isSlow: isSlow, using: &random), !prober.isRunning { prober.begin(at: now) }
+        if !prober.failed(id, sockets: sockets, at: now, isSlow: isSlow, using: &random), !prober.isRunning {
+            prober.begin(at: now)
+        }
         // The probe that they waited for has failed. In suspect they wait on, for the grace.
         if health.failsAtOnce { failWaiters(at: now) }
+        // Those who wait are as much of a demand as those who come.
+        if !waiters.isEmpty { bringProbeForward(at: now) }
     }
 
     // MARK: Transitions
 
-    private mutating func becomeSuspect(_ cause: PostgresError, at now: MonotonicTime, firstProbeFailed: Bool = false) {
-        outage = Outage(since: now, cause: cause)
+    mutating func becomeSuspect(
+        _ cause: PostgresError, since start: MonotonicTime? = nil, firstProbeFailed: Bool = false,
+        at now: MonotonicTime
+    ) {
+        outage = Outage(since: start ?? now, cause: cause)
+        causeBegan = MonotonicTime(nanoseconds: .min)
+        doubt = nil
         move(to: .suspect, at: now)
         ramp.restart()
         let suspects = slots.idle.map(slots.id(at:))
         for id in suspects { beginCheck(id, at: now) }
-        for id in slots.ids(in: .connecting) { prober.adopt(id, startedAt: since(id)) }
+        for id in slots.ids(in: .connecting) {
+            prober.adopt(id, startedAt: since(id), isAccepted: slots.slot(id)?.acceptedAt != nil)
+        }
         prober.begin(at: suspects.isEmpty || firstProbeFailed ? now : now + Self.headStart)
         if !firstProbeFailed { runProber(at: now) }
     }
 
-    private mutating func becomeUp(at now: MonotonicTime) {
-        var overtaken = prober.flights.map(\.id)
+    /// `winner` is the slot of the connection that proved itself, as it was before.
+    private mutating func becomeUp(winner: Slot, at now: MonotonicTime) {
+        let flights = prober.flights
         prober.stop()
         demandLimit = nil
         move(to: .up, at: now)
         outage = nil
-        // One of them may go on, if there is a use for it: the youngest is the likeliest to succeed.
-        if !overtaken.isEmpty, waiters.count > slots.idle.count { overtaken.removeLast() }
-        for id in overtaken { close(id, .overtaken, at: now) }
+        // The youngest are the likeliest to succeed.
+        var wanted = max(waiters.count - slots.idle.count - 1, settings.minimum - slots.usedCount + flights.count, 0)
+        for flight in flights.reversed() where slots.state(flight.id) == .connecting {
+            if isWorthKeeping(flight, besides: winner, at: now) || (!flight.isAccepted && wanted > 0) {
+                wanted -= 1
+            } else {
+                close(flight.id, .overtaken, at: now)
+            }
+        }
+    }
+
+    /// A log-in that goes on at the server costs it less when it is let finish; but not one that a later connect has
+    /// overtaken although nothing was heard of it for long.
+    private func isWorthKeeping(_ flight: Prober.Flight, besides winner: Slot, at now: MonotonicTime) -> Bool {
+        guard flight.isAccepted, let slot = slots.slot(flight.id) else { return false }
+        let isOvertaken = winner.state == .connecting && winner.since > flight.startedAt
+        return !isOvertaken || slot.latestProgress + Self.hungAfter > now
     }
 
     /// Takes in what the latest connect said of the outage.
@@ -180,7 +203,7 @@ extension PoolMachine {
     mutating func supervise(at now: MonotonicTime) {
         switch health {
         case .suspect:
-            if let outage, now >= outage.since + settings.grace {
+            if let outage, now >= graceEnd(of: outage) {
                 move(to: .down, at: now)
                 failWaiters(at: now)
             }
@@ -188,7 +211,7 @@ extension PoolMachine {
             if let demandLimit, now >= demandLimit { failWaiters(at: now) }
         case .draining:
             if now >= drainDeadline {
-                // Slots kept for a request to cancel: its helper is not waited for.
+                // Slots that a helper's thread holds: it is not waited for.
                 for id in slots.ids(in: .closing) { slots.release(id, at: now) }
                 for state in [SlotState.leased, .resetting] {
                     for id in slots.ids(in: state) { close(id, .drainDeadline, at: now) }
@@ -196,18 +219,22 @@ extension PoolMachine {
                 drainDeadline = .distantFuture
             }
         case .up:
-            if let hungSince = connectHungSince, now >= hungSince + settings.silence {
-                becomeSuspect(Self.silenceCause, at: now)
-            }
+            superviseDoubt(at: now)
+            if health == .up, let stalledAt, now >= stalledAt { becomeSuspect(Self.silenceCause, at: now) }
         case .closed: break
         }
     }
 
-    /// While nothing lives and a connect is under way: when the oldest one began. A database that does not even answer a
-    /// connect is no more up than one that does not answer a query.
-    var connectHungSince: MonotonicTime? {
-        guard health == .up, slots.livingCount == 0, slots.connectingCount > 0 else { return nil }
-        return slots.ids(in: .connecting).map(since).min()
+    /// Until when those who wait are told nothing. A log-in that gets on is no silence, and one that was accepted has the
+    /// time in which a slow database answers.
+    func graceEnd(of outage: Outage) -> MonotonicTime {
+        var end = outage.since + settings.grace
+        let accepted = prober.flights.first(where: \.isAccepted).flatMap { slots.slot($0.id)?.acceptedAt }
+        if let accepted { end = max(end, accepted + Self.stall) }
+        for flight in prober.flights {
+            if let spoke = slots.slot(flight.id)?.spokeAt { end = max(end, spoke + Self.stall) }
+        }
+        return min(end, outage.since + settings.grace + Self.longestLogin)
     }
 
     // MARK: Probing
@@ -215,16 +242,17 @@ extension PoolMachine {
     /// Begins a probe if one is due.
     mutating func runProber(at now: MonotonicTime) {
         guard health.isProbing, prober.nextAt <= now else { return }
-        let hasRoom = prober.flights.count < min(Prober.maximumFlights, settings.maximum)
-        if hasRoom, beginConnect(at: now) { return }
+        if prober.mayFlyAnother(maximum: settings.maximum), beginConnect(at: now) { return }
         if prober.flights.isEmpty {
             // `closed` comes back here when there is room.
-            if !makeRoom(at: now) { prober.postpone(at: now) }
+            if !makeRoom(at: now), slots.closingCount == 0 { prober.postpone(at: now) }
+        } else if slots.closingCount > 0 {
+            prober.postpone(at: now)
         } else if let id = prober.mostDispensable(at: now) {
             // As above.
             prober.remove(id)
             close(id, .hung, at: now)
-        } else {
+        } else if slots.hasFree || !makeRoom(at: now) {
             prober.postpone(at: now)
         }
     }
@@ -234,16 +262,17 @@ extension PoolMachine {
     private mutating func makeRoom(at now: MonotonicTime) -> Bool {
         let silent = slots.ids(in: .leased).filter { slots.slot($0)?.canBeAbandoned ?? false }
         let longestSilent = silent.min { since($0) < since($1) }
-        guard let victim = slots.ids(in: .checking).first ?? longestSilent else { return slots.closingCount > 0 }
+        // What was given up holds its slot until the server has let go; that counts less than finding the database.
+        let candidates = [slots.ids(in: .checking).first, longestSilent, slots.ids(in: .resetting).first]
+        guard let victim = candidates.compactMap({ $0 }).first else { return false }
         close(victim, .madeRoom, at: now)
         return true
     }
 
-    private func since(_ id: ConnectionID) -> MonotonicTime { slots.slot(id)?.since ?? .distantFuture }
-
     // MARK: Retiring and draining
 
-    /// All connections of today are to be replaced: idle ones now, leased ones when they come home.
+    /// No connection of today is to be used any more, for it may go to the wrong server: idle ones are closed now, leased
+    /// ones when they come home.
     mutating func retireGeneration(at now: MonotonicTime) {
         generation &+= 1
         for state in [SlotState.idle, .checking] {
@@ -259,6 +288,7 @@ extension PoolMachine {
     mutating func drain(at now: MonotonicTime, deadline: MonotonicTime) {
         guard health != .draining, health != .closed else { return }
         prober.stop()
+        doubt = nil
         move(to: .draining, at: now)
         outage = nil
         drainDeadline = deadline

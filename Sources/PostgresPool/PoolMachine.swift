@@ -13,6 +13,7 @@ import SeededRandom
 /// 4. While the health is suspect, down, misconfigured or read-only, a probe is in flight or has its time set.
 /// 5. Every state that ends by time has its time in ``nextDeadline``.
 /// 6. Idle connections have proved themselves since the outage began, if there is one.
+/// 7. A connection is closed for its age only when a successor has proved itself, or will have its slot.
 struct PoolMachine: Sendable {
     enum Action: Sendable, Hashable {
         /// Begin a connect, and prove it with an empty query if ``loginProvesNothing``; answer with `connected` or
@@ -20,7 +21,7 @@ struct PoolMachine: Sendable {
         case connect(ConnectionID)
         /// Run an empty query within the check timeout; answer with `checked` or `ended`.
         case check(ConnectionID)
-        /// End what the connection is running; answer with `wasReset`, `ended` or `resetFailed`.
+        /// End what the connection is running; answer with `wasReset` or `ended`.
         case reset(ConnectionID)
         /// Close the connection or give up the connect; answer with `closed`.
         case close(ConnectionID, CloseReason)
@@ -28,6 +29,8 @@ struct PoolMachine: Sendable {
         case grant(WaiterID, ConnectionID)
         /// The waiter gets none.
         case fail(WaiterID, PoolError)
+        /// The query that is silent on this connection may be run on another one as well.
+        case hedge(ConnectionID)
         /// Tell the delegate.
         case report(PoolEvent)
     }
@@ -40,8 +43,9 @@ struct PoolMachine: Sendable {
     }
 
     let settings: PoolSettings
-    /// Those of the settings' durations that are added whenever a connection comes home, in nanoseconds.
+    /// Those of the settings' durations that are added with every query, in nanoseconds.
     let keepalive, idleTimeout: Int64?
+    private let silenceFloor: Int64
     /// Whether a read-only session is of no use.
     let requiresReadWrite: Bool
 
@@ -55,8 +59,19 @@ struct PoolMachine: Sendable {
     var ramp = Ramp()
     /// Connections of earlier generations are closed when they come home.
     var generation: UInt32 = 0
-    /// When any connection last proved that the database answers.
+    /// When any connection last proved that the database answers, and when one did so within the usual time.
     var latestProof = MonotonicTime(nanoseconds: .min)
+    var latestQuickProof = MonotonicTime(nanoseconds: .min)
+    /// What an answer and a log-in take on this database.
+    var answers = LatencyEstimate()
+    var logins = LatencyEstimate()
+    var hedges = HedgeBudget()
+    /// Moved only in `PoolMachine+Doubt.swift`.
+    var doubt: Doubt?
+    /// When the connect began whose failure the outage's cause is.
+    var causeBegan = MonotonicTime(nanoseconds: .min)
+    /// Moved only in `PoolMachine+Maintenance.swift`.
+    var retirement = Retirement()
     /// What the server said that it is, when it was last heard of.
     var role: ServerRole?
     /// When a session was last ended by an administrator.
@@ -77,6 +92,7 @@ struct PoolMachine: Sendable {
         self.settings = settings
         keepalive = settings.keepalive?.nanoseconds
         idleTimeout = settings.idleTimeout?.nanoseconds
+        silenceFloor = settings.silence.nanoseconds
         self.requiresReadWrite = requiresReadWrite
         slots = SlotTable(count: settings.maximum)
         random = SplitMix64(seed: seed)
@@ -87,7 +103,11 @@ struct PoolMachine: Sendable {
     /// A request asks for a connection, and waits until `deadline` for one.
     mutating func checkOut(deadline: MonotonicTime = .distantFuture, at now: MonotonicTime) -> CheckOut {
         if health == .draining || health == .closed { return .fail(poolError(.closed, at: now)) }
-        if let id = slots.leaseWarmest(at: now) { return .lease(id) }
+        if let id = slots.leaseWarmest(at: now) {
+            hedges.begin(at: now)
+            return .lease(id)
+        }
+        if !isStarted { return .fail(poolError(.notStarted, at: now)) }
         guard waiters.count < settings.maximumWaiters else { return .fail(poolError(.saturated, at: now)) }
         switch health {
         case .up:
@@ -106,6 +126,15 @@ struct PoolMachine: Sendable {
         }
     }
 
+    private var isStarted: Bool { health != .suspect || outage != nil }
+
+    /// For how long a query may be silent before that is unusual, in nanoseconds.
+    var silenceLimit: Int64 { answers.limit(floor: silenceFloor) }
+
+    /// How long an empty query on a suspected connection may be silent before the way to the server is looked at, in
+    /// nanoseconds.
+    var checkLimit: Int64 { answers.limit(floor: settings.checkTimeout.nanoseconds) }
+
     /// The waiter does not want a connection any more. `false` when it has been settled already.
     mutating func giveUp(_ waiter: WaiterID) -> Bool {
         waiters.remove(waiter)
@@ -118,7 +147,7 @@ struct PoolMachine: Sendable {
         }
     }
 
-    private mutating func bringProbeForward(at now: MonotonicTime) {
+    mutating func bringProbeForward(at now: MonotonicTime) {
         // What a wrong setting needs is a person; asking more often only fills the server's log.
         if outage?.cause.disposition == .configuration { return }
         prober.pullForward(at: now)
@@ -127,28 +156,31 @@ struct PoolMachine: Sendable {
 
     // MARK: Coming home
 
-    /// Whoever leased the connection has done with it.
-    mutating func release(_ id: ConnectionID, needsReset: Bool, at now: MonotonicTime) {
-        guard slots.state(id) == .leased else { return }
+    /// Whoever leased the connection has done with it. `isOverdue`: because the query on it ran into its deadline.
+    mutating func release(_ id: ConnectionID, needsReset: Bool, isOverdue: Bool = false, at now: MonotonicTime) {
+        guard let slot = slots.slot(id), slot.state == .leased else { return }
+        // A pooler whose server is away lets us in and never answers.
+        if isOverdue, !slot.hasAnswered { loginProvesNothing = true }
         if needsReset, health != .draining {
             slots.beginReset(id, at: now)
             actions.append(.reset(id))
+            settle(at: now)
         } else {
             comeHome(id, at: now)
         }
     }
 
     /// What the connection was running has been ended.
-    mutating func wasReset(_ id: ConnectionID, at now: MonotonicTime) {
+    mutating func wasReset(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         guard slots.state(id) == .resetting else { return }
-        answered(id, at: now)
+        answered(id, took: took, at: now)
         comeHome(id, at: now)
     }
 
-    /// The empty query was answered.
-    mutating func checked(_ id: ConnectionID, at now: MonotonicTime) {
+    /// The empty query was answered, after so many nanoseconds; 0 where that is not known.
+    mutating func checked(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         guard slots.state(id) == .checking else { return }
-        answered(id, at: now)
+        answered(id, took: took, at: now)
         comeHome(id, at: now)
     }
 
@@ -164,14 +196,14 @@ struct PoolMachine: Sendable {
         slots.update(id) { $0.isDedicated = true }
     }
 
-    private mutating func comeHome(_ id: ConnectionID, at now: MonotonicTime) {
+    mutating func comeHome(_ id: ConnectionID, at now: MonotonicTime) {
         guard let slot = slots.slot(id) else { return }
         if health == .draining {
             close(id, .drained, at: now)
         } else if slot.generation != generation {
             close(id, .retired, at: now)
-        } else if slot.expiresAt <= now {
-            close(id, .lifetime, at: now)
+        } else if slot.expiresAt <= now, mayRetire(slot, at: now) {
+            close(id, slot.expiryReason, at: now)
         } else if let outage, slot.lastHeard < outage.since {
             // It may be dead without knowing. Waiters are not to be handed a guess.
             slots.becomeIdle(id, at: now)
@@ -192,9 +224,8 @@ struct PoolMachine: Sendable {
 
     // MARK: Ends
 
-    /// The session ended by itself; its socket is closed already. With `keepsSlot` its slot is needed a little longer, for
-    /// asking the server to stop the query, and `closed` is to follow.
-    mutating func ended(_ id: ConnectionID, _ error: PostgresError, keepsSlot: Bool = false, at now: MonotonicTime) {
+    /// The session ended by itself; its socket is closed already.
+    mutating func ended(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state != .closing else { return }
         let reason: CloseReason =
             switch slot.state {
@@ -203,16 +234,18 @@ struct PoolMachine: Sendable {
             case .leased: .failed
             case .idle, .connecting, .free, .closing: .ended
             }
-        if keepsSlot { slots.beginClose(id, at: now) } else { slots.release(id, at: now) }
+        slots.release(id, at: now)
         actions.append(.report(.closed(id, reason, error)))
         // Letting us in and then hanging up is a failed connect, or there would be no end of them.
-        if !slot.hasAnswered {
+        if !slot.hasAnswered, error.code != PostgresError.Code.queryTimeout {
             _ = ramp.failed(at: now, isSlow: false, using: &random)
-            if error.disposition == .outage || error.code == PostgresError.Code.queryTimeout {
-                loginProvesNothing = true
-            }
+            if error.disposition == .outage { loginProvesNothing = true }
         }
-        assess(error, at: now)
+        if slot.state == .checking, error.code == PostgresError.Code.queryTimeout {
+            checkExpired(at: now)
+        } else {
+            assess(error, at: now)
+        }
         settle(at: now)
     }
 
@@ -229,73 +262,18 @@ struct PoolMachine: Sendable {
         actions.append(.report(.closed(id, reason, nil)))
     }
 
-    // MARK: Connecting
-
-    /// A connect succeeded.
-    mutating func connected(_ id: ConnectionID, isReadOnly: Bool, at now: MonotonicTime) {
-        guard let slot = slots.slot(id), slot.state == .connecting else { return }
-        if isReadOnly, requiresReadWrite {
-            close(id, .wrongRole, at: now)
-            connectFailed(probe: id, Self.wrongRole, at: now)
-            return
-        }
-        prober.remove(id)
-        if health == .draining || slot.generation != generation {
-            close(id, health == .draining ? .drained : .retired, at: now)
-            return
-        }
-        let expiry = expiry(at: now)
-        slots.update(id) { $0.expiresAt = expiry }
-        actions.append(.report(.connected(id)))
-        ramp.connected()
-        takeProof(id, at: now)
-        comeHome(id, at: now)
-    }
-
-    /// A connect failed; it holds no socket any more.
-    mutating func connectFailed(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
-        guard slots.state(id) == .connecting else { return }
-        slots.release(id, at: now)
-        connectFailed(probe: id, error, at: now)
-        settle(at: now)
-    }
-
-    /// Begins connects for those who wait and for the minimum, no more at once than the ramp allows.
-    mutating func grow(at now: MonotonicTime) {
-        if ramp.hasFailed, let latest = prober.lastStart { ramp.hold(until: latest + Prober.demandSpacing) }
-        guard health == .up, now >= ramp.blockedUntil else { return }
-        let count = min(growthNeed, (ramp.hasFailed ? 1 : ramp.limit) - slots.connectingCount)
-        for _ in 0..<max(count, 0) where !beginConnect(at: now) { return }
-    }
-
-    /// How many connects should be begun.
-    var growthNeed: Int {
-        max(waiters.count - slots.connectingCount, settings.minimum - slots.usedCount, 0)
-    }
-
-    /// `false` when there is no free slot.
-    @discardableResult
-    mutating func beginConnect(at now: MonotonicTime) -> Bool {
-        guard let id = slots.allocate(generation: generation, at: now) else { return false }
-        if health.isProbing {
-            prober.started(id, at: now, isSlow: health == .misconfigured)
-        } else {
-            prober.noteConnect(at: now)
-        }
-        actions.append(.connect(id))
-        actions.append(.report(.connecting(id)))
-        return true
-    }
-
     // MARK: Bringing both together
 
     /// Hands idle connections to waiters, and sees to what the change has made possible.
     mutating func settle(at now: MonotonicTime) {
         while !waiters.isEmpty, let id = slots.leaseWarmest(at: now), let waiter = waiters.dequeue() {
+            hedges.begin(at: now)
             actions.append(.grant(waiter, id))
         }
         switch health {
-        case .up: grow(at: now)
+        case .up:
+            soundOutDoubt(at: now)
+            grow(at: now)
         case .suspect, .down, .misconfigured, .readOnly: runProber(at: now)
         case .draining: finishDraining(at: now)
         case .closed: break
@@ -314,12 +292,12 @@ struct PoolMachine: Sendable {
         var deadline = maintenanceAt
         switch health {
         case .suspect:
-            if let outage { deadline = min(deadline, outage.since + settings.grace, probeAt) }
+            if let outage { deadline = min(deadline, graceEnd(of: outage), probeAt) }
         case .down, .misconfigured, .readOnly:
             deadline = min(deadline, probeAt, waiters.isEmpty ? .distantFuture : demandLimit ?? .distantFuture)
         case .up:
-            if growthNeed > 0, slots.hasFree, slots.connectingCount == 0 { deadline = min(deadline, ramp.blockedUntil) }
-            if let connectHungSince { deadline = min(deadline, connectHungSince + settings.silence) }
+            if let doubt { deadline = min(deadline, doubt.nextAt) }
+            deadline = min(deadline, growthAt)
         case .draining: deadline = drainDeadline
         case .closed: deadline = .distantFuture
         }
@@ -349,42 +327,4 @@ struct PoolMachine: Sendable {
     static let wrongRole = PostgresError(
         code: PostgresError.Code.wrongRole,
         message: "the server is read-only, and target_session_attrs asks for read-write", disposition: .wrongRole)
-}
-
-/// How many connects may be under way at once: one after an outage, and one more with each success. When all that were
-/// allowed succeed, that is 1, 2, 4 and so on, as in TCP's slow start.
-struct Ramp: Sendable, Hashable {
-    private(set) var limit = 1
-    /// No growth before this: a connect failed although other connections work.
-    private(set) var blockedUntil = MonotonicTime(nanoseconds: .min)
-    private(set) var hasFailed = false
-    private var backoff = Backoff()
-
-    mutating func connected() {
-        limit = min(limit + 1, 1 << 16)
-    }
-
-    /// A new connection has answered a query: whatever failed before is over.
-    mutating func answered() {
-        guard hasFailed else { return }
-        backoff.reset()
-        hasFailed = false
-        blockedUntil = MonotonicTime(nanoseconds: .min)
-    }
-
-    /// No growth before `time`. A connect that may well fail is as rare as a probe.
-    mutating func hold(until time: MonotonicTime) {
-        blockedUntil = max(blockedUntil, time)
-    }
-
-    /// One at a time again. What has failed goes on to count until a new connection answers a query.
-    mutating func restart() { limit = 1 }
-
-    /// Returns whether this is the first failure in a row.
-    mutating func failed(at now: MonotonicTime, isSlow: Bool, using random: inout some RandomNumberGenerator) -> Bool {
-        blockedUntil = now + (isSlow ? Prober.slowInterval : backoff.next(using: &random))
-        limit = 1
-        defer { hasFailed = true }
-        return !hasFailed
-    }
 }

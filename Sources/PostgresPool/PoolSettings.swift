@@ -19,9 +19,10 @@ public struct PoolSettings: Sendable, Hashable {
     public var connectTimeout: Duration = .seconds(5)
     /// How long a request waits through the start of an outage before it is told of it. Short outages end within it.
     public var grace: Duration = .milliseconds(750)
-    /// How long a query may be silent before the connection is suspected.
+    /// How long a query may be silent before that is unusual, at least: a database that usually takes longer has longer.
     public var silence: Duration = .milliseconds(300)
-    /// How long a suspected connection may take for an empty query.
+    /// How long a suspected connection may take for an empty query, at least, if the way to the server turns out to be dead
+    /// then; where it is open, a second.
     public var checkTimeout: Duration = .milliseconds(250)
     /// The most requests that wait at a time; more are told that the pool is saturated.
     public var maximumWaiters = 10_000

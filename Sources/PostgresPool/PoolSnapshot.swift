@@ -24,8 +24,18 @@ public struct PoolSnapshot: Sendable, Hashable {
     public let connecting: Int
     /// Connections being checked, reset or closed.
     public let other: Int
+    /// Connections that no statement can use yet, because the server may still be at one that was given up.
+    public let givenUp: Int
+    /// Connections that are older than they may become, and serve on because no successor can be opened.
+    public let overdue: Int
     /// Requests waiting for a connection.
     public let waiters: Int
+    /// What an answer usually takes; `nil` before the first.
+    public let usualAnswer: Duration?
+    /// What a log-in usually takes; `nil` before the first.
+    public let usualLogin: Duration?
+    /// How long a query may be silent at present before that is unusual.
+    public let silenceLimit: Duration
     /// The table as it was: shared, not copied, until the pool next changes it.
     private let slots: [Slot]
 
@@ -46,7 +56,12 @@ public struct PoolSnapshot: Sendable, Hashable {
         leased = machine.slots.leasedCount
         connecting = machine.slots.connectingCount
         other = machine.slots.usedCount - idle - leased - connecting
+        givenUp = machine.slots.slots.count { $0.state == .resetting }
+        overdue = machine.overdueCount(at: now)
         waiters = machine.waiters.count
+        usualAnswer = machine.answers.count == 0 ? nil : .nanoseconds(machine.answers.mean)
+        usualLogin = machine.logins.count == 0 ? nil : .nanoseconds(machine.logins.mean)
+        silenceLimit = .nanoseconds(machine.silenceLimit)
         slots = machine.slots.slots
     }
 }

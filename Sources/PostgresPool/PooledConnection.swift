@@ -11,6 +11,11 @@ public import PostgresConnection
 public final class PooledConnection {
     private let pool: PostgresPool
     private var leased: PostgresPool.Leased?
+    /// A query is under way: it has the session meanwhile.
+    private var isQuerying = false
+    private var isReleased = false
+    /// Why the session was lost.
+    private var loss: PostgresError?
     private var isPristine = true
 
     init(_ leased: PostgresPool.Leased, of pool: PostgresPool) {
@@ -31,20 +36,23 @@ public final class PooledConnection {
     ///   - sql: the statement; several, separated by semicolons, when there are no parameters.
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
     ///   - isRepeatable: whether running it twice does no harm. If it is the first on this connection, it is run once
-    ///     more on another session when the first one has ended, or has been silent for ``PoolSettings/silence`` while
-    ///     another one works. A statement that provably was never sent is run again in any case. At most twice, where
+    ///     more on another session when the first one has ended, or has been silent for longer than this database usually
+    ///     is (at least ``PoolSettings/silence``) while another one works. A statement that provably was never sent is run again in any case. At most twice, where
     ///     the second session ends as well.
     ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a further round trip
     ///     the first time and less each time after. Works behind a transaction pooler too. One statement, not several.
     ///   - deadline: when to give up; both tries together.
-    /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had.
+    /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had. Once the session
+    ///   is lost, each further query throws what it was lost for. A second query at a time throws `CONNECTION_BUSY`.
     public func query(
         _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, isPrepared: Bool = false,
         deadline: MonotonicTime
     ) async throws -> QueryResult {
         let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
-        guard let leased else { throw Self.released }
+        if isQuerying { throw PostgresConnection.busyError }
+        guard let leased else { throw isReleased ? Self.released : loss ?? Self.released }
         self.leased = nil
+        isQuerying = true
         let begin = EventLoop.shared.now
         let race = QueryRace(
             statement, on: leased, of: pool, deadline: deadline, isRepeatable: isRepeatable && isPristine,
@@ -55,14 +63,30 @@ public final class PooledConnection {
         } onCancel: {
             EventLoop.shared.submit { race.cancel() }
         }
-        self.leased = outcome.leased
+        settle(outcome)
         pool.measured(outcome, begunAt: begin)
         return try outcome.result.get()
     }
 
-    /// Takes what is leased out of this lease, which is of no use after it.
+    // Not inlined: what it works with would be a part of the memory of every task that waits.
+    @inline(never)
+    private func settle(_ outcome: QueryRace.Outcome) {
+        isQuerying = false
+        if isReleased {
+            // Released while the query was under way.
+            if let leased = outcome.leased { pool.giveBack(leased) }
+        } else if let leased = outcome.leased {
+            self.leased = leased
+        } else if case .failure(let error as PostgresError) = outcome.result, error.concernsWholeSession {
+            loss = error
+        }
+    }
+
+    /// Takes what is leased out of this lease, which is of no use after it. While a query is under way, that is done when it
+    /// has ended.
     func surrender() -> PostgresPool.Leased? {
         defer { leased = nil }
+        isReleased = true
         return leased
     }
 

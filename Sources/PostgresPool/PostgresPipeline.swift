@@ -212,7 +212,7 @@ public final class PostgresPipeline {
             lease.leased.connection.failPipeline(Self.overdue(lease.leased.connection.endpoint))
         case .suspect(let session):
             guard let lease = lease(session) else { return }
-            pool.silent(lease.leased.id, canBeAbandoned: false)
+            pool.silent(lease.leased, hedging: nil)
         }
     }
 

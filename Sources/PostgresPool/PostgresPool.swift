@@ -24,12 +24,12 @@ public final class PostgresPool {
     /// Whether there was a delegate once; asked with each query, and cheaper than the weak reference.
     private(set) var isObserved = false
 
-    private let silenceNanoseconds: Int64
-    /// Until when a query begun now may be silent.
-    var silenceDeadline: MonotonicTime { loop.now.advanced(byNanoseconds: silenceNanoseconds) }
+    /// How long a query begun now may be silent, in nanoseconds.
+    var silenceLimit: Int64 { machine.silenceLimit }
 
-    /// How long what a connection is still running may take to end when it comes home.
-    static let resetTimeout = Duration.seconds(1)
+    /// How long a session may take for what is asked of it between two leases – an empty query, a rollback – where the way
+    /// to the server is open: longer than a slow server takes.
+    private var patience: Duration { max(.seconds(1), .nanoseconds(2 * machine.silenceLimit)) }
 
     /// What a waiter is told. Not a `Result`: the error is large, and those who wait would have room for it several times.
     enum Answer {
@@ -56,6 +56,8 @@ public final class PostgresPool {
     var machine: PoolMachine
     var connections: [PostgresConnection?]
     private var attempts: [ConnectAttempt?]
+    /// The queries that are silent and may be hedged, by the slots of their connections.
+    private var silentQueries: [QueryRace?]
     /// By the waiters' indices.
     var waiting: [WaitingEntry?] = []
     private var timer = DeadlineTimer()
@@ -75,9 +77,9 @@ public final class PostgresPool {
         self.configuration = configuration
         self.settings = settings
         self.resolver = resolver
-        silenceNanoseconds = settings.silence.nanoseconds
         connections = Array(repeating: nil, count: settings.maximum)
         attempts = Array(repeating: nil, count: settings.maximum)
+        silentQueries = Array(repeating: nil, count: settings.maximum)
         machine = PoolMachine(
             settings: settings, requiresReadWrite: configuration.requiresReadWrite, seed: .random(in: 0 ... .max))
     }
@@ -100,12 +102,10 @@ public final class PostgresPool {
         }
     }
 
-    /// Replaces all connections: idle ones at once, leased ones when they come home.
+    /// Replaces all connections, one after the other, each when its successor has proved itself; leased ones when they come
+    /// home.
     public func replaceConnections() {
-        apply {
-            $0.retireGeneration(at: $1)
-            $0.settle(at: $1)
-        }
+        apply { $0.replaceAll(at: $1) }
     }
 
     /// What the pool knows and holds at this moment.
@@ -139,26 +139,32 @@ public final class PostgresPool {
 
     // MARK: What leases report
 
-    func giveBack(_ leased: Leased) {
+    /// `isOverdue`: its query ran into the deadline, and the server may still be at it.
+    func giveBack(_ leased: Leased, isOverdue: Bool = false) {
+        silentQueries[leased.id.index] = nil
         if isObserved, let use = age(of: leased.id, in: .leased) { measured(.returned(useNanoseconds: use)) }
         let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction
         if leased.connection.isClosed {
             ended(leased.id, PostgresConnection.closedError)
             return
         }
-        apply { $0.release(leased.id, needsReset: needsReset, at: $1) }
+        apply { $0.release(leased.id, needsReset: needsReset, isOverdue: isOverdue, at: $1) }
     }
 
     func dedicate(_ id: ConnectionID) {
         apply { $0.dedicate(id, at: $1) }
     }
 
-    func heard(_ id: ConnectionID) {
-        apply { $0.heard(id, at: $1) }
+    /// The server answered on this connection, after so many nanoseconds; 0 where that says nothing.
+    func heard(_ id: ConnectionID, took: Int64 = 0) {
+        apply { $0.heard(id, took: took, at: $1) }
     }
 
-    func silent(_ id: ConnectionID, canBeAbandoned: Bool) {
-        apply { $0.silent(id, canBeAbandoned: canBeAbandoned, at: $1) }
+    /// The query on this connection has been silent for long. `query` is told when it may be hedged.
+    func silent(_ leased: Leased, hedging query: QueryRace?) {
+        silentQueries[leased.id.index] = query
+        let path = leased.connection.path
+        apply { $0.silent(leased.id, canBeAbandoned: query != nil, path: path, at: $1) }
     }
 
     func assess(_ error: PostgresError) {
@@ -172,20 +178,13 @@ public final class PostgresPool {
     /// The session ended, and its socket is closed already.
     func ended(_ id: ConnectionID, _ error: PostgresError) {
         guard machine.slots.slot(id) != nil else { return }
-        let isCanceling = connections[id.index].map { cancelAtServer(id, $0) } ?? false
+        // Closing alone does not stop what the server is at.
+        connections[id.index]?.takeCancelRequest()?.send { _ in }
         connections[id.index]?.onEnd = nil
         connections[id.index] = nil
-        apply { $0.ended(id, error, keepsSlot: isCanceling, at: $1) }
+        silentQueries[id.index] = nil
+        apply { $0.ended(id, error, at: $1) }
         subscriptions.connectionEnded(id)
-    }
-
-    /// After a deadline, asks the server to stop the query, in the slot of the connection that ran it. Not while the
-    /// database is suspected, for the helper would hang in it; and never in all slots, for one is needed to find out.
-    private func cancelAtServer(_ id: ConnectionID, _ connection: PostgresConnection) -> Bool {
-        guard let request = connection.takeCancelRequest(), machine.health == .up,
-            machine.slots.closingCount + 1 < settings.maximum
-        else { return false }
-        return request.send { [weak self] in self?.apply { $0.closed(id, at: $1) } }
     }
 
     func report(_ event: PoolEvent) {
@@ -225,7 +224,9 @@ public final class PostgresPool {
             attempts[id.index] = nil
             let connection = connections[id.index]
             connections[id.index] = nil
+            silentQueries[id.index] = nil
             connection?.onEnd = nil
+            if let connection, connection.path != .lost { connection.cancelRequestForStatement?.send { _ in } }
             connection?.close()
             machine.closed(id, at: loop.now)
             subscriptions.connectionEnded(id)
@@ -237,6 +238,7 @@ public final class PostgresPool {
             guard let entry = waiting[waiter.index].take() else { return }
             measured(loop.now >= entry.deadline ? .timedOut : .refused(error.kind))
             entry.waiting.settle(.failure(error))
+        case .hedge(let id): silentQueries[id.index]?.hedge()
         case .report(let event):
             if case .healthChanged(_, .closed, _, _) = event {
                 for continuation in whenClosed { continuation.resume() }
@@ -279,10 +281,13 @@ public final class PostgresPool {
     }
 
     private func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
-        if let time = age(of: id, in: .connecting) { measured(.opened(nanoseconds: time)) }
+        let time = age(of: id, in: .connecting)
+        if let time { measured(.opened(nanoseconds: time)) }
+        let began = time.map { loop.now.advanced(byNanoseconds: -$0) }
+        let took = began.map { $0 >= loop.latestPause } == true ? time ?? 0 : 0
         connection.onEnd = { [weak self] error in self?.ended(id, error) }
         learnRole()
-        apply { $0.connected(id, isReadOnly: connection.isReadOnly, at: $1) }
+        apply { $0.connected(id, isReadOnly: connection.isReadOnly, took: took, at: $1) }
     }
 
     private func check(_ id: ConnectionID) {
@@ -291,21 +296,22 @@ public final class PostgresPool {
             ended(id, error)
             return
         }
-        connection.start(.roundTrip, deadline: loop.now + settings.checkTimeout) { [weak self] result in
+        let check = SessionCheck { [weak self] result in
             guard let self else { return }
             if case .failure(let error) = result, connection.isClosed {
                 ended(id, error)
             } else {
                 learnRole()
-                apply { $0.checked(id, at: $1) }
+                apply { $0.checked(id, took: connection.latestAnswerNanoseconds, at: $1) }
             }
         }
+        connection.start(
+            .roundTrip, deadline: loop.now + patience, silence: machine.checkLimit, client: check)
     }
 
-    /// Waits for a query that nobody wants any more, then rolls back what is open.
+    /// Ends a query that nobody wants any more, then rolls back what is open.
     private func reset(_ id: ConnectionID) {
         guard let connection = connections[id.index] else { return }
-        let deadline = loop.now + Self.resetTimeout
         let next: PostgresConnection.Completion = { [weak self] result in
             guard let self else { return }
             if case .failure(let error) = result, connection.isClosed {
@@ -316,13 +322,16 @@ public final class PostgresPool {
                 apply { $0.wasReset(id, at: $1) }
             }
         }
-        let rollBack = { @LoopActor in connection.start(Statement("rollback"), deadline: deadline, completion: next) }
+        let rollBack = { @LoopActor [weak self] in
+            guard let self else { return }
+            connection.start(Statement("rollback"), deadline: loop.now + patience, completion: next)
+        }
         if connection.isIdle {
             rollBack()
         } else {
-            connection.takeOverStatement(deadline: deadline) { result in
+            AbandonedStatement(on: connection, patience: patience) { result in
                 if connection.isInTransaction { rollBack() } else { next(result) }
-            }
+            }.begin()
         }
     }
 
@@ -333,5 +342,23 @@ public final class PostgresPool {
             self?.timer.fired()
             self?.apply { $0.tick(at: $1) }
         }
+    }
+}
+
+/// Asks a session for a sign of life. Where the way to it turns out to be dead, the session is over at once; where it is open,
+/// the server has the time of the check.
+private final class SessionCheck: StatementClient {
+    private let completion: PostgresConnection.Completion
+
+    init(_ completion: @escaping PostgresConnection.Completion) {
+        self.completion = completion
+    }
+
+    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+        completion(result)
+    }
+
+    func connectionIsSilent(_ connection: PostgresConnection) {
+        if connection.path == .lost { connection.end(connection.overdueError) }
     }
 }

@@ -2,17 +2,25 @@ import DispatchLoop
 
 /// When to try a connect while the database does not answer. Never gives up.
 ///
-/// After a failure it waits (``Backoff``). While a probe hangs in silence another one is due after ``hangInterval``, up
-/// to ``maximumFlights`` at once; then the youngest but the first are given up for fresh ones, because a connect whose
-/// first packet was lost learns of the network's return late, while the first keeps all the patience a slow network
-/// needs. A request may bring the next probe forward, but not closer than ``demandSpacing`` to the last: with the first
-/// few of the back-off that stays below twenty a second.
+/// After a failure it waits (``Backoff``). A request, and everybody who waits, brings the next probe forward, but not
+/// closer than ``demandSpacing`` for each socket that the last one opened: below twenty a second.
+///
+/// A probe that hangs is followed by another one. How soon depends on what the other side has seen of it:
+///
+/// - Not even a handshake: to the server it does not exist. Another is due after ``hangInterval``, up to ``maximumFlights``
+///   at once; then the youngest but the first are given up for fresh ones, because a connect whose first packet was lost
+///   learns of the network's return late, while the first keeps all the patience a slow network needs.
+/// - Accepted, and silent: it may be a process at the server, and a log-in that takes its time (LDAP, a busy server). It is
+///   left alone; another follows after ``acceptedInterval``, as long as there are slots. Only when all of them are taken is
+///   the oldest given up, after ``acceptedPatience``.
 struct Prober: Sendable {
     static let hangInterval = Duration.milliseconds(250)
     static let demandSpacing = Duration.milliseconds(60)
     static let slowInterval = Duration.milliseconds(990)
     static let maximumFlights = 4
     static let lonePatience = Duration.seconds(1)
+    static let acceptedInterval = Duration.seconds(1)
+    static let acceptedPatience = Duration.seconds(10)
     /// How long a request waits for a probe that was begun for it; a refusal or a success is usually there by then.
     static let demandWait = Duration.milliseconds(25)
 
@@ -23,6 +31,8 @@ struct Prober: Sendable {
     struct Flight: Sendable, Hashable {
         let id: ConnectionID
         let startedAt: MonotonicTime
+        /// Whether a server has accepted it.
+        var isAccepted = false
     }
 
     /// The probes under way, oldest first.
@@ -30,17 +40,22 @@ struct Prober: Sendable {
     /// When the next one is due; `distantFuture` when the prober is stopped.
     private(set) var nextAt = MonotonicTime.distantFuture
     private(set) var lastStart: MonotonicTime?
+    /// How far the next one must be from the last, for the sockets that it opened.
+    private var spacing = demandSpacing
     /// Whether the latest probe that ended had failed soon enough to be worth waiting for.
     private(set) var isPrompt = false
     private var backoff = Backoff()
 
     var isRunning: Bool { nextAt != .distantFuture }
 
+    /// When the next one may begin at the earliest.
+    private func earliest(at now: MonotonicTime) -> MonotonicTime { max(now, (lastStart ?? now - spacing) + spacing) }
+
     /// Starts over: the first probe is due at `time`, or when the spacing to the last connect allows. A server that lets
     /// us in and hangs up begins an outage with each connect.
     mutating func begin(at time: MonotonicTime) {
         backoff.reset()
-        nextAt = max(time, (lastStart ?? time - Self.demandSpacing) + Self.demandSpacing)
+        nextAt = earliest(at: time)
         isPrompt = false
     }
 
@@ -56,7 +71,16 @@ struct Prober: Sendable {
     mutating func started(_ id: ConnectionID, at now: MonotonicTime, isSlow: Bool) {
         flights.append(Flight(id: id, startedAt: now))
         lastStart = now
+        spacing = Self.demandSpacing
         nextAt = now + (isSlow ? Self.slowInterval : Self.hangInterval)
+    }
+
+    /// A server has accepted a probe.
+    mutating func accepted(_ id: ConnectionID) {
+        guard let index = flights.firstIndex(where: { $0.id == id }), !flights[index].isAccepted else { return }
+        flights[index].isAccepted = true
+        guard isRunning else { return }
+        nextAt = max(nextAt, flights[index].startedAt + Self.acceptedInterval)
     }
 
     /// No slot was to be had: try again soon.
@@ -64,14 +88,18 @@ struct Prober: Sendable {
         nextAt = now + Self.hangInterval
     }
 
-    /// A probe has failed; sets when the next one is due. Returns `false` if it was none of the prober's.
+    /// A probe has failed, and had opened so many sockets; sets when the next one is due. Returns `false` if it was none of
+    /// the prober's.
     mutating func failed(
-        _ id: ConnectionID, at now: MonotonicTime, isSlow: Bool, using random: inout some RandomNumberGenerator
+        _ id: ConnectionID, sockets: Int = 1, at now: MonotonicTime, isSlow: Bool,
+        using random: inout some RandomNumberGenerator
     ) -> Bool {
         guard let flight = remove(id) else { return false }
         isPrompt = now - flight.startedAt < Self.promptness
-        let wait = backoff.next(using: &random)
-        nextAt = isSlow ? max((lastStart ?? now) + Self.slowInterval, now) : now + wait
+        let sockets = max(sockets, 1)
+        spacing = Self.demandSpacing * sockets
+        let wait = backoff.next(using: &random) + Backoff.cap * (sockets - 1)
+        nextAt = isSlow ? max((lastStart ?? now) + Self.slowInterval * sockets, now) : now + wait
         return true
     }
 
@@ -82,23 +110,33 @@ struct Prober: Sendable {
         return flights.remove(at: index)
     }
 
+    /// Whether another probe may fly beside those that hang.
+    func mayFlyAnother(maximum: Int) -> Bool {
+        flights.count < maximum && flights.count(where: { !$0.isAccepted }) < Self.maximumFlights
+    }
+
     /// The probe to give up when a fresh one is due and there are as many as there may be. Where there may be only one,
     /// it has some time first: a fresh one every ``hangInterval`` would never succeed on a slow network.
     func mostDispensable(at now: MonotonicTime) -> ConnectionID? {
-        if flights.count > 1 { return flights[1].id }
-        return flights.first.flatMap { $0.startedAt + Self.lonePatience <= now ? $0.id : nil }
+        let unseen = flights.filter { !$0.isAccepted }
+        if unseen.count > 1 { return unseen[1].id }
+        if let only = unseen.first, only.startedAt + Self.lonePatience <= now { return only.id }
+        return flights.first { $0.isAccepted && $0.startedAt + Self.acceptedPatience <= now }?.id
     }
 
     /// Connects that were under way when the trouble began are probes from now on.
-    mutating func adopt(_ id: ConnectionID, startedAt: MonotonicTime) {
-        flights.append(Flight(id: id, startedAt: startedAt))
+    mutating func adopt(_ id: ConnectionID, startedAt: MonotonicTime, isAccepted: Bool) {
+        flights.append(Flight(id: id, startedAt: startedAt, isAccepted: isAccepted))
         flights.sort { $0.startedAt < $1.startedAt }
     }
 
-    /// A request would like to know now: makes the next probe due as soon as the spacing allows.
+    /// A request would like to know now: makes the next probe due as soon as the spacing allows. One that hangs is no
+    /// reason against it, unless a server has accepted it.
     mutating func pullForward(at now: MonotonicTime) {
-        guard isRunning, flights.isEmpty else { return }
-        nextAt = min(nextAt, max(now, (lastStart ?? now - Self.demandSpacing) + Self.demandSpacing))
+        guard isRunning else { return }
+        var time = earliest(at: now)
+        for flight in flights where flight.isAccepted { time = max(time, flight.startedAt + Self.acceptedInterval) }
+        nextAt = min(nextAt, time)
     }
 
     /// Until when a request that arrives now may wait for a probe begun a moment ago; `nil`: it is not worth it.

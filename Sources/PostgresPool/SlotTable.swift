@@ -43,8 +43,9 @@ struct Slot: Sendable, Hashable {
     fileprivate(set) var since = MonotonicTime(nanoseconds: 0)
     /// When the server was last known to answer on it.
     var lastHeard = MonotonicTime(nanoseconds: 0)
-    /// When it is to be replaced.
+    /// When it is to be replaced, and why.
     var expiresAt = MonotonicTime.distantFuture
+    var expiryReason = CloseReason.lifetime
     /// Whether it has ever answered a query.
     var hasAnswered = false
     /// Leased, and its query has been silent for too long.
@@ -53,6 +54,25 @@ struct Slot: Sendable, Hashable {
     var isDedicated = false
     /// Leased and silent, and whoever leased it can do without: its query is safe to repeat.
     var canBeAbandoned = false
+    /// The query on it has been allowed to run on another session as well.
+    var isHedged = false
+    /// When a server accepted the connect that is under way, and when it last said something in it.
+    var acceptedAt, spokeAt: MonotonicTime?
+    /// The connect under way was accepted, and nothing has come of it for longer than usual.
+    var isHung = false
+    /// The connect was begun for a successor of a connection that is to be retired.
+    var isReplacement = false
+
+    /// Whether it holds a session that is not on its way out.
+    var isOpen: Bool {
+        switch state {
+        case .idle, .checking, .leased, .resetting: !isDedicated
+        case .free, .connecting, .closing: false
+        }
+    }
+
+    /// When the connect under way last got on.
+    var latestProgress: MonotonicTime { spokeAt ?? acceptedAt ?? since }
 }
 
 /// The pool's slots: as many as the maximum, so that there is no way to have more sockets.
@@ -154,6 +174,7 @@ struct SlotTable: Sendable {
             slots[index].isSilent = false
             slots[index].isDedicated = false
             slots[index].canBeAbandoned = false
+            slots[index].isHedged = false
         case .free, .checking, .resetting: break
         }
         switch state {

@@ -30,6 +30,12 @@ struct PoolInstruments {
     let discards: [CloseReason: Counter]
     let refusals: [PoolError.Kind: Counter]
     let retriesSaved: Counter
+    let hedges: Counter
+    let usualAnswer: Gauge
+    let usualLogin: Gauge
+    let silenceLimit: Gauge
+    let givenUp: Gauge
+    let overdue: Gauge
 
     private let poolDimension: (String, String)
     private let factory: any MetricsFactory
@@ -85,11 +91,17 @@ struct PoolInstruments {
             })
         let kinds: [(PoolError.Kind, String)] = [
             (.unavailable, "unavailable"), (.saturated, "saturated"), (.closed, "closed"),
-            (.wrongProcess, "wrong_process"),
+            (.wrongProcess, "wrong_process"), (.notStarted, "not_started"),
         ]
         refusals = Dictionary(
             uniqueKeysWithValues: kinds.map { ($0.0, counter(PoolMetric.refusals, ("reason", $0.1))) })
         retriesSaved = counter(PoolMetric.retriesSaved)
+        hedges = counter(PoolMetric.hedges)
+        usualAnswer = gauge(PoolMetric.usualAnswer)
+        usualLogin = gauge(PoolMetric.usualLogin)
+        silenceLimit = gauge(PoolMetric.silenceLimit)
+        givenUp = gauge(PoolMetric.givenUp)
+        overdue = gauge(PoolMetric.overdue)
     }
 
     func connectAttempts(_ outcome: String, reason: String) -> Counter {

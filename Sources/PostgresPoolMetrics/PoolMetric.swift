@@ -71,10 +71,29 @@ enum PoolMetric {
     static let retriesSaved = MetricDescription(
         "daruma.db.query_retries_saved", .counter,
         "Queries that succeeded on another connection than the one they began on.")
+    static let hedges = MetricDescription(
+        "daruma.db.hedges", .counter,
+        "Queries that were allowed to run a second time because the first was silent for longer than usual.")
+    static let usualAnswer = MetricDescription(
+        "daruma.db.usual_answer", .gauge, in: .seconds,
+        "What an answer of the database usually takes (a smoothed mean); 0 before the first.")
+    static let usualLogin = MetricDescription(
+        "daruma.db.usual_login", .gauge, in: .seconds,
+        "What a log-in at the database usually takes (a smoothed mean); 0 before the first.")
+    static let silenceLimit = MetricDescription(
+        "daruma.db.silence_limit", .gauge, in: .seconds,
+        "For how long a query may be silent at present before that is unusual.")
+    static let givenUp = MetricDescription(
+        "daruma.db.given_up", .gauge,
+        "Connections that are not used because the server may still be at a statement that was given up.")
+    static let overdue = MetricDescription(
+        "daruma.db.connections_overdue", .gauge,
+        "Connections that are past their lifetime and serve on because no successor can be opened.")
 
     static let all = [
         connectionCount, connectionMax, connectionIdleMin, connectionIdleMax, pendingRequests, timeouts, createTime,
         waitTime, useTime, operationDuration, up, state, lastSuccess, lastTransition, nextAttempt, suspicions, outages,
         outageTime, recoveryTime, connectAttempts, discards, refusals, retries, retriesSaved,
+        hedges, usualAnswer, usualLogin, silenceLimit, givenUp, overdue,
     ]
 }

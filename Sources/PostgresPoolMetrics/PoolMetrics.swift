@@ -72,7 +72,8 @@ public final class PoolMetrics: PoolDelegate {
             instruments.discards[reason]?.increment()
             instruments.abandonedAttempts[reason]?.increment()
         case .retried(let error): retries.increment(error.code)
-        case .connecting, .causeChanged, .growthFailed: break
+        case .hedged: instruments.hedges.increment()
+        case .connecting, .causeChanged, .growthFailed, .retirementPostponed: break
         }
     }
 
@@ -144,9 +145,16 @@ public final class PoolMetrics: PoolDelegate {
             snapshot.latestProof.map { wallNow - Double((now - $0).nanoseconds) / 1e9 } ?? 0)
         instruments.nextAttempt.record(
             snapshot.nextAttempt.map { wallNow + Double($0.nanoseconds) / 1e9 } ?? 0)
+        instruments.usualAnswer.record(snapshot.usualAnswer.map(Self.seconds) ?? 0)
+        instruments.usualLogin.record(snapshot.usualLogin.map(Self.seconds) ?? 0)
+        instruments.silenceLimit.record(Self.seconds(snapshot.silenceLimit))
+        instruments.givenUp.record(snapshot.givenUp)
+        instruments.overdue.record(snapshot.overdue)
         countOutage(until: now)
         recordState(snapshot.health)
     }
+
+    private static func seconds(_ duration: Duration) -> Double { Double(duration.nanoseconds) / 1e9 }
 
     private func recordState(_ health: PoolHealth) {
         instruments.up.record(isUp ? 1 : 0)

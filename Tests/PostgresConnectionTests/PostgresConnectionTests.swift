@@ -193,7 +193,7 @@ private final class CountingClient: StatementClient {
         let result = await withCheckedContinuation { continuation in
             client.continuation = continuation
             connection.start(
-                Statement("select pg_sleep(2)"), deadline: soon, silence: .now() + .milliseconds(10), client: client)
+                Statement("select pg_sleep(2)"), deadline: soon, silence: 10_000_000, client: client)
         }
         #expect(client.silences == 1)
         #expect(throws: Never.self) { try result.get() }

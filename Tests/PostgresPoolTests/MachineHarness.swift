@@ -14,8 +14,8 @@ struct MachineHarness {
     var checking: [ConnectionID] = []
     var resetting: [ConnectionID] = []
     var leased: [ConnectionID] = []
-    /// Closed, but with a request to cancel in their slot.
-    var cancelling: [ConnectionID] = []
+    /// Whose queries were allowed to run on another connection as well.
+    var hedged: [ConnectionID] = []
     var waiting: [WaiterID] = []
     var granted: [WaiterID: ConnectionID] = [:]
     var failed: [WaiterID: PoolError] = [:]
@@ -81,28 +81,36 @@ struct MachineHarness {
         return wasWaiting
     }
 
-    mutating func release(_ id: ConnectionID, needsReset: Bool = false, heard: Bool = true) {
+    mutating func release(
+        _ id: ConnectionID, needsReset: Bool = false, heard: Bool = true, took: Duration = .milliseconds(1)
+    ) {
         leased.removeAll { $0 == id }
-        if heard { apply { $0.heard(id, at: $1) } }
+        if heard { apply { $0.heard(id, took: took.nanoseconds, at: $1) } }
         apply { $0.release(id, needsReset: needsReset, at: $1) }
     }
 
-    /// The oldest connect under way succeeds.
-    mutating func succeed(isReadOnly: Bool = false) {
+    /// The query runs into its deadline; the server may still be at it.
+    mutating func overdue(_ id: ConnectionID) {
+        leased.removeAll { $0 == id }
+        apply { $0.release(id, needsReset: true, isOverdue: true, at: $1) }
+    }
+
+    /// The oldest connect under way succeeds, within a millisecond.
+    mutating func succeed(isReadOnly: Bool = false, took: Duration = .milliseconds(1)) {
         let id = connecting.removeFirst()
-        apply { $0.connected(id, isReadOnly: isReadOnly, at: $1) }
+        apply { $0.connected(id, isReadOnly: isReadOnly, took: took.nanoseconds, at: $1) }
     }
 
     /// The oldest connect under way fails.
-    mutating func fail(_ error: PostgresError = .refused) {
+    mutating func fail(_ error: PostgresError = .refused, sockets count: Int = 1) {
         let id = connecting.removeFirst()
         sockets.remove(id)
-        apply { $0.connectFailed(id, error, at: $1) }
+        apply { $0.connectFailed(id, error, sockets: count, at: $1) }
     }
 
-    mutating func passCheck(_ id: ConnectionID) {
+    mutating func passCheck(_ id: ConnectionID, took: Duration = .milliseconds(1)) {
         checking.removeAll { $0 == id }
-        apply { $0.checked(id, at: $1) }
+        apply { $0.checked(id, took: took.nanoseconds, at: $1) }
     }
 
     mutating func passReset(_ id: ConnectionID) {
@@ -115,23 +123,14 @@ struct MachineHarness {
         apply { $0.ended(id, error, at: $1) }
     }
 
-    /// The session ended at its query's deadline, and its slot is kept for a request to cancel.
-    mutating func endKeepingSlot(_ id: ConnectionID) {
-        leased.removeAll { $0 == id }
-        cancelling.append(id)
-        apply { $0.ended(id, .noAnswer, keepsSlot: true, at: $1) }
+    mutating func silence(
+        _ id: ConnectionID, canBeAbandoned: Bool = true, path: PostgresConnection.Path = .acknowledged
+    ) {
+        apply { $0.silent(id, canBeAbandoned: canBeAbandoned, path: path, at: $1) }
     }
 
-    /// The request to cancel has been made.
-    mutating func finishCancel(_ id: ConnectionID) {
-        cancelling.removeAll { $0 == id }
-        sockets.remove(id)
-        apply { $0.closed(id, at: $1) }
-    }
-
-    mutating func silence(_ id: ConnectionID, canBeAbandoned: Bool = true) {
-        apply { $0.silent(id, canBeAbandoned: canBeAbandoned, at: $1) }
-    }
+    /// A server accepts the connect, or says something in it.
+    mutating func progress(_ id: ConnectionID) { apply { $0.progressed(id, at: $1) } }
 
     /// Lets time pass, ticking at each of the machine's deadlines on the way.
     mutating func advance(_ duration: Duration) {
@@ -184,6 +183,7 @@ struct MachineHarness {
                 #expect(waiting.contains(waiter), "fails a waiter that is not waiting")
                 waiting.removeAll { $0 == waiter }
                 failed[waiter] = error
+            case .hedge(let id): hedged.append(id)
             case .report(let event): events.append(event)
             }
             #expect(sockets.count <= machine.settings.maximum, "more sockets than the maximum")
@@ -213,7 +213,7 @@ struct MachineHarness {
         require(Set(slots.ids(in: .connecting)) == Set(connecting), "connecting is out of step")
         require(Set(slots.ids(in: .checking)) == Set(checking), "checking is out of step")
         require(Set(slots.ids(in: .resetting)) == Set(resetting), "resetting is out of step")
-        require(slots.closingCount == cancelling.count, "the count of closing is \(slots.closingCount)")
+        require(slots.closingCount == 0, "the count of closing is \(slots.closingCount)")
         require(slots.connectingCount == connecting.count, "the count of connecting is \(slots.connectingCount)")
         require(slots.leasedCount == leased.count, "the count of leased is \(slots.leasedCount)")
         require(slots.silentCount == slots.slots.count { $0.isSilent }, "the count of silent is \(slots.silentCount)")
@@ -243,6 +243,12 @@ struct MachineHarness {
         if machine.health == .up, !waiting.isEmpty, slots.hasFree, slots.connectingCount == 0 {
             require(machine.ramp.blockedUntil > now, "nobody connects for those who wait")
         }
+        require(machine.doubt == nil || machine.health == .up, "a doubt while \(health)")
+        if machine.retirement.isWanted, machine.health == .up, slots.hasFree, slots.connectingCount == 0 {
+            var asked = machine
+            require(asked.nextDeadline != .distantFuture, "no deadline for a connection that is due")
+        }
+        require(machine.retirement.credit >= -1, "two connections closed ahead of their successors")
         if machine.health == .draining { require(waiting.isEmpty, "somebody waits while draining") }
         if machine.health == .closed { require(sockets.isEmpty, "sockets after closing") }
         return found

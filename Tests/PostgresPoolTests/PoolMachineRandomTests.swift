@@ -36,7 +36,6 @@ import Testing
 
     /// However it went, the database's return brings the pool up, and closing ends it.
     private static func finish(_ world: inout MachineHarness, seed: Int) {
-        for id in world.cancelling.dropFirst() { world.finishCancel(id) }
         for _ in 0..<400 where world.health != .up || world.leased.isEmpty {
             if !world.connecting.isEmpty { world.succeed() }
             for id in world.checking { world.passCheck(id) }
@@ -51,9 +50,7 @@ import Testing
         for id in world.leased.dropFirst() { world.release(id) }
         world.advance(.seconds(6))
         #expect(world.health == .closed, "seed \(seed): closing does not end")
-        // The helper that makes a request to cancel is not waited for.
-        #expect(world.sockets == Set(world.cancelling), "seed \(seed): sockets are left")
-        for id in world.cancelling { world.finishCancel(id) }
+        #expect(world.sockets.isEmpty, "seed \(seed): sockets are left")
         #expect(world.breaches() == [], "seed \(seed)")
     }
 
@@ -83,10 +80,8 @@ import Testing
             return "connect failed: \(error.code)"
         case 11:
             guard
-                let id = world.sockets.subtracting(world.connecting).subtracting(world.cancelling).sorted(by: {
-                    $0.index < $1.index
-                })
-                .randomElement(using: &random), let error = sessionErrors.randomElement(using: &random)
+                let id = world.sockets.subtracting(world.connecting).sorted(by: { $0.index < $1.index })
+                    .randomElement(using: &random), let error = sessionErrors.randomElement(using: &random)
             else { return "-" }
             world.end(id, error)
             return "ended \(id): \(error.code)"
@@ -100,7 +95,9 @@ import Testing
             return "was reset \(id)"
         case 14:
             guard let id = world.leased.randomElement(using: &random) else { return "-" }
-            world.silence(id, canBeAbandoned: Bool.random(using: &random))
+            let paths: [PostgresConnection.Path] = [.acknowledged, .acknowledged, .open, .lost]
+            world.silence(
+                id, canBeAbandoned: Bool.random(using: &random), path: paths.randomElement(using: &random) ?? .open)
             return "silent \(id)"
         case 15:
             guard let waiter = world.waiting.randomElement(using: &random) else { return "-" }
@@ -109,16 +106,13 @@ import Testing
             #expect(first && !second, "a waiter is taken back once")
             return "gave up \(waiter)"
         case 16:
-            if let id = world.cancelling.randomElement(using: &random), Bool.random(using: &random) {
-                world.finishCancel(id)
-                return "request to cancel \(id) made"
+            if let id = world.connecting.randomElement(using: &random), Bool.random(using: &random) {
+                world.progress(id)
+                return "progress of \(id)"
             }
-            if let id = world.leased.randomElement(using: &random),
-                world.cancelling.count + 1 < world.machine.settings.maximum,
-                Bool.random(using: &random)
-            {
-                world.endKeepingSlot(id)
-                return "ended \(id), slot kept"
+            if let id = world.leased.randomElement(using: &random), Bool.random(using: &random) {
+                world.overdue(id)
+                return "overdue \(id)"
             }
             guard let id = world.leased.randomElement(using: &random) else { return "-" }
             world.apply { $0.discard(id, .silent, at: $1) }
@@ -129,11 +123,12 @@ import Testing
                 return "dedicated \(id)"
             }
             if Int.random(in: 0..<10, using: &random) == 0 {
+                let isHard = Bool.random(using: &random)
                 world.apply {
-                    $0.retireGeneration(at: $1)
+                    if isHard { $0.retireGeneration(at: $1) } else { $0.replaceAll(at: $1) }
                     $0.settle(at: $1)
                 }
-                return "retired"
+                return isHard ? "retired" : "replaced"
             }
             return "-"
         default:

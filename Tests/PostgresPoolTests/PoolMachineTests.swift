@@ -244,25 +244,6 @@ import Testing
         #expect(world.sockets.count == 1)
     }
 
-    @Test("a connection is replaced at the end of its life, idle or when it comes home")
-    func lifetime() throws {
-        var world = MachineHarness {
-            $0.maximumLifetime = .seconds(100)
-            $0.keepalive = nil
-        }
-        world.startUp()
-        world.advance(.seconds(89))
-        while world.closeReasons.isEmpty, world.now.nanoseconds < 120_000_000_000 { world.advance(.milliseconds(100)) }
-        #expect(world.closeReasons == [.lifetime])
-        #expect(world.connecting.count == 1)
-        world.succeed()
-        let lease = try world.mustLease()
-        world.advance(.seconds(111))
-        #expect(world.sockets.contains(lease))
-        world.release(lease)
-        #expect(world.closeReasons == [.lifetime, .lifetime])
-    }
-
     @Test("lifetimes differ by no more than a tenth and never end within a second of each other", arguments: 0..<20)
     func jitter(seed: Int) {
         var world = MachineHarness(seed: UInt64(seed)) {

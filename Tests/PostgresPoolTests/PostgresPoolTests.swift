@@ -111,6 +111,64 @@ import Testing
         }
     }
 
+    @Test("a pool that was never started says so at once")
+    func neverStarted() async throws {
+        let pool = PostgresPool(ConnectionConfiguration("postgres://localhost"), settings: PoolSettings())
+        let error = await #expect(throws: PoolError.self) { try await pool.checkOut(deadline: soon) }
+        #expect(error?.code == "POOL_NOT_STARTED")
+    }
+
+    @Test("a lease released while its query is under way goes home when that has ended, and is of no use after it")
+    func releasedWhileQuerying() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
+            let connection = try await pool.checkOut(deadline: soon)
+            let query = Task { try await connection.query("select pg_sleep(0.2)", deadline: soon) }
+            try await eventually("the query runs") { connection.backendProcessID == nil }
+            pool.release(connection)
+            _ = try await query.value
+            try await ping(pool)
+            let error = await #expect(throws: PostgresError.self) {
+                try await connection.query("select 1", deadline: soon)
+            }
+            #expect(error?.code == PostgresError.Code.closed)
+        }
+    }
+
+    @Test("a second query at a time is told that the connection is busy, and does the first no harm")
+    func twoQueries() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, _ in
+            let connection = try await pool.checkOut(deadline: soon)
+            defer { pool.release(connection) }
+            async let first = connection.query("select pg_sleep(0.2)", deadline: soon)
+            try await eventually("the query runs") { connection.backendProcessID == nil }
+            let error = await #expect(throws: PostgresError.self) {
+                try await connection.query("select 1", deadline: soon)
+            }
+            #expect(error?.code == PostgresError.Code.busy)
+            _ = try await first
+        }
+    }
+
+    @Test("a session lost in a transaction is remembered with its cause")
+    func lossIsKept() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, _ in
+            let connection = try await pool.checkOut(deadline: soon)
+            defer { pool.release(connection) }
+            _ = try await connection.query("begin", deadline: soon)
+            let pid = try #require(connection.backendProcessID)
+            _ = try await sandbox.execute("select pg_terminate_backend(\(pid))")
+            for _ in 0..<3 {
+                let error = await #expect(throws: PostgresError.self) {
+                    while true { _ = try await connection.query("select 1", deadline: soon) }
+                }
+                #expect(error?.code == "57P01")
+            }
+        }
+    }
+
     @Test("a cancelled query's connection is waited for and used again")
     func cancelledQuery() async throws {
         let sandbox = try await SharedSandbox.get()
@@ -174,10 +232,9 @@ import Testing
         let pool = PostgresPool(ConnectionConfiguration(sandbox.connectionURL()), settings: settings)
         let eager = EagerDelegate()
         pool.delegate = eager
-        let first = Task { try await ping(pool) }
-        try await eventually("the first waits") { pool.snapshot.waiters == 1 }
         pool.start()
-        try await first.value
+        // Begins in this round of the loop, long before a connect can have come to its end.
+        try await ping(pool)
         try await eventually("the eager one has been served as well") { eager.served == 1 }
         #expect(pool.snapshot.leased == 0)
         await pool.close(deadline: soon)

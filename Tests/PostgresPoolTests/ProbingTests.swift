@@ -82,26 +82,101 @@ import Testing
         #expect(times.count >= 5, "it has to go on trying: \(times.count)")
     }
 
-    @Test("a request to cancel that hangs in all slots but one holds up neither the search nor the loop")
-    func hangingCancels() throws {
-        var world = MachineHarness {
-            $0.maximum = 2
-            $0.minimum = 0
+    @Test("sockets are counted, not connects: an attempt that opens three is followed three times later")
+    func severalSockets() {
+        for (interval, limit) in [(nil, 5.0), (Duration.milliseconds(1), 20.0)] as [(Duration?, Double)] {
+            var world = MachineHarness()
+            world.start()
+            let start = world.now
+            var sockets = 0
+            while world.now - start < .seconds(20) {
+                while !world.connecting.isEmpty {
+                    world.fail(.refused, sockets: 3)
+                    sockets += 3
+                }
+                if interval != nil { _ = world.checkOut() }
+                world.advance(.milliseconds(1))
+            }
+            #expect(Double(sockets) / 20 <= limit, "with a request every \(String(describing: interval))")
         }
+    }
+
+    @Test("while somebody waits, the next probe is due at the spacing of demand: waiting is as good as asking")
+    func waitersAreDemand() throws {
+        var world = MachineHarness()
         world.startUp()
-        let first = try world.mustLease()
-        _ = world.wait()
+        world.end(try world.mustLease())
+        _ = try world.mustWait()
+        for _ in 0..<8 {
+            world.fail(.refused)
+            world.advance(Prober.demandSpacing)
+            #expect(world.connecting.count == 1, "a probe every \(Prober.demandSpacing)")
+        }
+    }
+
+    @Test("a probe that hangs keeps no request from bringing a fresh one forward, unless a server has accepted it")
+    func hungIsNoReason() throws {
+        for isAccepted in [false, true] {
+            var world = MachineHarness { $0.maximum = 10 }
+            world.start()
+            let hung = try #require(world.connecting.first)
+            if isAccepted { world.progress(hung) }
+            world.advance(Prober.demandSpacing)
+            _ = world.checkOut()
+            #expect(world.connecting.count == (isAccepted ? 1 : 2))
+        }
+    }
+
+    @Test("log-ins that were accepted and are silent are left alone: one more a second, and none is closed")
+    func slowLogins() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        let start = world.now
+        while world.now - start < .seconds(7) {
+            for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
+            _ = world.checkOut()
+            world.advance(.milliseconds(10))
+        }
+        #expect(world.connecting.count <= 8)
+        #expect(world.closeReasons.isEmpty)
+        for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
         world.succeed()
-        let second = try #require(world.leased.last)
-        world.advance(.milliseconds(400))
-        world.endKeepingSlot(first)
-        #expect(world.health == .suspect)
-        world.silence(second, canBeAbandoned: false)
-        world.advance(.seconds(1))
-        #expect(world.health == .down)
-        world.end(second, .noAnswer)
-        #expect(world.connecting.count == 1)
+        #expect(world.health == .up)
+        #expect(world.closeReasons.isEmpty, "those that began later may be as far soon")
         #expect(world.breaches() == [])
+    }
+
+    @Test("what accepts and never says anything is asked afresh once a second, and overtaken when it has come back")
+    func acceptingHole() throws {
+        var world = MachineHarness { $0.maximum = 4 }
+        world.start()
+        let start = world.now
+        while world.now - start < .seconds(30) {
+            for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
+            world.advance(.milliseconds(10))
+        }
+        #expect(world.connecting.count == 4)
+        #expect(world.connectTimes.count <= 16, "\(world.connectTimes.count) connects in 30 s")
+        let youngest = try #require(world.connecting.last)
+        world.connecting.removeAll { $0 == youngest }
+        world.apply { $0.connected(youngest, isReadOnly: false, took: 1_000_000, at: $1) }
+        #expect(world.health == .up)
+        #expect(world.connecting.isEmpty, "the older ones were overtaken")
+    }
+
+    @Test("an older connect's answer does not replace what a newer one said")
+    func olderAnswer() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        world.advance(.milliseconds(300))
+        let (older, newer) = (world.connecting[0], world.connecting[1])
+        world.connecting = []
+        world.sockets = []
+        world.apply { $0.connectFailed(newer, .badPassword, at: $1) }
+        #expect(world.health == .misconfigured)
+        world.apply { $0.connectFailed(older, .connectTimeout, at: $1) }
+        #expect(world.health == .misconfigured)
+        #expect(world.machine.outage?.cause == .badPassword)
     }
 
     @Test("misconfigured, about one connect a second is begun, however many ask")
@@ -162,20 +237,22 @@ import Testing
         #expect(world.failed[waiter] != nil)
     }
 
-    @Test("down by silence, a request is told at once, and asks for no probe")
+    @Test("down by silence, a request is told at once, and at most twenty connects in any second are begun")
     func downBySilence() {
-        var world = MachineHarness()
+        var world = MachineHarness { $0.maximum = 10 }
         world.start()
         world.advance(.seconds(2))
         #expect(world.health == .down)
-        let before = world.connectTimes.count
-        for _ in 0..<100 {
+        for _ in 0..<5_000 {
             guard case .fail = world.checkOut() else {
                 Issue.record("expected to be told at once")
                 return
             }
+            world.advance(.milliseconds(1))
         }
-        #expect(world.connectTimes.count == before)
+        let times = world.connectTimes
+        let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
+        #expect(worst <= 20, "\(worst) in the worst second")
     }
 
     @Test(

@@ -1,0 +1,18 @@
+// What is said of a session that is closed, busy or too slow.
+extension PostgresConnection {
+    package static let closedError = PostgresError(
+        code: PostgresError.Code.closed, message: "the connection is closed", disposition: .discard,
+        isProvablyUnsent: true)
+    /// What is said of a statement whose deadline passed.
+    package var overdueError: PostgresError {
+        PostgresError(
+            code: PostgresError.Code.queryTimeout, message: "the database did not answer the query in time",
+            disposition: .statement, endpoint: endpoint)
+    }
+    package static let busyError = PostgresError(
+        code: PostgresError.Code.busy, message: "the connection is running another statement",
+        hint: "A connection runs one statement at a time; check out another one.", disposition: .statement,
+        isProvablyUnsent: true)
+    static let cancelledError = PostgresError(
+        code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
+}

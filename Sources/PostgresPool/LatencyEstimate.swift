@@ -1,0 +1,55 @@
+import DispatchLoop
+
+/// What something usually takes: a smoothed mean and a smoothed deviation (RFC 6298, §2), from complete samples only.
+///
+/// Each sample is the median of the last three, so that a single one – a lock waited for, a minute of `pg_sleep` – changes
+/// nothing, while a database that has become slow is known after its second answer.
+struct LatencyEstimate: Sendable, Hashable {
+    /// Nothing is taken for longer than this: one task's long report is no reason to notice a dead network late.
+    static let ceiling = Duration.seconds(5).nanoseconds
+
+    /// In nanoseconds, as all here: they are computed with on each query.
+    private(set) var mean: Int64 = 0
+    private(set) var deviation: Int64 = 0
+    private(set) var count = 0
+    private var previous: (Int64, Int64) = (0, 0)
+
+    /// Takes a sample in.
+    mutating func add(nanoseconds sample: Int64) {
+        guard sample >= 0 else { return }
+        let sample = min(sample, Self.ceiling)
+        count += 1
+        defer { previous = (previous.1, sample) }
+        // The first two have no two before them to be compared with: the lower one counts.
+        let value =
+            switch count {
+            case 1: sample
+            case 2: min(previous.1, sample)
+            default: Self.median(previous.0, previous.1, sample)
+            }
+        if count <= 2 {
+            mean = value
+            deviation = value / 2
+        } else {
+            deviation += (abs(mean - value) - deviation) / 4
+            mean += (value - mean) / 8
+        }
+    }
+
+    /// What is longer than this is unusual: mean + 4 × deviation, no less than `floor`. `nil` samples say nothing.
+    func limit(floor: Int64) -> Int64 {
+        count == 0 ? floor : min(max(mean + 4 * deviation, floor), max(floor, Self.ceiling))
+    }
+
+    private static func median(_ a: Int64, _ b: Int64, _ c: Int64) -> Int64 { max(min(a, b), min(max(a, b), c)) }
+
+    static func == (left: Self, right: Self) -> Bool {
+        (left.mean, left.deviation, left.count) == (right.mean, right.deviation, right.count)
+            && left.previous == right.previous
+    }
+
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(mean)
+        hasher.combine(deviation)
+    }
+}

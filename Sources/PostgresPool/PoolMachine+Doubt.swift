@@ -1,0 +1,139 @@
+import DispatchLoop
+import PostgresConnection
+
+/// The time between a query's unusual silence and a suspicion. A slow database is silent too; until it is clear that this
+/// one does not answer at all, nothing is taken away from anybody, and nothing is reported.
+struct Doubt: Sendable, Hashable {
+    /// When the silence was noticed.
+    let since: MonotonicTime
+    /// When a connection is given up, if there is no other way to open a fresh one for those who may be hedged.
+    var roomAt: MonotonicTime
+    /// When the doubt becomes a suspicion.
+    let suspectAt: MonotonicTime
+    /// A connection has made room for a fresh one.
+    var wantsConnect = false
+
+    var nextAt: MonotonicTime { min(roomAt, suspectAt) }
+}
+
+/// Silence, and what is done about it.
+///
+/// ```
+///   a query is silent for longer than usual
+///     ├─ the way is dead (sent again, not acknowledged) ─────▶ hedge at once; suspect, unless others have been heard
+///     ├─ others have been heard meanwhile ───────────────────▶ hedge, within the budget
+///     └─ nobody has been heard ─▶ doubt: one idle connection is asked, a fresh one is opened
+///          ├─ one of them answers as usual ──────────────────▶ hedge, within the budget
+///          ├─ anything is heard, late ───────────────────────▶ slow, not down
+///          └─ nothing is heard for ``doubtPatience`` ────────▶ suspect
+/// ```
+extension PoolMachine {
+    /// Silence of this length, from what was accepted, is more than slowness: what answers within 900 ms is not down.
+    static let stall = Duration.milliseconds(950)
+    /// How long a doubt lasts before it is a suspicion. With the floor of ``PoolSettings/silence`` this makes ``stall``.
+    static let doubtPatience = Duration.milliseconds(650)
+
+    /// A leased connection has been silent for longer than ``silenceLimit``. `canBeAbandoned`: its query is safe to repeat,
+    /// and the one who leased it waits for another connection as well.
+    mutating func silent(
+        _ id: ConnectionID, canBeAbandoned: Bool, path: PostgresConnection.Path = .acknowledged, at now: MonotonicTime
+    ) {
+        guard slots.state(id) == .leased else { return }
+        slots.update(id) {
+            $0.isSilent = true
+            $0.canBeAbandoned = canBeAbandoned
+        }
+        let othersWereHeard = latestProof > now.advanced(byNanoseconds: -silenceLimit)
+        switch health {
+        case .up where path == .lost:
+            // With every slot at work on queries that nobody wants to lose, nothing can be found out.
+            if !othersWereHeard, canFindOut(canBeAbandoned) { becomeSuspect(Self.silenceCause, at: now) }
+        case .up where othersWereHeard:
+            if latestQuickProof > now.advanced(byNanoseconds: -silenceLimit) { hedge(id, at: now) }
+            return
+        case .up:
+            if doubt == nil, canFindOut(canBeAbandoned) { beginDoubt(at: now) }
+            return
+        case .suspect, .down, .misconfigured, .readOnly: runProber(at: now)
+        case .draining, .closed: return
+        }
+        if path == .lost { hedge(id, isFree: true, at: now) }
+    }
+
+    private func canFindOut(_ canBeAbandoned: Bool) -> Bool {
+        slots.hasFree || !slots.idle.isEmpty || canBeAbandoned
+    }
+
+    private mutating func beginDoubt(at now: MonotonicTime) {
+        doubt = Doubt(
+            since: now, roomAt: now.advanced(byNanoseconds: settings.silence.nanoseconds),
+            suspectAt: now + Self.doubtPatience, wantsConnect: slots.idle.isEmpty || hasCandidates)
+        if let index = slots.idle.last { beginCheck(slots.id(at: index), at: now) }
+        soundOutDoubt(at: now)
+    }
+
+    /// Opens the connection that the doubt asks for, where a slot is free and nothing is under way.
+    mutating func soundOutDoubt(at now: MonotonicTime) {
+        guard doubt?.wantsConnect == true else { return }
+        if slots.connectingCount > 0 {
+            doubt?.wantsConnect = false
+        } else if slots.hasFree, now >= ramp.blockedUntil {
+            doubt?.wantsConnect = false
+            beginConnect(at: now)
+        }
+    }
+
+    /// What passes with time while there is a doubt.
+    mutating func superviseDoubt(at now: MonotonicTime) {
+        guard let doubt else { return }
+        if now >= doubt.suspectAt { return becomeSuspect(Self.silenceCause, since: doubt.since, at: now) }
+        guard now >= doubt.roomAt else { return }
+        self.doubt?.roomAt = .distantFuture
+        guard hasCandidates, !slots.hasFree, slots.connectingCount == 0, slots.closingCount == 0,
+            hedges.allows(at: now)
+        else { return }
+        // An idle one that nobody has asked, before anybody's query.
+        let silent = slots.ids(in: .leased).filter { slots.slot($0)?.canBeAbandoned ?? false }
+        let victim = slots.idle.first.map(slots.id(at:)) ?? silent.min { since($0) < since($1) }
+        guard let victim else { return }
+        self.doubt?.wantsConnect = true
+        close(victim, .madeRoom, at: now)
+    }
+
+    // MARK: Hedging
+
+    private var hasCandidates: Bool { slots.slots.contains { $0.canBeAbandoned && !$0.isHedged } }
+
+    /// Another session has answered as quickly as usual: what is silent all the while may be dead for itself.
+    mutating func hedgeSilent(butFor id: ConnectionID, since start: MonotonicTime, at now: MonotonicTime) {
+        guard slots.silentCount > 0, hasCandidates else { return }
+        let candidates = slots.ids(in: .leased).filter { candidate in
+            guard candidate != id, let slot = slots.slot(candidate) else { return false }
+            // What answered was asked later than what is silent.
+            return slot.canBeAbandoned && !slot.isHedged && slot.since <= start
+        }
+        guard !candidates.isEmpty else { return }
+        // Nobody is to be sent from one dead connection to the next.
+        if let doubt {
+            for index in slots.idle where slots.slots[index].lastHeard < doubt.since {
+                beginCheck(slots.id(at: index), at: now)
+            }
+        }
+        for candidate in candidates { hedge(candidate, at: now) }
+    }
+
+    /// `isFree`: the session's way is dead, so the query does not run twice.
+    private mutating func hedge(_ id: ConnectionID, isFree: Bool = false, at now: MonotonicTime) {
+        guard let slot = slots.slot(id), slot.canBeAbandoned, !slot.isHedged else { return }
+        guard isFree || hedges.take(at: now) else { return }
+        slots.update(id) { $0.isHedged = true }
+        actions.append(.hedge(id))
+        actions.append(.report(.hedged))
+    }
+
+    /// An idle connection did not answer the empty query in time.
+    mutating func checkExpired(at now: MonotonicTime) {
+        guard health == .up, latestProof < now.advanced(byNanoseconds: -silenceLimit) else { return }
+        becomeSuspect(Self.silenceCause, since: doubt?.since, at: now)
+    }
+}
