@@ -37,6 +37,7 @@ extension PoolMachine {
         let expiry = expiry(at: now)
         slots.update(id) { $0.expiresAt = expiry }
         actions.append(.report(.connected(id)))
+        latestSuccessBegan = max(latestSuccessBegan, slot.since)
         ramp.connected()
         takeProof(id, isQuick: wasQuick, at: now)
         if slot.isReplacement || retirement.credit < 0 {
@@ -59,8 +60,12 @@ extension PoolMachine {
 
     mutating func grow(at now: MonotonicTime) {
         if ramp.hasFailed, let latest = prober.lastStart { ramp.hold(until: latest + Prober.demandSpacing) }
-        guard health == .up, now >= ramp.blockedUntil else { return }
-        if slots.connectingCount > 0 { noteHung(at: now) }
+        guard health == .up else { return }
+        if slots.connectingCount > 0 {
+            noteHung(at: now)
+            closeOvertaken(at: now)
+        }
+        guard now >= ramp.blockedUntil else { return }
         let need = growthNeed
         guard need > 0 else { return beginReplacement(at: now) }
         guard slots.hasFree else { return closeHung(at: now) }
@@ -78,6 +83,7 @@ extension PoolMachine {
     /// When growth that is wanted becomes possible, or a connect under way is to be looked at again.
     var growthAt: MonotonicTime {
         var time = stalledAt ?? .distantFuture
+        for slot in connectingSlots { time = min(time, overtakenAt(slot)) }
         if !waiters.isEmpty || slots.usedCount < settings.minimum {
             for slot in connectingSlots where !slot.isHung { time = min(time, hungAt(slot) ?? .distantFuture) }
             if hopefulCount > 0 { return time }
@@ -107,6 +113,18 @@ extension PoolMachine {
     private mutating func noteHung(at now: MonotonicTime) {
         for id in slots.ids(in: .connecting) {
             if let due = slots.slot(id).flatMap(hungAt), due <= now { slots.update(id) { $0.isHung = true } }
+        }
+    }
+
+    /// When a connect is given up because one that began later has succeeded, and nothing has come of it for long.
+    private func overtakenAt(_ slot: Slot) -> MonotonicTime {
+        guard let hungAt = hungAt(slot), slot.since < latestSuccessBegan else { return .distantFuture }
+        return max(hungAt, slot.since + Prober.acceptedPatience)
+    }
+
+    private mutating func closeOvertaken(at now: MonotonicTime) {
+        for id in slots.ids(in: .connecting) {
+            if let slot = slots.slot(id), overtakenAt(slot) <= now { close(id, .overtaken, at: now) }
         }
     }
 

@@ -21,7 +21,7 @@ struct Doubt: Sendable, Hashable {
 /// ```
 ///   a query is silent for longer than usual
 ///     ├─ the way is dead (sent again, not acknowledged) ─────▶ hedge at once; suspect, unless others have been heard
-///     ├─ others have been heard meanwhile ───────────────────▶ hedge, within the budget
+///     ├─ others have been heard meanwhile ───────────────────▶ hedge, within the budget, if they were asked later
 ///     └─ nobody has been heard ─▶ doubt: one idle connection is asked, a fresh one is opened
 ///          ├─ one of them answers as usual ──────────────────▶ hedge, within the budget
 ///          ├─ anything is heard, late ───────────────────────▶ slow, not down
@@ -30,6 +30,9 @@ struct Doubt: Sendable, Hashable {
 extension PoolMachine {
     /// Silence of this length, from what was accepted, is more than slowness: what answers within 900 ms is not down.
     static let stall = Duration.milliseconds(950)
+    /// How long a doubt lasts before a connection is given up for a fresh one, where all slots are taken: what answers within
+    /// 900 ms has answered by then, and those who are hedged still have a little of the usual second.
+    static let roomPatience = Duration.milliseconds(610)
     /// How long a doubt lasts before it is a suspicion. With the floor of ``PoolSettings/silence`` this makes ``stall``.
     static let doubtPatience = Duration.milliseconds(650)
 
@@ -49,7 +52,7 @@ extension PoolMachine {
             // With every slot at work on queries that nobody wants to lose, nothing can be found out.
             if !othersWereHeard, canFindOut(canBeAbandoned) { becomeSuspect(Self.silenceCause, at: now) }
         case .up where othersWereHeard:
-            if latestQuickProof > now.advanced(byNanoseconds: -silenceLimit) { hedge(id, at: now) }
+            if latestQuickQuestion >= since(id) { hedge(id, at: now) }
             return
         case .up:
             if doubt == nil, canFindOut(canBeAbandoned) { beginDoubt(at: now) }
@@ -65,10 +68,12 @@ extension PoolMachine {
     }
 
     private mutating func beginDoubt(at now: MonotonicTime) {
+        // The coldest, and only of several: whoever comes next must not have to wait for a slow answer to a check.
+        let asked = slots.idle.count > 2 ? slots.idle.first : nil
         doubt = Doubt(
-            since: now, roomAt: now.advanced(byNanoseconds: settings.silence.nanoseconds),
-            suspectAt: now + Self.doubtPatience, wantsConnect: slots.idle.isEmpty || hasCandidates)
-        if let index = slots.idle.last { beginCheck(slots.id(at: index), at: now) }
+            since: now, roomAt: now + Self.roomPatience, suspectAt: now + Self.doubtPatience,
+            wantsConnect: asked == nil || hasCandidates)
+        if let asked { beginCheck(slots.id(at: asked), at: now) }
         soundOutDoubt(at: now)
     }
 
@@ -105,12 +110,15 @@ extension PoolMachine {
     private var hasCandidates: Bool { slots.slots.contains { $0.canBeAbandoned && !$0.isHedged } }
 
     /// Another session has answered as quickly as usual: what is silent all the while may be dead for itself.
-    mutating func hedgeSilent(butFor id: ConnectionID, since start: MonotonicTime, at now: MonotonicTime) {
-        guard slots.silentCount > 0, hasCandidates else { return }
+    mutating func hedgeSilent(butFor id: ConnectionID, at now: MonotonicTime) {
+        guard hasCandidates else { return }
+        let unusual = now.advanced(byNanoseconds: -silenceLimit)
         let candidates = slots.ids(in: .leased).filter { candidate in
             guard candidate != id, let slot = slots.slot(candidate) else { return false }
-            // What answered was asked later than what is silent.
-            return slot.canBeAbandoned && !slot.isHedged && slot.since <= start
+            // What was answered was asked later than what is silent: before that, both may have met a slow server.
+            guard slot.since <= latestQuickQuestion else { return false }
+            // What is usual may have become more since its silence was noticed.
+            return slot.canBeAbandoned && !slot.isHedged && slot.since <= unusual
         }
         guard !candidates.isEmpty else { return }
         // Nobody is to be sent from one dead connection to the next.

@@ -61,11 +61,11 @@ extension PoolMachine {
         guard slot.generation == generation else { return }
         latestProof = now
         if isQuick {
-            latestQuickProof = now
-            if slots.silentCount > 0 { hedgeSilent(butFor: id, since: began ?? slot.since, at: now) }
+            latestQuickQuestion = max(latestQuickQuestion, began ?? slot.since)
+            if slots.silentCount > 0 { hedgeSilent(butFor: id, at: now) }
         }
         doubt = nil
-        if health.isProbing { becomeUp(winner: slot, at: now) }
+        if health.isProbing { becomeUp(at: now) }
     }
 
     /// A session ended, or a statement failed, with this error: does it concern the others?
@@ -150,30 +150,22 @@ extension PoolMachine {
         if !firstProbeFailed { runProber(at: now) }
     }
 
-    /// `winner` is the slot of the connection that proved itself, as it was before.
-    private mutating func becomeUp(winner: Slot, at now: MonotonicTime) {
+    private mutating func becomeUp(at now: MonotonicTime) {
         let flights = prober.flights
         prober.stop()
         demandLimit = nil
         move(to: .up, at: now)
         outage = nil
-        // The youngest are the likeliest to succeed.
+        // The youngest are the likeliest to succeed. Those that a server has accepted go on there whatever we do, and count
+        // until they are done: they are let finish.
         var wanted = max(waiters.count - slots.idle.count - 1, settings.minimum - slots.usedCount + flights.count, 0)
         for flight in flights.reversed() where slots.state(flight.id) == .connecting {
-            if isWorthKeeping(flight, besides: winner, at: now) || (!flight.isAccepted && wanted > 0) {
+            if flight.isAccepted || wanted > 0 {
                 wanted -= 1
             } else {
                 close(flight.id, .overtaken, at: now)
             }
         }
-    }
-
-    /// A log-in that goes on at the server costs it less when it is let finish; but not one that a later connect has
-    /// overtaken although nothing was heard of it for long.
-    private func isWorthKeeping(_ flight: Prober.Flight, besides winner: Slot, at now: MonotonicTime) -> Bool {
-        guard flight.isAccepted, let slot = slots.slot(flight.id) else { return false }
-        let isOvertaken = winner.state == .connecting && winner.since > flight.startedAt
-        return !isOvertaken || slot.latestProgress + Self.hungAfter > now
     }
 
     /// Takes in what the latest connect said of the outage.

@@ -57,11 +57,14 @@ struct PoolMachine: Sendable {
     var outage: Outage?
     var prober = Prober()
     var ramp = Ramp()
+    /// When the youngest of the connects began that have succeeded.
+    var latestSuccessBegan = MonotonicTime(nanoseconds: .min)
     /// Connections of earlier generations are closed when they come home.
     var generation: UInt32 = 0
-    /// When any connection last proved that the database answers, and when one did so within the usual time.
+    /// When any connection last proved that the database answers.
     var latestProof = MonotonicTime(nanoseconds: .min)
-    var latestQuickProof = MonotonicTime(nanoseconds: .min)
+    /// When the latest question was asked that was answered within the usual time.
+    var latestQuickQuestion = MonotonicTime(nanoseconds: .min)
     /// What an answer and a log-in take on this database.
     var answers = LatencyEstimate()
     var logins = LatencyEstimate()

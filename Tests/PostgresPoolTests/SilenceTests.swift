@@ -222,7 +222,7 @@ import Testing
         let lease = try world.mustLease()
         world.advance(.milliseconds(301))
         world.silence(lease)
-        world.advance(.milliseconds(299))
+        world.advance(PoolMachine.roomPatience - .milliseconds(1))
         #expect(world.closeReasons.isEmpty)
         world.advance(.milliseconds(1))
         #expect(world.closeReasons == [.madeRoom])
