@@ -53,6 +53,9 @@ public struct ConnectionConfiguration: Sendable {
         keyword == "password" ? nil : parameters[keyword]
     }
 
+    /// Whether each attempt goes through servers and addresses in an order of its own: `load_balance_hosts=random`.
+    private(set) var loadBalancesHosts = false
+
     /// Sets a parameter unless the connection string or the environment has.
     package mutating func setDefault(_ value: String, for keyword: String) {
         if parameters[keyword] == nil { parameters[keyword] = value }
@@ -63,9 +66,16 @@ public struct ConnectionConfiguration: Sendable {
         ["read-write", "primary"].contains(parameters["target_session_attrs"] ?? "any")
     }
 
-    /// The parameters for one connect to one address of one server.
-    package func parameters(for server: Server, address: String?) -> [(String, String)] {
+    /// Whether a standby is to be preferred: `target_session_attrs=prefer-standby`.
+    var prefersStandby: Bool { parameters["target_session_attrs"] == "prefer-standby" }
+
+    /// Whether libpq is to look for Kerberos credentials.
+    var negotiatesGSS: Bool { parameters["gssencmode"] ?? "disable" != "disable" }
+
+    /// The parameters for one connect to one address of one server. `attributes` stands in for `target_session_attrs`.
+    func parameters(for server: Server, address: String?, attributes: String? = nil) -> [(String, String)] {
         var all = parameters
+        if let attributes { all["target_session_attrs"] = attributes }
         all["host"] = server.host.isEmpty ? nil : server.host
         all["hostaddr"] = address
         all["port"] = server.port

@@ -132,7 +132,7 @@ private final class CountingClient: StatementClient {
         let loop = EventLoop.shared
         let isSilent = await withCheckedContinuation { continuation in
             var completed = 0
-            let attempt = ConnectAttempt(configuration, deadline: soon) { _ in completed += 1 }
+            let attempt = ConnectAttempt(configuration, limits: .within(soon)) { _ in completed += 1 }
             attempt.start()
             // Through all of a connect: with SCRAM's keys on another thread, or on their way back.
             _ = loop.schedule(at: loop.now.advanced(byNanoseconds: Int64(step) * 250_000)) {
@@ -418,7 +418,7 @@ private final class CountingClient: StatementClient {
         }
         let result: Result<PostgresConnection, PostgresError> = await withCheckedContinuation { continuation in
             ConnectAttempt(
-                ConnectionConfiguration("postgres://u@db.example/x"), deadline: .now() + .milliseconds(20),
+                ConnectionConfiguration("postgres://u@db.example/x"), limits: .within(.now() + .milliseconds(20)),
                 resolver: resolver, completion: { continuation.resume(returning: $0) }
             ).start()
         }
