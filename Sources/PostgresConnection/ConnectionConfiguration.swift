@@ -38,10 +38,14 @@ public struct ConnectionConfiguration: Sendable {
     public init(_ connectionString: String) {
         parameters = Self.environment()
         do throws(PostgresError) {
-            let given = try Self.parse(connectionString)
+            let (text, balancing) = LoadBalancing.take(from: connectionString)
+            let given = try Self.parse(text)
             if given["host"] != nil, given["hostaddr"] == nil { parameters["hostaddr"] = nil }
             parameters.merge(given) { _, given in given }
             servers = try Self.servers(in: parameters)
+            // libpq 16 has a default for it.
+            let own = parameters.removeValue(forKey: LoadBalancing.keyword)
+            loadBalancesHosts = try Self.loadBalances(balancing ?? LoadBalancing.environment ?? own ?? "disable")
         } catch {
             problem = error
             problem?.hint = error.hint ?? ConnectionStringProblem.hint(for: connectionString)
@@ -164,6 +168,15 @@ public struct ConnectionConfiguration: Sendable {
                     port: port.isEmpty ? "5432" : port))
         }
         return servers
+    }
+
+    private static func loadBalances(_ value: String) throws(PostgresError) -> Bool {
+        guard ["disable", "random"].contains(value) else {
+            throw invalid(
+                "the connection settings cannot be used: invalid \(LoadBalancing.keyword) value",
+                hint: "It is disable or random.")
+        }
+        return value == "random"
     }
 
     private static func invalid(_ message: String, hint: String? = nil) -> PostgresError {
