@@ -58,7 +58,8 @@ let package = Package(
 
         // PostgreSQL.
         .target(
-            name: "PostgresConnection", dependencies: ["CLibPQ", "CLinux", "DispatchLoop", collections],
+            name: "PostgresConnection",
+            dependencies: ["CLibPQ", "CLinux", "DispatchLoop", "SeededRandom", collections],
             swiftSettings: settings),
         .target(
             name: "PostgresPool", dependencies: ["PostgresConnection", "DispatchLoop", "SeededRandom", collections],
@@ -150,7 +151,8 @@ let package = Package(
                 "MetricDescriptions", metrics, metricsTestKit,
             ], swiftSettings: settings),
         .testTarget(
-            name: "PostgresConnectionTests", dependencies: ["PostgresConnection", "PostgresSandbox", "DispatchLoop"],
+            name: "PostgresConnectionTests",
+            dependencies: ["PostgresConnection", "PostgresSandbox", "DispatchLoop", "SeededRandom", "CLinux"],
             swiftSettings: settings),
         .testTarget(
             name: "PostgresPoolTests",

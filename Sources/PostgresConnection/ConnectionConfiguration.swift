@@ -38,10 +38,14 @@ public struct ConnectionConfiguration: Sendable {
     public init(_ connectionString: String) {
         parameters = Self.environment()
         do throws(PostgresError) {
-            let given = try Self.parse(connectionString)
+            let (text, balancing) = LoadBalancing.take(from: connectionString)
+            let given = try Self.parse(text)
             if given["host"] != nil, given["hostaddr"] == nil { parameters["hostaddr"] = nil }
             parameters.merge(given) { _, given in given }
             servers = try Self.servers(in: parameters)
+            // libpq 16 has a default for it.
+            let own = parameters.removeValue(forKey: LoadBalancing.keyword)
+            loadBalancesHosts = try Self.loadBalances(balancing ?? LoadBalancing.environment ?? own ?? "disable")
         } catch {
             problem = error
             problem?.hint = error.hint ?? ConnectionStringProblem.hint(for: connectionString)
@@ -53,6 +57,9 @@ public struct ConnectionConfiguration: Sendable {
         keyword == "password" ? nil : parameters[keyword]
     }
 
+    /// Whether each attempt goes through servers and addresses in an order of its own: `load_balance_hosts=random`.
+    private(set) var loadBalancesHosts = false
+
     /// Sets a parameter unless the connection string or the environment has.
     package mutating func setDefault(_ value: String, for keyword: String) {
         if parameters[keyword] == nil { parameters[keyword] = value }
@@ -63,9 +70,16 @@ public struct ConnectionConfiguration: Sendable {
         ["read-write", "primary"].contains(parameters["target_session_attrs"] ?? "any")
     }
 
-    /// The parameters for one connect to one address of one server.
-    package func parameters(for server: Server, address: String?) -> [(String, String)] {
+    /// Whether a standby is to be preferred: `target_session_attrs=prefer-standby`.
+    var prefersStandby: Bool { parameters["target_session_attrs"] == "prefer-standby" }
+
+    /// Whether libpq is to look for Kerberos credentials.
+    var negotiatesGSS: Bool { parameters["gssencmode"] ?? "disable" != "disable" }
+
+    /// The parameters for one connect to one address of one server. `attributes` stands in for `target_session_attrs`.
+    func parameters(for server: Server, address: String?, attributes: String? = nil) -> [(String, String)] {
         var all = parameters
+        if let attributes { all["target_session_attrs"] = attributes }
         all["host"] = server.host.isEmpty ? nil : server.host
         all["hostaddr"] = address
         all["port"] = server.port
@@ -154,6 +168,15 @@ public struct ConnectionConfiguration: Sendable {
                     port: port.isEmpty ? "5432" : port))
         }
         return servers
+    }
+
+    private static func loadBalances(_ value: String) throws(PostgresError) -> Bool {
+        guard ["disable", "random"].contains(value) else {
+            throw invalid(
+                "the connection settings cannot be used: invalid \(LoadBalancing.keyword) value",
+                hint: "It is disable or random.")
+        }
+        return value == "random"
     }
 
     private static func invalid(_ message: String, hint: String? = nil) -> PostgresError {

@@ -9,7 +9,9 @@ extension PostgresConnection {
         _ configuration: ConnectionConfiguration, deadline: MonotonicTime
     ) async throws(PostgresError) -> PostgresConnection {
         let result: Result<PostgresConnection, PostgresError> = await withCheckedContinuation { continuation in
-            ConnectAttempt(configuration, deadline: deadline) { continuation.resume(returning: $0) }.start()
+            ConnectAttempt(configuration, limits: .within(deadline), client: UnlimitedSockets.shared) {
+                continuation.resume(returning: $0)
+            }.start()
         }
         return try result.get()
     }
@@ -41,4 +43,12 @@ extension PostgresConnection {
         if isClosed { takeCancelRequest()?.send { _ in } }
         return try result.get()
     }
+}
+
+/// Whoever connects once, and not as part of a pool, may try several addresses side by side.
+private final class UnlimitedSockets: ConnectAttemptClient {
+    static let shared = UnlimitedSockets()
+    func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool { true }
+    func attemptClosedExtraSocket(_ attempt: ConnectAttempt) {}
+    func attemptProgressed(_ attempt: ConnectAttempt) {}
 }

@@ -82,6 +82,8 @@ public struct PostgresError: Error, Hashable, Sendable {
         public static let connectTimeout = "CONNECT_TIMEOUT"
         /// A statement took longer than its deadline.
         public static let queryTimeout = "QUERY_TIMEOUT"
+        /// The keys of a log-in take too long to compute.
+        public static let loginKeys = "LOGIN_KEYS"
         /// The caller's task was cancelled.
         public static let cancelled = "CANCELLED"
         /// The connection was closed on this side.

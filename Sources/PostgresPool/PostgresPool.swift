@@ -53,6 +53,7 @@ public final class PostgresPool {
     let loop = EventLoop.shared
     let forkMark = ForkMark()
     private let resolver: HostResolver
+    private let memory = ServerMemory()
     var machine: PoolMachine
     var connections: [PostgresConnection?]
     private var attempts: [ConnectAttempt?]
@@ -220,8 +221,10 @@ public final class PostgresPool {
         case .check(let id): check(id)
         case .reset(let id): reset(id)
         case .close(let id, _):
-            attempts[id.index]?.abandon()
-            attempts[id.index] = nil
+            if let attempt = attempts[id.index].take() {
+                attempt.abandon { [weak self] in self?.apply { $0.closed(id, at: $1) } }
+                return
+            }
             let connection = connections[id.index]
             connections[id.index] = nil
             silentQueries[id.index] = nil
@@ -251,7 +254,9 @@ public final class PostgresPool {
 
     private func connect(_ id: ConnectionID) {
         let deadline = loop.now + settings.connectTimeout
-        let attempt = ConnectAttempt(configuration, deadline: deadline, resolver: resolver) { [weak self] result in
+        let attempt = ConnectAttempt(
+            configuration, limits: ConnectLimits(reachDeadline: deadline), memory: memory, resolver: resolver
+        ) { [weak self] result in
             guard let self else { return }
             attempts[id.index] = nil
             switch result {

@@ -132,7 +132,7 @@ private final class CountingClient: StatementClient {
         let loop = EventLoop.shared
         let isSilent = await withCheckedContinuation { continuation in
             var completed = 0
-            let attempt = ConnectAttempt(configuration, deadline: soon) { _ in completed += 1 }
+            let attempt = ConnectAttempt(configuration, limits: .within(soon)) { _ in completed += 1 }
             attempt.start()
             // Through all of a connect: with SCRAM's keys on another thread, or on their way back.
             _ = loop.schedule(at: loop.now.advanced(byNanoseconds: Int64(step) * 250_000)) {
@@ -401,12 +401,31 @@ private final class CountingClient: StatementClient {
         let first = resolver.resolve("db") { _ in Issue.record("the first caller has gone") }
         resolver.abandon(first)
         let answer: HostResolver.Answer = try await withCheckedThrowingContinuation { continuation in
-            _ = EventLoop.shared.schedule(at: .now() + HostResolver.patience + .milliseconds(10)) {
+            _ = EventLoop.shared.schedule(at: .now() + HostResolver.standardPatience + .milliseconds(10)) {
                 _ = resolver.resolve("db") { continuation.resume(returning: $0) }
             }
         }
         gate.open()
         #expect(throws: Never.self) { try answer.get() }
+    }
+
+    @Test("a name that stalls holds two threads, however often it is asked for, and none when it is over")
+    func boundedPerName() async throws {
+        let gate = Gate()
+        let calls = Locked(0)
+        let resolver = HostResolver(patience: .zero) { _ in
+            calls.withLock { $0 += 1 }
+            gate.wait()
+            return .success(["127.0.0.1"])
+        }
+        var answers = 0
+        for _ in 0..<50 { _ = resolver.resolve("db") { _ in answers += 1 } }
+        try await eventually("both have begun") { calls.withLock { $0 } == 2 }
+        gate.open()
+        try await eventually("all have their answer") { answers == 50 }
+        #expect(calls.withLock { $0 } == HostResolver.limitPerName)
+        _ = resolver.resolve("db") { _ in answers += 1 }
+        try await eventually("the next one is looked up afresh") { answers == 51 }
     }
 
     @Test("a connect whose name look-up stalls fails at its deadline, and nothing else is held up")
@@ -418,7 +437,7 @@ private final class CountingClient: StatementClient {
         }
         let result: Result<PostgresConnection, PostgresError> = await withCheckedContinuation { continuation in
             ConnectAttempt(
-                ConnectionConfiguration("postgres://u@db.example/x"), deadline: .now() + .milliseconds(20),
+                ConnectionConfiguration("postgres://u@db.example/x"), limits: .within(.now() + .milliseconds(20)),
                 resolver: resolver, completion: { continuation.resume(returning: $0) }
             ).start()
         }

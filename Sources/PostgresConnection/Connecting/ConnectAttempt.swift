@@ -1,0 +1,222 @@
+package import DispatchLoop
+
+/// Whoever owns an attempt's slots: one for the attempt itself, and one for each socket beside the first.
+@LoopActor
+package protocol ConnectAttemptClient: AnyObject {
+    /// The attempt wants one socket more than it has, beside those that are open. `false`: no slot is free; addresses take
+    /// turns then.
+    func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool
+    /// One of those further sockets is closed. Perhaps after the attempt has ended, when a helper thread lets go of it.
+    func attemptClosedExtraSocket(_ attempt: ConnectAttempt)
+    /// A server has accepted – there may be a process of ours there from now on – or has said something.
+    func attemptProgressed(_ attempt: ConnectAttempt)
+}
+
+/// One attempt to connect to the servers of a configuration, until a session stands or the time has passed.
+///
+/// What is decided is decided in ``ConnectRace``; this is the shell that performs it. Names are looked up by
+/// ``HostResolver``, each address has a ``ConnectSocket``.
+@LoopActor
+package final class ConnectAttempt {
+    package typealias Completion = @LoopActor (Result<PostgresConnection, PostgresError>) -> Void
+
+    private let configuration: ConnectionConfiguration
+    private let memory: ServerMemory
+    private let resolver: HostResolver
+    private let helpers: LoginHelpers
+    private weak var client: (any ConnectAttemptClient)?
+    private var completion: Completion?
+    private var released: (@LoopActor () -> Void)?
+
+    private let loop = EventLoop.shared
+    private var race: ConnectRace
+    private var isPerforming = false
+    private var tickets: [HostResolver.Ticket] = []
+    /// All that are open: what races, and what a helper has yet to let go of.
+    private var sockets: [ConnectRace.SocketID: ConnectSocket] = [:]
+    /// Slots beside the attempt's own.
+    private var extraSlots = 0
+    /// The session, until the race is told.
+    private var session: PostgresConnection?
+    private var hasWon = false
+    private var timer = DeadlineTimer()
+
+    /// How many sockets were opened so far, those among them that libpq opened by itself.
+    package private(set) var socketCount = 0
+    /// How many are open now. After the completion: those that helper threads have yet to let go of
+    /// (``abandon(completion:)`` tells when).
+    package var openSocketCount: Int { sockets.count }
+    /// Whether a server has accepted one of those that are open.
+    package var isReached: Bool { race.isReached }
+    /// When a server last accepted or said something.
+    package var lastProgress: MonotonicTime? { race.lastProgress }
+
+    /// An attempt that has not begun.
+    ///
+    /// - Parameters:
+    ///   - memory: what earlier attempts have learned; shared by those of one configuration.
+    ///   - client: is asked for further sockets; `nil` for none. Held weakly.
+    package init(
+        _ configuration: ConnectionConfiguration, limits: ConnectLimits, memory: ServerMemory = ServerMemory(),
+        resolver: HostResolver = .shared, helpers: LoginHelpers = .shared, client: (any ConnectAttemptClient)? = nil,
+        completion: @escaping Completion
+    ) {
+        self.helpers = helpers
+        self.configuration = configuration
+        self.memory = memory
+        self.resolver = resolver
+        self.client = client
+        self.completion = completion
+        race = ConnectRace(
+            servers: configuration.servers, prefersStandby: configuration.prefersStandby,
+            isShuffled: configuration.loadBalancesHosts, limits: limits)
+    }
+
+    /// Begins. The completion is called exactly once, never from within this call, unless ``abandon(completion:)`` comes
+    /// first. It does not wait for sockets that helper threads have yet to let go of.
+    package func start() {
+        let problem = configuration.problem
+        loop.submit {
+            guard self.completion != nil else { return }
+            if let problem {
+                self.finish(.failure(problem))
+            } else {
+                self.apply { $0.start(at: $1, &$2) }
+            }
+        }
+    }
+
+    /// Ends the attempt without calling its completion. `completion` is called when all its sockets are closed: before this
+    /// returns, unless a helper thread works on one.
+    package func abandon(completion: @escaping @LoopActor () -> Void = {}) {
+        self.completion = nil
+        released = completion
+        apply { $0.abandon(at: $1, &$2) }
+        letGo()
+    }
+
+    // MARK: Performing
+
+    private func apply(_ input: (inout ConnectRace, MonotonicTime, inout AddressBook) -> Void) {
+        input(&race, .now(), &memory.book)
+        if isPerforming { return }
+        isPerforming = true
+        var next = 0
+        while next < race.actions.count {
+            let action = race.actions[next]
+            next += 1
+            perform(action)
+        }
+        race.actions.removeAll(keepingCapacity: true)
+        isPerforming = false
+        releaseSlots()
+        armTimer()
+    }
+
+    private func perform(_ action: ConnectRace.Action) {
+        switch action {
+        case .lookUp(let server):
+            tickets.append(
+                resolver.resolve(configuration.servers[server].host) { answer in
+                    self.apply { $0.resolved(server, answer, at: $1, &$2) }
+                })
+        case .open(let id, let target, let attributes): open(id, target, attributes)
+        case .askForSocket:
+            let isPermitted = client?.attemptMayOpenAnotherSocket(self) ?? false
+            if isPermitted { extraSlots += 1 }
+            apply { $0.permitted(isPermitted, at: $1, &$2) }
+        case .close(let id): close(id)
+        case .win:
+            guard let session else { return }
+            self.session = nil
+            hasWon = true
+            finish(.success(session))
+        case .fail(let error): finish(.failure(error))
+        }
+    }
+
+    private func open(_ id: ConnectRace.SocketID, _ target: ConnectTarget, _ attributes: String?) {
+        let server = configuration.servers[target.server]
+        let socket = ConnectSocket(
+            to: server, negotiatesGSS: configuration.negotiatesGSS, helpers: helpers
+        ) { event in self.took(event, from: id) }
+        sockets[id] = socket
+        socketCount += 1
+        socket.open(configuration.parameters(for: server, address: target.address, attributes: attributes))
+    }
+
+    private func took(_ event: ConnectSocket.Event, from id: ConnectRace.SocketID) {
+        switch event {
+        case .accepted:
+            apply { $0.accepted(id, at: $1, &$2) }
+            client?.attemptProgressed(self)
+        case .heard:
+            apply { $0.heard(id, at: $1, &$2) }
+            client?.attemptProgressed(self)
+        case .reopened:
+            socketCount += 1
+            apply { $0.heard(id, at: $1, &$2) }
+            client?.attemptProgressed(self)
+        case .computes(let isComputing): race.computes(id, isComputing)
+        case .failed(let error):
+            sockets[id] = nil
+            apply { $0.failed(id, error, at: $1, &$2) }
+        case .connected(let connection):
+            sockets[id] = nil
+            session = connection
+            apply { $0.succeeded(id, at: $1, &$2) }
+        }
+    }
+
+    private func close(_ id: ConnectRace.SocketID) {
+        guard let socket = sockets[id] else { return }
+        let wasComputing = socket.isComputing
+        let isClosed = socket.close { self.closed(id) }
+        if isClosed {
+            sockets[id] = nil
+            if wasComputing { apply { $0.released(at: $1, &$2) } }
+        }
+    }
+
+    /// A helper has let go of it.
+    private func closed(_ id: ConnectRace.SocketID) {
+        sockets[id] = nil
+        apply { $0.released(at: $1, &$2) }
+        letGo()
+    }
+
+    /// Gives the slots back that no socket needs any more.
+    private func releaseSlots() {
+        while extraSlots > max(0, sockets.count + (hasWon ? 1 : 0) - 1) {
+            extraSlots -= 1
+            client?.attemptClosedExtraSocket(self)
+        }
+    }
+
+    private func letGo() {
+        guard completion == nil, sockets.isEmpty, let released else { return }
+        self.released = nil
+        for ticket in tickets { resolver.abandon(ticket) }
+        tickets = []
+        timer.cancel()
+        released()
+    }
+
+    private func armTimer() {
+        guard timer.isTooLate(for: race.wakeAt) else { return }
+        timer.set(for: race.wakeAt) {
+            self.timer.fired()
+            self.apply { $0.tick(at: $1, &$2) }
+        }
+    }
+
+    private func finish(_ result: Result<PostgresConnection, PostgresError>) {
+        for ticket in tickets { resolver.abandon(ticket) }
+        tickets = []
+        timer.cancel()
+        releaseSlots()
+        let completion = completion
+        self.completion = nil
+        completion?(result)
+    }
+}

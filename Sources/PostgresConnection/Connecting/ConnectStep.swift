@@ -1,0 +1,209 @@
+internal import CLibPQ
+package import DispatchLoop
+internal import Glibc
+
+/// A step of connecting that takes the processor for milliseconds or waits for others, off the loop: the keys of
+/// SCRAM-SHA-256 are as many rounds of hashing as the *server* says (RFC 5802 §2.2), 4 ms for the usual 4,096 and seconds
+/// for a million; those of TLS are no less; GSSAPI talks to a Kerberos server meanwhile.
+///
+/// The PGconn belongs to the helper from ``LoginHelpers/run(_:)`` on. It comes back with the completion, unless the step
+/// was abandoned: the helper closes it then, when libpq returns, and nobody waits for that.
+///
+/// ```
+///   queued ──▶ running ──▶ over
+///      └──────────────────▶ over   (abandoned, or waited too long)
+/// ```
+@LoopActor
+final class ConnectStep {
+    /// What takes so long.
+    enum Kind { case keys, tls, gss }
+
+    enum Outcome {
+        case polled(PostgresPollingStatusType)
+        /// No helper was free in time, or none could be had.
+        case refused(PostgresError)
+    }
+
+    /// Who closes the PGconn.
+    enum Owner { case helper, helperWhenDone, loop }
+
+    let kind: Kind
+    /// A PGconn, as a number: it travels to the helper.
+    let handle: UInt
+    /// Hears what the server says meanwhile; libpq holds a pointer to it.
+    private let notices: SessionNotices
+    let completion: @LoopActor (Outcome) -> Void
+    /// What is left to be called when an abandoned step has closed its socket.
+    var released: (@LoopActor () -> Void)?
+    let owner = Locked(Owner.helper)
+    var patience: TimerID?
+
+    init(
+        _ connection: OpaquePointer, _ notices: SessionNotices, kind: Kind,
+        completion: @escaping @LoopActor (Outcome) -> Void
+    ) {
+        handle = UInt(bitPattern: connection)
+        self.notices = notices
+        self.kind = kind
+        self.completion = completion
+    }
+
+    /// What makes libpq's next step such a one; `nil` when it is none.
+    static func kind(of connection: OpaquePointer, negotiatesGSS: Bool) -> Kind? {
+        switch PQstatus(connection) {
+        case CONNECTION_AWAITING_RESPONSE: .keys
+        case CONNECTION_SSL_STARTUP: .tls
+        case CONNECTION_GSS_STARTUP: .gss
+        // Looks for credentials, which may be kept by a service.
+        case CONNECTION_MADE where negotiatesGSS: .gss
+        default: nil
+        }
+    }
+}
+
+/// The threads that steps run on: as many at a time as there are processors, for they compute, and no more than
+/// ``mostThreads``. The steps of all attempts of the process share them.
+///
+/// A thread serves one step. It is made anew each time, 30 µs where this was measured: one that waited for work would have
+/// to be waited for when the process leaves.
+@LoopActor
+package final class LoginHelpers {
+    package static let shared = LoginHelpers(limit: min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 2), mostThreads))
+    static let mostThreads = 4
+    /// The most steps that wait for a thread. Each is a socket, of which pools allow only so many.
+    static let queueLimit = 1_000
+    /// How long a step waits for a thread while none is given to anybody: ten log-ins with usual keys take a tenth of it.
+    static let standardPatience = Duration.seconds(1)
+
+    private let patience: Duration
+    /// The most steps that run at a time.
+    let limit: Int
+    private var running = 0
+    private var queue: [ConnectStep] = []
+    private let loop = EventLoop.shared
+    /// How many steps of each kind are running.
+    private var kinds: [ConnectStep.Kind: Int] = [:]
+    private var latestStart = MonotonicTime(nanoseconds: 0)
+
+    init(limit: Int, patience: Duration = standardPatience) {
+        self.limit = limit
+        self.patience = patience
+    }
+
+    /// Runs a step as soon as a thread is free. Its completion is called later, unless it is abandoned.
+    func run(_ step: ConnectStep) {
+        if running < limit {
+            begin(step)
+        } else if queue.count < Self.queueLimit {
+            queue.append(step)
+            armPatience(of: step, until: loop.now + patience)
+        } else {
+            refuse(step, overload)
+        }
+    }
+
+    /// Nobody wants the step's connection any more. `released` is called when its socket is closed.
+    ///
+    /// - Returns: whether it is closed already; `released` is not called then.
+    func abandon(_ step: ConnectStep, released: @escaping @LoopActor () -> Void) -> Bool {
+        if let index = queue.firstIndex(where: { $0 === step }) {
+            queue.remove(at: index)
+            if let patience = step.patience { loop.cancel(patience) }
+            PQfinish(OpaquePointer(bitPattern: step.handle))
+            return true
+        }
+        let isDone = step.owner.withLock { owner in
+            if owner == .helper { owner = .helperWhenDone }
+            return owner == .loop
+        }
+        step.released = released
+        // libpq has returned, and the loop has not heard of it yet.
+        if isDone { PQfinish(OpaquePointer(bitPattern: step.handle)) }
+        return isDone
+    }
+
+    /// A queue that moves is waited in.
+    private func armPatience(of step: ConnectStep, until end: MonotonicTime) {
+        step.patience = loop.schedule(at: end) {
+            let end = self.latestStart + self.patience
+            if end > .now() { return self.armPatience(of: step, until: end) }
+            step.patience = nil
+            self.queue.removeAll { $0 === step }
+            step.owner.withLock { $0 = .loop }
+            step.completion(.refused(self.overload))
+        }
+    }
+
+    private func begin(_ step: ConnectStep) {
+        let handle = step.handle
+        let owner = step.owner
+        let hasStarted = startThread {
+            let status = PQconnectPoll(OpaquePointer(bitPattern: handle))
+            let isAbandoned = owner.withLock { owner in
+                defer { if owner == .helper { owner = .loop } }
+                return owner == .helperWhenDone
+            }
+            if isAbandoned { PQfinish(OpaquePointer(bitPattern: handle)) }
+            EventLoop.shared.submit { self.ended(step, status, isClosed: isAbandoned) }
+        }
+        guard hasStarted else {
+            refuse(
+                step,
+                PostgresError(
+                    code: PostgresError.Code.connection, message: "the system has no thread for the log-in",
+                    disposition: .outage))
+            return
+        }
+        running += 1
+        latestStart = .now()
+        kinds[step.kind, default: 0] += 1
+    }
+
+    private func refuse(_ step: ConnectStep, _ error: PostgresError) {
+        step.owner.withLock { $0 = .loop }
+        loop.submit {
+            // It may have been abandoned meanwhile.
+            if step.released == nil { step.completion(.refused(error)) }
+        }
+    }
+
+    private func ended(_ step: ConnectStep, _ status: PostgresPollingStatusType, isClosed: Bool) {
+        running -= 1
+        kinds[step.kind, default: 1] -= 1
+        if isClosed {
+            step.released?()
+        } else if step.released == nil {
+            step.completion(.polled(status))
+        }
+        while running < limit, !queue.isEmpty {
+            let next = queue.removeFirst()
+            if let patience = next.patience { loop.cancel(patience) }
+            next.patience = nil
+            begin(next)
+        }
+    }
+
+    private var overload: PostgresError {
+        if kinds[.keys, default: 0] > 0 { return .loginKeys(busy: kinds[.keys, default: 0]) }
+        let work = kinds[.gss, default: 0] > 0 ? "wait for Kerberos" : "agree on TLS"
+        return PostgresError(
+            code: PostgresError.Code.loginKeys, message: "logging in takes too long: \(running) log-ins \(work)",
+            disposition: .outage)
+    }
+}
+
+extension PostgresError {
+    /// The keys of log-ins take all the time there is.
+    ///
+    /// - Parameters:
+    ///   - busy: how many log-ins compute; `nil` when it is this one.
+    static func loginKeys(busy: Int? = nil) -> PostgresError {
+        let work = busy.map { "\($0) log-ins are computing the keys of SCRAM" } ?? "the keys of SCRAM are computed yet"
+        return PostgresError(
+            code: Code.loginKeys,
+            message: "logging in takes too long: \(work); the server asks for very many rounds",
+            hint: manyRoundsHint, disposition: .outage)
+    }
+
+    static let manyRoundsHint = "Lower scram_iterations on the server and set the password again."
+}

@@ -1,0 +1,38 @@
+internal import CLibPQ
+internal import CLinux
+internal import Glibc
+
+/// How many rounds of hashing a server asks for, read before libpq has it: libpq computes them all, whatever their number,
+/// and cannot be stopped – 2³¹ take a quarter of an hour of one processor, long after nobody wants the session any more.
+enum ScramRounds {
+    /// More than this takes longer than a server waits for a log-in (`authentication_timeout`, a minute by default): 1.1 s
+    /// for a million where this was measured.
+    static let most = 50_000_000
+
+    /// The number in the message that stands first in the socket, unless the session is encrypted or it is another message.
+    static func awaited(on connection: OpaquePointer) -> Int? {
+        if PQsslInUse(connection) == 1 || PQgssEncInUse(connection) == 1 { return nil }
+        var buffer = [UInt8](repeating: 0, count: 1_024)
+        let count = recv(PQsocket(connection), &buffer, buffer.count, Int32(MSG_PEEK | MSG_DONTWAIT))
+        return count > 0 ? rounds(in: buffer[..<count]) : nil
+    }
+
+    /// Reads AuthenticationSASLContinue (PostgreSQL manual, 55.7): `R`, length, 11, and the server's first message of
+    /// RFC 5802 §7, `r=…,s=…,i=4096`.
+    static func rounds(in bytes: ArraySlice<UInt8>) -> Int? {
+        let bytes = Array(bytes)
+        guard bytes.count > 9, bytes[0] == UInt8(ascii: "R"), Array(bytes[5..<9]) == [0, 0, 0, 11] else { return nil }
+        let length = bytes[1..<5].reduce(0) { $0 << 8 | Int($1) }
+        let text = String(decoding: bytes[9..<max(9, min(bytes.count, length + 1))], as: UTF8.self)
+        let field = text.split(separator: ",").last { $0.hasPrefix("i=") }
+        guard let digits = field?.dropFirst(2), !digits.isEmpty, digits.allSatisfy(\.isNumber) else { return nil }
+        return Int(digits) ?? .max
+    }
+
+    static func refusal(_ rounds: Int) -> PostgresError {
+        PostgresError(
+            code: PostgresError.Code.loginKeys,
+            message: "the server asks for \(rounds) rounds of SCRAM, more than can be computed in time",
+            hint: PostgresError.manyRoundsHint, disposition: .configuration)
+    }
+}
