@@ -260,7 +260,7 @@ import Testing
         var race = ConnectRace(servers: servers, limits: ConnectLimits(reachDeadline: now + .seconds(5)))
         race.start(at: now, &book)
         race.accepted(1, at: now, &book)
-        race.computes(1, true)
+        race.computes(1, true, at: now)
         now = now + .seconds(3)
         race.actions = []
         race.tick(at: now, &book)
@@ -282,7 +282,9 @@ import Testing
             servers: [server], limits: ConnectLimits(reachDeadline: now + .seconds(5), loginTimeout: .seconds(6)))
         race.start(at: now, &book)
         race.accepted(1, at: now, &book)
-        race.computes(1, true)
+        race.computes(1, true, at: now)
+        #expect(race.hindrance(at: now + .milliseconds(900)) == nil)
+        #expect(race.hindrance(at: now + .seconds(1))?.code == PostgresError.Code.loginKeys)
         race.tick(at: now + .seconds(6), &book)
         guard case .fail(let error) = race.actions.last else {
             Issue.record("expected the race to fail")

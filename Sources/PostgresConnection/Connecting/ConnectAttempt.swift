@@ -51,6 +51,10 @@ package final class ConnectAttempt {
     /// When a server last accepted or said something.
     package var lastProgress: MonotonicTime? { race.lastProgress }
 
+    /// Why it takes so long, as far as that is known before it has failed: the keys of its log-in have been computed for a
+    /// second and more.
+    package var hindrance: PostgresError? { race.hindrance(at: .now()) }
+
     /// An attempt that has not begun.
     ///
     /// - Parameters:
@@ -157,7 +161,7 @@ package final class ConnectAttempt {
             socketCount += 1
             apply { $0.heard(id, at: $1, &$2) }
             client?.attemptProgressed(self)
-        case .computes(let isComputing): race.computes(id, isComputing)
+        case .computes(let isComputing): race.computes(id, isComputing, at: .now())
         case .failed(let error):
             sockets[id] = nil
             apply { $0.failed(id, error, at: $1, &$2) }

@@ -66,8 +66,8 @@ struct ConnectRace {
 
     /// What is to be done, in order; the shell performs and removes it.
     var actions: [Action] = []
-    /// Sockets that another thread works on: they cannot be closed at once.
-    private(set) var computing: Set<SocketID> = []
+    /// Sockets that another thread works on, and since when: they cannot be closed at once.
+    private(set) var computing: [SocketID: MonotonicTime] = [:]
     /// Sockets that were closed and are still open, because another thread works on them.
     private(set) var lingering = 0
     /// When ``tick(at:_:)`` has something to do.
@@ -208,8 +208,14 @@ struct ConnectRace {
     }
 
     /// Another thread works on a socket, or does no more.
-    mutating func computes(_ id: SocketID, _ isComputing: Bool) {
-        if isComputing { computing.insert(id) } else { computing.remove(id) }
+    mutating func computes(_ id: SocketID, _ isComputing: Bool, at now: MonotonicTime) {
+        computing[id] = isComputing ? now : nil
+    }
+
+    /// What the attempt has waited for so long that it is worth telling, before it has failed.
+    func hindrance(at now: MonotonicTime) -> PostgresError? {
+        guard let since = computing.values.min(), now - since >= LoginHelpers.standardPatience else { return nil }
+        return .loginKeys()
     }
 
     /// A socket that was closed while another thread worked on it is closed by now.
@@ -307,7 +313,7 @@ struct ConnectRace {
                 continue
             }
             let server = target(of: flight).server
-            note(computing.contains(flight.id) ? .loginKeys() : timeout(server: server), server: server)
+            note(computing[flight.id] != nil ? .loginKeys() : timeout(server: server), server: server)
             candidates[flight.candidate].stage = .over
             close(flight, at: now, &book)
         }
@@ -329,7 +335,7 @@ struct ConnectRace {
         } else if now >= flight.keepsUntil {
             book.fellSilent(target(of: flight))
         }
-        if computing.remove(flight.id) != nil { lingering += 1 }
+        if computing.removeValue(forKey: flight.id) != nil { lingering += 1 }
         actions.append(.close(flight.id))
     }
 

@@ -72,8 +72,9 @@ package final class LoginHelpers {
     static let mostThreads = 4
     /// The most steps that wait for a thread. Each is a socket, of which pools allow only so many.
     static let queueLimit = 1_000
-    /// How long a step waits for a thread while none is given to anybody: ten log-ins with usual keys take a tenth of it.
-    static let standardPatience = Duration.seconds(1)
+    /// For how long no thread may have been free before those that wait for one fail: ten log-ins with usual keys take a
+    /// tenth of it.
+    nonisolated static let standardPatience = Duration.seconds(1)
 
     private let patience: Duration
     /// The most steps that run at a time.
@@ -96,7 +97,7 @@ package final class LoginHelpers {
             begin(step)
         } else if queue.count < Self.queueLimit {
             queue.append(step)
-            armPatience(of: step, until: loop.now + patience)
+            armPatience(of: step, until: latestStart + patience)
         } else {
             refuse(step, overload)
         }
@@ -122,7 +123,7 @@ package final class LoginHelpers {
         return isDone
     }
 
-    /// A queue that moves is waited in.
+    /// A queue that moves is waited in; where nothing has moved for long, that is said at once.
     private func armPatience(of step: ConnectStep, until end: MonotonicTime) {
         step.patience = loop.schedule(at: end) {
             let end = self.latestStart + self.patience
