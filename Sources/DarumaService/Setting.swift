@@ -10,7 +10,7 @@ package enum Setting: String, CaseIterable, Sendable {
     case pingTimeout, pingFailureStatus
     case readyRequiresDb, livenessLimit, drainDelay, shutdownTimeout
     case poolMin, poolMax, poolMaxIdle, poolIdleTimeout, poolMaxLifetime, poolKeepalive
-    case connectTimeout, outageGrace, silenceTimeout, checkTimeout
+    case connectTimeout, loginTimeout, outageGrace, silenceTimeout, checkTimeout
     case httpMaxConnections, httpReservedConnections, httpReservedTimeout
     case httpHeaderTimeout, httpBodyTimeout, httpBodyTotalTimeout, httpIdleTimeout
     case httpWriteTimeout, httpWriteTotalTimeout, httpLingerTimeout, httpMaxLingerBytes
@@ -50,7 +50,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .pingFailureStatus: "status"
         case .readyRequiresDb, .reusePort, .metrics: "true|false"
         case .livenessLimit, .drainDelay, .outageGrace, .poolIdleTimeout, .poolMaxLifetime, .poolKeepalive,
-            .pingTimeout, .shutdownTimeout, .connectTimeout, .silenceTimeout, .checkTimeout,
+            .pingTimeout, .shutdownTimeout, .connectTimeout, .loginTimeout, .silenceTimeout, .checkTimeout,
             .httpReservedTimeout, .httpHeaderTimeout, .httpBodyTimeout, .httpBodyTotalTimeout, .httpIdleTimeout,
             .httpWriteTimeout, .httpWriteTotalTimeout, .httpLingerTimeout:
             "duration"
@@ -91,10 +91,16 @@ package enum Setting: String, CaseIterable, Sendable {
         case .poolIdleTimeout: ("How long a connection above pool-min may be idle; 0s for ever.", "5m")
         case .poolMaxLifetime: ("How long a connection may live, ±10 %; 0s for ever.", "30m")
         case .poolKeepalive: ("How long an idle connection may be unheard of before it is tried; 0s for ever.", "30s")
-        case .connectTimeout: ("How long one connect may take, name look-up included.", "5s")
+        case .connectTimeout: ("How long reaching a database server may take, name look-up included.", "5s")
+        case .loginTimeout: ("How long a log-in may take once a server has accepted.", "60s")
         case .outageGrace: ("How long requests wait through the start of an outage before they are told.", "750ms")
-        case .silenceTimeout: ("How long a query may be silent before its connection is suspected.", "300ms")
-        case .checkTimeout: ("How long a suspected connection may take for a sign of life.", "250ms")
+        case .silenceTimeout:
+            ("How long a query may be silent before that is unusual; more where answers usually take longer.", "300ms")
+        case .checkTimeout:
+            (
+                "How long a suspected connection may be silent before the kernel is asked whether its way is dead.",
+                "250ms"
+            )
         case .httpMaxConnections: ("The most connections from clients at a time.", "10000")
         case .httpReservedConnections:
             ("Connections beyond them, on which only the health answers are given; others get 503.", "16")
@@ -149,6 +155,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .poolMaxLifetime: return durationOrForever(text) { settings.pool.maximumLifetime = $0 }
         case .poolKeepalive: return durationOrForever(text) { settings.pool.keepalive = $0 }
         case .connectTimeout: return duration(text) { settings.pool.connectTimeout = $0 }
+        case .loginTimeout: return duration(text) { settings.pool.loginTimeout = $0 }
         case .outageGrace: return durationOrForever(text) { settings.pool.grace = $0 ?? .zero }
         case .silenceTimeout: return duration(text) { settings.pool.silence = $0 }
         case .checkTimeout: return duration(text) { settings.pool.checkTimeout = $0 }

@@ -47,12 +47,25 @@ extension PoolMachine {
         comeHome(id, at: now)
     }
 
-    /// A connect failed; it holds no socket any more, and had so many.
-    mutating func connectFailed(_ id: ConnectionID, _ error: PostgresError, sockets: Int = 1, at now: MonotonicTime) {
+    /// A connect failed, and had opened so many sockets. With `keepsSlot` a helper's thread still holds one, and `closed` is
+    /// to follow.
+    mutating func connectFailed(
+        _ id: ConnectionID, _ error: PostgresError, sockets: Int = 1, keepsSlot: Bool = false, at now: MonotonicTime
+    ) {
         guard let slot = slots.slot(id), slot.state == .connecting else { return }
-        slots.release(id, at: now)
+        if keepsSlot { slots.beginClose(id, at: now) } else { slots.release(id, at: now) }
         connectFailed(
             probe: id, error, sockets: sockets, began: slot.since, isReplacement: slot.isReplacement, at: now)
+        settle(at: now)
+    }
+
+    /// A slot for a further socket of a connect that races addresses; `nil` when none is free.
+    mutating func borrowSlot(at now: MonotonicTime) -> ConnectionID? { slots.borrow(at: now) }
+
+    /// That socket is closed.
+    mutating func returnSlot(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.slot(id)?.isBorrowed == true else { return }
+        slots.release(id, at: now)
         settle(at: now)
     }
 

@@ -254,7 +254,7 @@ struct PoolMachine: Sendable {
 
     /// `PQfinish` has returned, or the connect has been given up.
     mutating func closed(_ id: ConnectionID, at now: MonotonicTime) {
-        guard slots.state(id) == .closing else { return }
+        guard let slot = slots.slot(id), slot.state == .closing, !slot.isBorrowed else { return }
         slots.release(id, at: now)
         settle(at: now)
     }

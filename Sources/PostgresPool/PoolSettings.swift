@@ -15,8 +15,11 @@ public struct PoolSettings: Sendable, Hashable {
     /// How long a standby may be unheard of before it is asked for a sign of life, on one connection: it does not tell
     /// sessions that it was promoted until they ask something. `nil`: as any other server.
     public var standbyKeepalive: Duration? = .seconds(1)
-    /// How long one connect may take, name look-up included.
+    /// How long reaching a server may take, name look-up included, until one accepts.
     public var connectTimeout: Duration = .seconds(5)
+    /// How long a log-in may take from then on. A slow one (LDAP, a busy server) is a process there whether or not it is
+    /// waited for; the default is that of PostgreSQL's `authentication_timeout`.
+    public var loginTimeout: Duration = .seconds(60)
     /// How long a request waits through the start of an outage before it is told of it. Short outages end within it.
     public var grace: Duration = .milliseconds(750)
     /// How long a query may be silent before that is unusual, at least: a database that usually takes longer has longer.
@@ -43,7 +46,8 @@ public struct PoolSettings: Sendable, Hashable {
         let durations: [(String, Duration?)] = [
             ("idle timeout", idleTimeout), ("maximum lifetime", maximumLifetime), ("keepalive", keepalive),
             ("standby keepalive", standbyKeepalive),
-            ("connect timeout", connectTimeout), ("silence", silence), ("check timeout", checkTimeout),
+            ("connect timeout", connectTimeout), ("login timeout", loginTimeout), ("silence", silence),
+            ("check timeout", checkTimeout),
         ]
         for (name, duration) in durations {
             if let duration, duration <= .zero { return "the pool's \(name) must be greater than zero" }

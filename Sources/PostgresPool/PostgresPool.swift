@@ -57,6 +57,8 @@ public final class PostgresPool {
     var machine: PoolMachine
     var connections: [PostgresConnection?]
     private var attempts: [ConnectAttempt?]
+    /// The slots that attempts have beside their own. An attempt that has some is alive.
+    private var borrowedSlots: [ObjectIdentifier: [ConnectionID]] = [:]
     /// The queries that are silent and may be hedged, by the slots of their connections.
     private var silentQueries: [QueryRace?]
     /// By the waiters' indices.
@@ -253,18 +255,20 @@ public final class PostgresPool {
     }
 
     private func connect(_ id: ConnectionID) {
-        let deadline = loop.now + settings.connectTimeout
+        let limits = ConnectLimits(
+            reachDeadline: loop.now + settings.connectTimeout, loginTimeout: settings.loginTimeout)
         let attempt = ConnectAttempt(
-            configuration, limits: ConnectLimits(reachDeadline: deadline), memory: memory, resolver: resolver
+            configuration, limits: limits, memory: memory, resolver: resolver, client: self
         ) { [weak self] result in
-            guard let self else { return }
-            attempts[id.index] = nil
+            guard let self, let attempt = attempts[id.index].take() else { return }
             switch result {
             case .success(let connection):
                 connections[id.index] = connection
-                if machine.loginProvesNothing { prove(id, connection, deadline) } else { connected(id, connection) }
+                if machine.loginProvesNothing { prove(id, connection) } else { connected(id, connection) }
             case .failure(let error):
-                apply { $0.connectFailed(id, error, at: $1) }
+                let isHeld = attempt.openSocketCount > 0
+                if isHeld { attempt.abandon { [weak self] in self?.apply { $0.closed(id, at: $1) } } }
+                apply { $0.connectFailed(id, error, sockets: attempt.socketCount, keepsSlot: isHeld, at: $1) }
             }
         }
         attempts[id.index] = attempt
@@ -272,8 +276,8 @@ public final class PostgresPool {
     }
 
     /// Asks for a sign of life from behind a pooler; to the machine that is a part of the connect.
-    private func prove(_ id: ConnectionID, _ connection: PostgresConnection, _ deadline: MonotonicTime) {
-        connection.start(.roundTrip, deadline: deadline) { [weak self] result in
+    private func prove(_ id: ConnectionID, _ connection: PostgresConnection) {
+        connection.start(.roundTrip, deadline: loop.now + settings.connectTimeout) { [weak self] result in
             // Unless the machine has given the connect up meanwhile.
             guard let self, connections[id.index] === connection else { return }
             if case .failure(let error) = result, connection.isClosed {
@@ -347,6 +351,26 @@ public final class PostgresPool {
             self?.timer.fired()
             self?.apply { $0.tick(at: $1) }
         }
+    }
+}
+
+// Slots for the sockets of a connect that races several addresses.
+extension PostgresPool: ConnectAttemptClient {
+    package func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool {
+        guard let id = machine.borrowSlot(at: loop.now) else { return false }
+        borrowedSlots[ObjectIdentifier(attempt), default: []].append(id)
+        return true
+    }
+
+    package func attemptClosedExtraSocket(_ attempt: ConnectAttempt) {
+        guard let id = borrowedSlots[ObjectIdentifier(attempt)]?.popLast() else { return }
+        if borrowedSlots[ObjectIdentifier(attempt)]?.isEmpty == true { borrowedSlots[ObjectIdentifier(attempt)] = nil }
+        apply { $0.returnSlot(id, at: $1) }
+    }
+
+    package func attemptProgressed(_ attempt: ConnectAttempt) {
+        guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
+        apply { $0.progressed($0.slots.id(at: index), at: $1) }
     }
 }
 

@@ -60,6 +60,8 @@ struct Slot: Sendable, Hashable {
     var acceptedAt, spokeAt: MonotonicTime?
     /// The connect under way was accepted, and nothing has come of it for longer than usual.
     var isHung = false
+    /// It is a further socket's of a connect in another slot.
+    var isBorrowed = false
     /// The connect was begun for a successor of a connection that is to be retired.
     var isReplacement = false
 
@@ -85,6 +87,7 @@ struct SlotTable: Sendable {
     private(set) var leasedCount = 0
     private(set) var silentCount = 0
     private(set) var dedicatedCount = 0
+    /// Slots on their way out; those that are borrowed are not among them.
     private(set) var closingCount = 0
 
     init(count: Int) {
@@ -122,6 +125,18 @@ struct SlotTable: Sendable {
     }
 
     // MARK: Transitions
+
+    /// free → closing: for a further socket of a connect that races addresses. It is given back by ``release(_:at:)``.
+    mutating func borrow(at now: MonotonicTime) -> ConnectionID? {
+        guard let index = free.popLast() else { return nil }
+        let serial = slots[index].serial
+        slots[index] = Slot()
+        slots[index].serial = serial
+        slots[index].isBorrowed = true
+        move(index, to: .closing, at: now)
+        closingCount -= 1
+        return id(at: index)
+    }
 
     /// free → connecting
     mutating func allocate(generation: UInt32, at now: MonotonicTime) -> ConnectionID? {
@@ -166,7 +181,7 @@ struct SlotTable: Sendable {
         switch slots[index].state {
         case .idle: idle.removeAll { $0 == index }
         case .connecting: connectingCount -= 1
-        case .closing: closingCount -= 1
+        case .closing: if !slots[index].isBorrowed { closingCount -= 1 }
         case .leased:
             leasedCount -= 1
             if slots[index].isSilent { silentCount -= 1 }

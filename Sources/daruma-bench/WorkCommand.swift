@@ -84,6 +84,8 @@ struct WorkCommand: AsyncParsableCommand {
         var settings = PoolSettings()
         settings.maximum = 1
         settings.silence = .seconds(60)
+        // Under callgrind a log-in takes its time, on a busy machine above all.
+        settings.grace = .seconds(60)
         settings.keepalive = nil
         settings.maximumWaiters = 100_000
         let pool = PostgresPool(ConnectionConfiguration(String(cString: url)), settings: settings)

@@ -14,6 +14,8 @@ struct MachineHarness {
     var checking: [ConnectionID] = []
     var resetting: [ConnectionID] = []
     var leased: [ConnectionID] = []
+    /// Slots of further sockets that a connect has.
+    var borrowed: [ConnectionID] = []
     /// Whose queries were allowed to run on another connection as well.
     var hedged: [ConnectionID] = []
     var waiting: [WaiterID] = []
@@ -127,6 +129,21 @@ struct MachineHarness {
         _ id: ConnectionID, canBeAbandoned: Bool = true, path: PostgresConnection.Path = .acknowledged
     ) {
         apply { $0.silent(id, canBeAbandoned: canBeAbandoned, path: path, at: $1) }
+    }
+
+    /// A connect races a further address; `false` when there is no slot for it.
+    mutating func borrow() -> Bool {
+        guard let id = machine.borrowSlot(at: now) else { return false }
+        borrowed.append(id)
+        sockets.insert(id)
+        return true
+    }
+
+    /// That socket is closed.
+    mutating func giveBackBorrowed() {
+        guard let id = borrowed.popLast() else { return }
+        sockets.remove(id)
+        apply { $0.returnSlot(id, at: $1) }
     }
 
     /// A server accepts the connect, or says something in it.

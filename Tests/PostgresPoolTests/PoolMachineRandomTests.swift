@@ -36,6 +36,7 @@ import Testing
 
     /// However it went, the database's return brings the pool up, and closing ends it.
     private static func finish(_ world: inout MachineHarness, seed: Int) {
+        while !world.borrowed.isEmpty { world.giveBackBorrowed() }
         for _ in 0..<400 where world.health != .up || world.leased.isEmpty {
             if !world.connecting.isEmpty { world.succeed() }
             for id in world.checking { world.passCheck(id) }
@@ -62,7 +63,7 @@ import Testing
     ]
 
     private static func act(on world: inout MachineHarness, using random: inout SplitMix64) -> String {
-        switch Int.random(in: 0..<20, using: &random) {
+        switch Int.random(in: 0..<21, using: &random) {
         case 0...3:
             return "check out: \(world.checkOut())"
         case 4...6:
@@ -80,7 +81,7 @@ import Testing
             return "connect failed: \(error.code)"
         case 11:
             guard
-                let id = world.sockets.subtracting(world.connecting).sorted(by: { $0.index < $1.index })
+                let id = world.sockets.subtracting(world.connecting + world.borrowed).sorted(by: { $0.index < $1.index })
                     .randomElement(using: &random), let error = sessionErrors.randomElement(using: &random)
             else { return "-" }
             world.end(id, error)
@@ -131,6 +132,10 @@ import Testing
                 return isHard ? "retired" : "replaced"
             }
             return "-"
+        case 18:
+            if Bool.random(using: &random) { return "borrowed: \(world.borrow())" }
+            world.giveBackBorrowed()
+            return "gave a borrowed slot back"
         default:
             let pause = Duration.microseconds(Int.random(in: 1...400_000, using: &random))
             world.advance(pause)
