@@ -112,8 +112,8 @@ package final class FaultStage: Sendable {
     package var notes: [String] { state.withLock { $0.notes } }
     package var verdicts: [Verdict] { state.withLock { $0.verdicts } }
 
-    /// From now on and for so long, a `/ping` may fail that is begun: nobody could answer it. It must be answered all the
-    /// same, and one that fails is told of in a note.
+    /// A `/ping` may fail that is under way now or begun within so long: nobody could give it what it asks for. It must be
+    /// answered all the same, and how many failed is told in a note.
     func excuse(for time: Duration, because reason: String) {
         let now = ContinuousClock.now
         state.withLock { $0.excused.append((now...now + time, reason)) }
@@ -122,15 +122,19 @@ package final class FaultStage: Sendable {
     /// Whether this failing answer is nobody's broken promise.
     func excuses(_ exchange: HTTPExchange) -> Bool {
         guard exchange.status != nil, !exchange.isGood else { return false }
-        return state.withLock { $0.excused.contains { $0.range.contains(exchange.begin) } }
+        return state.withLock { $0.excused.contains { Self.covers($0.range, exchange) } }
+    }
+
+    private static func covers(_ range: ClosedRange<ContinuousClock.Instant>, _ exchange: HTTPExchange) -> Bool {
+        exchange.end >= range.lowerBound && exchange.begin <= range.upperBound
     }
 
     /// Says of each excuse how many used it.
     func noteExcuses() {
         let failing = timeline.exchanges(on: "/ping").filter { $0.status != nil && !$0.isGood }
         for (range, reason) in state.withLock({ $0.excused }) {
-            let count = failing.count { range.contains($0.begin) }
-            note("not counted: \(count) failing /ping begun in the first \(range.length.shown), \(reason)")
+            let count = failing.count { Self.covers(range, $0) }
+            note("not counted: \(count) failing /ping within \(range.length.shown), \(reason)")
         }
     }
 
