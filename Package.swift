@@ -108,7 +108,12 @@ let package = Package(
         .target(name: "HTTP1Checks", dependencies: ["HTTP1", "SeededRandom", httpTypes], swiftSettings: settings),
         .target(name: "PostgresSandbox", dependencies: ["SeededRandom", subprocess, system], swiftSettings: settings),
         .executableTarget(
-            name: "daruma-lab", dependencies: ["PostgresSandbox", argumentParser], swiftSettings: settings),
+            name: "daruma-lab",
+            dependencies: [
+                "PostgresSandbox", "PostgresPool", "PostgresConnection", "DispatchHTTP", "HTTP1", "DispatchLoop",
+                httpTypes, argumentParser,
+            ],
+            swiftSettings: settings),
         .target(
             name: "Benchmarks",
             dependencies: ["PostgresSandbox", "PostgresPool", "PostgresConnection", "DispatchLoop"],

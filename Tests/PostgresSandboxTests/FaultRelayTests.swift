@@ -150,6 +150,39 @@ struct RelayPipeTests {
         #expect(Array(pipe.ready(at: start + .milliseconds(50), flow)) == [1])
     }
 
+    @Test(
+        "jitters within its range, keeps the order, and does the same for the same seed",
+        arguments: [1, 2, 3] as [UInt64])
+    func jitters(seed: UInt64) {
+        let flow = RelayBehaviour.Flow.jittered(.milliseconds(100) ... .milliseconds(500))
+        func dues(_ seed: UInt64) -> [Duration] {
+            var pipe = RelayPipe(seed: seed)
+            // Farther apart than the range is wide: none has to wait for the one before it.
+            return (0..<50).compactMap { number in
+                let now = start + .seconds(number)
+                pipe.take([UInt8(number)], at: now, flow)
+                guard let due = pipe.nextDue(flow) else { return nil }
+                pipe.sent(1, at: due, flow)
+                return due - now
+            }
+        }
+        let first = dues(seed)
+        #expect(first.count == 50)
+        #expect(first.allSatisfy { $0 >= .milliseconds(100) && $0 <= .milliseconds(500) })
+        #expect(Set(first).count > 40)
+        #expect(first == dues(seed))
+        #expect(first != dues(seed + 10))
+        var pipe = RelayPipe(seed: seed)
+        var received: [UInt8] = []
+        for byte in 0..<20 as Range<UInt8> { pipe.take([byte], at: start + .milliseconds(Int64(byte)), flow) }
+        while let due = pipe.nextDue(flow) {
+            let ready = pipe.ready(at: due, flow)
+            received += ready
+            pipe.sent(ready.count, at: due, flow)
+        }
+        #expect(received == Array(0..<20))
+    }
+
     @Test("throttles to its rate")
     func throttles() {
         var pipe = RelayPipe()

@@ -1,6 +1,7 @@
 import Glibc
-import PostgresSandbox
 import Testing
+
+@testable import PostgresSandbox
 
 @Suite("a sandbox", .timeLimit(.minutes(3)))
 struct PostgresSandboxTests {
@@ -48,6 +49,21 @@ struct PostgresSandboxTests {
                 try await sandbox.start()
             }
             #expect(try await sandbox.execute("select 1") == "1")
+        }
+    }
+
+    @Test("a log-in under way is seen in the server's processes, and settings are changed without logging in")
+    func logInUnderWay() async throws {
+        try await PostgresSandbox.withSandbox { sandbox in
+            // Whoever asked whether it takes log-ins may have to leave yet.
+            #expect(try await Deadline(in: .seconds(10)).wait { sandbox.serverSessions == ServerSessions() })
+            try await sandbox.setUnasked(["post_auth_delay": "2"])
+            let watch = SessionWatch(sandbox)
+            #expect(try await login(sandbox.connectionURL()) == "admin@mydb")
+            let most = await watch.stop()
+            #expect(most.processes == 1)
+            #expect(most.loggingIn == 1)
+            #expect(try await Deadline(in: .seconds(10)).wait { sandbox.serverSessions == ServerSessions() })
         }
     }
 

@@ -22,6 +22,15 @@ struct StubNameServerTests {
         #expect(six.count == Self.question(type: 28).count)
     }
 
+    @Test("names several addresses in their order")
+    func several() throws {
+        let answer = StubNameServer.Answer.addresses([[127, 0, 0, 1], [127, 0, 0, 2]])
+        let reply = try #require(StubNameServer.reply(to: Self.question(type: 1)[...], answer))
+        #expect(reply[7] == 2)
+        #expect(reply.suffix(4) == [127, 0, 0, 2])
+        #expect(reply.dropLast(16).suffix(4) == [127, 0, 0, 1])
+    }
+
     @Test("fails and is silent when told so, and is silent to what is no question")
     func failures() {
         let question = Self.question(type: 1)

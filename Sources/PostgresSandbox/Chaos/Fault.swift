@@ -91,7 +91,7 @@ extension Fault {
 
     /// The whole matrix.
     package static let all: [Fault] =
-        [stop, stopImmediate, kill, restart, restarts, flapping] + sessions + [freeze] + network + boots + refusals
-        + names
-        + failovers + certificates + [diskFull] + ownLimits + connectRates + [leaks]
+        [stop, stopImmediate, kill, restart, restarts, flapping] + sessions + [freeze] + network + slowness
+        + boots + refusals + logIns + names + addresses + failovers + certificates + [diskFull] + ownLimits + clients
+        + connectRates + [leaks]
 }

@@ -114,13 +114,13 @@ package struct FaultRun: Sendable {
         }
         let figures = OutageFigures(
             root: timeline.exchanges(on: "/").filter(isCounted),
-            ping: timeline.exchanges(on: "/ping").filter(isCounted),
+            ping: timeline.exchanges(on: "/ping").filter { isCounted($0) && !stage.excuses($0) },
             .init(
                 begin: begin, endBegins: endBegins, loginsWork: loginsWork,
                 established: fault.expectation.established))
         verdicts = Verdict.all(for: fault.expectation, figures) + verdicts
         let peak = stage.peakConnections ?? counter.peak
-        let usageAfter = try await settled(stage, usageBefore)
+        let usageAfter = try await settled(stage, usageBefore, within: fault.setup.settling)
         if let promises = settings.promises {
             verdicts += promises.verdicts(figures, peakConnections: peak, usageBefore, usageAfter)
         }
@@ -138,10 +138,12 @@ package struct FaultRun: Sendable {
 
     /// What it holds once it has put away what it needed for the fault: descriptors and idle threads take
     /// a moment to go.
-    private func settled(_ stage: FaultStage, _ before: ProcessUsage?) async throws -> ProcessUsage? {
+    private func settled(
+        _ stage: FaultStage, _ before: ProcessUsage?, within limit: Duration
+    ) async throws -> ProcessUsage? {
         var usage = holdings(stage)
         guard settings.promises != nil, let before else { return usage }
-        _ = try await Deadline(in: .seconds(10)).wait(every: .milliseconds(50)) {
+        _ = try await Deadline(in: limit).wait(every: .milliseconds(50)) {
             usage = holdings(stage)
             guard let usage else { return true }
             return usage.fileDescriptors <= before.fileDescriptors && usage.threads <= before.threads

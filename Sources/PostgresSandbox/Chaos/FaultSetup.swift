@@ -21,6 +21,13 @@ package struct FaultSetup: Sendable {
     /// How long the fault lasts; as long as the run says when nil.
     package var hold: Duration?
     package var quickHold: Duration?
+    /// How far the database gives way to the service, as in nice(1): for faults in which it is started so often that it would
+    /// take the machine.
+    package var niceness = 0
+    /// How long the service may take to put away what it needed for the fault.
+    package var settling = Duration.seconds(10)
+    /// A service of the lab's own runs instead of the one under observation: `daruma-lab` with these words.
+    package var labService: [String]?
     package var needs: [FaultRequirement] = []
     /// Done before the service starts, with the database in the state that `boot` names.
     package var prepare: @Sendable (FaultStage) async throws -> Void = { _ in }
@@ -28,7 +35,8 @@ package struct FaultSetup: Sendable {
     package init(
         settings: [String: String] = [:], usesRelay: Bool = false, fillsPool: Bool = false, boot: Boot = .running,
         pingClients: Int = 4, interval: Duration = .milliseconds(20), hold: Duration? = nil,
-        quickHold: Duration? = nil, needs: [FaultRequirement] = [],
+        quickHold: Duration? = nil, niceness: Int = 0, settling: Duration = .seconds(10), labService: [String]? = nil,
+        needs: [FaultRequirement] = [],
         prepare: @escaping @Sendable (FaultStage) async throws -> Void = { _ in }
     ) {
         self.settings = settings
@@ -39,6 +47,9 @@ package struct FaultSetup: Sendable {
         self.interval = interval
         self.hold = hold
         self.quickHold = quickHold
+        self.niceness = niceness
+        self.settling = settling
+        self.labService = labService
         self.needs = needs
         self.prepare = prepare
     }

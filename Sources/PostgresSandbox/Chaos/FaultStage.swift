@@ -14,6 +14,9 @@ package final class FaultStage: Sendable {
         var verdicts: [Verdict] = []
         var cleanUps: [@Sendable () async -> Void] = []
         var keptOpen: [any Sendable] = []
+        var excused: [(range: ClosedRange<ContinuousClock.Instant>, reason: String)] = []
+        var usage: ProcessUsage?
+        var leaving: (@Sendable () async throws -> Void)?
     }
 
     package let database: any DatabaseControl
@@ -56,6 +59,7 @@ package final class FaultStage: Sendable {
         }
     }
 
+    func enter(relay: FaultRelay) { state.withLock { $0.relay = relay } }
     func enter(second: PostgresSandbox) { state.withLock { $0.second = second } }
     func enter(names: StubNameServer) { state.withLock { $0.names = names } }
 
@@ -94,6 +98,10 @@ package final class FaultStage: Sendable {
     /// The most connections that the service had through the relay; nil without one.
     var peakConnections: Int? { state.withLock { $0.relay }?.statistics.peak }
 
+    /// What the service held, for comparison later on.
+    func remember(_ usage: ProcessUsage?) { state.withLock { $0.usage = usage } }
+    var remembered: ProcessUsage? { state.withLock { $0.usage } }
+
     // MARK: What is to be said
 
     /// A figure worth a line in the report.
@@ -103,6 +111,32 @@ package final class FaultStage: Sendable {
 
     package var notes: [String] { state.withLock { $0.notes } }
     package var verdicts: [Verdict] { state.withLock { $0.verdicts } }
+
+    /// A `/ping` may fail that is under way now or begun within so long: nobody could give it what it asks for. It must be
+    /// answered all the same, and how many failed is told in a note.
+    func excuse(for time: Duration, because reason: String) {
+        let now = ContinuousClock.now
+        state.withLock { $0.excused.append((now...now + time, reason)) }
+    }
+
+    /// Whether this failing answer is nobody's broken promise.
+    func excuses(_ exchange: HTTPExchange) -> Bool {
+        guard exchange.status != nil, !exchange.isGood else { return false }
+        return state.withLock { $0.excused.contains { Self.covers($0.range, exchange) } }
+    }
+
+    private static func covers(_ range: ClosedRange<ContinuousClock.Instant>, _ exchange: HTTPExchange) -> Bool {
+        exchange.end >= range.lowerBound && exchange.begin <= range.upperBound
+    }
+
+    /// Says of each excuse how many used it.
+    func noteExcuses() {
+        let failing = timeline.exchanges(on: "/ping").filter { $0.status != nil && !$0.isGood }
+        for (range, reason) in state.withLock({ $0.excused }) {
+            let count = failing.count { Self.covers(range, $0) }
+            note("not counted: \(count) failing /ping within \(range.length.shown), \(reason)")
+        }
+    }
 
     // MARK: Pace and order
 
@@ -139,6 +173,10 @@ package final class FaultStage: Sendable {
         }
     }
 
+    /// To be done right before the service is asked to leave, so that it has to leave in the middle of something.
+    func beforeLeaving(_ body: @escaping @Sendable () async throws -> Void) { state.withLock { $0.leaving = body } }
+    func prepareToLeave() async throws { try await state.withLock { $0.leaving }?() }
+
     /// To be done when all is over, the last one first.
     func onCleanUp(_ body: @escaping @Sendable () async -> Void) { state.withLock { $0.cleanUps.append(body) } }
 
@@ -153,6 +191,10 @@ package final class FaultStage: Sendable {
         if let relay = state.withLock({ $0.relay }) { await relay.shutDown() }
         for sandbox in state.withLock({ [$0.second, $0.sandbox] }).compactMap({ $0 }) { try? await sandbox.remove() }
     }
+}
+
+extension ClosedRange<ContinuousClock.Instant> {
+    fileprivate var length: Duration { upperBound - lowerBound }
 }
 
 /// How a service under observation is started.

@@ -31,6 +31,14 @@ package final class ProbeLoop: Sendable {
     }
 }
 
+extension ProbeLoop {
+    /// Stops all of them at the same time. Returns once the last exchange is recorded.
+    static func stop(_ loops: [ProbeLoop]) async {
+        for loop in loops { loop.isStopped.withLock { $0 = true } }
+        for loop in loops { await loop.stop() }
+    }
+}
+
 /// Where a service listens.
 package struct ServiceAddress: Sendable, CustomStringConvertible {
     package let host: String

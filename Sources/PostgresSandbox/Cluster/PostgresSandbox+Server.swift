@@ -107,10 +107,16 @@ extension PostgresSandbox {
             try Files.makeFolder(socketFolder, mode: 0o700)
             try Files.give(socketFolder, to: account)
         }
-        let script = "umask 077; \"$1\" -D \"$2\" >>\"$3\" 2>&1 </dev/null & echo $!"
+        // Where the kernel groups processes by session (sched(7)), the group's niceness is what counts against others.
+        let script = """
+            umask 077; [ "$4" = 0 ] || (echo "$4" >/proc/self/autogroup) 2>/dev/null
+            nice -n "$4" "$1" -D "$2" >>"$3" 2>&1 </dev/null & echo $!
+            """
         let output = try await Command(
-            executable: "/bin/sh", arguments: ["-c", script, "sh", binaries.path("postgres"), dataFolder, logPath],
-            account: account, folder: folder
+            executable: "/bin/sh",
+            arguments: [
+                "-c", script, "sh", binaries.path("postgres"), dataFolder, logPath, "\(configuration.niceness)",
+            ], account: account, folder: folder
         ).run()
         guard let id = pid_t(output.filter { !$0.isWhitespace }) else {
             throw SandboxError(.commandFailed, "the shell did not say which process it started")

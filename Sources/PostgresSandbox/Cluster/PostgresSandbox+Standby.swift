@@ -57,6 +57,14 @@ extension PostgresSandbox {
         try await Command(executable: "/bin/sh", arguments: ["-c", "set -e\n" + script, "sh", argument]).run()
     }
 
+    /// A connection string that names another server to be tried first: `host:port`.
+    func connectionURL(after first: String) -> String {
+        let own = "\(host):\(port)"
+        let url = connectionURL()
+        guard let range = url.firstRange(of: own) else { return url }
+        return url[..<range.lowerBound] + "\(first)," + url[range.lowerBound...]
+    }
+
     /// A connection string that names further servers, to be tried when the first is not the right one.
     func connectionURL(alternatives: [PostgresSandbox], parameters: [String: String]) -> String {
         let hosts = alternatives.map { ",\($0.host):\($0.port)" }.joined()

@@ -19,6 +19,8 @@ package struct SandboxConfiguration: Sendable {
     package var settings: [String: String]
     /// Whether commits survive a crash of the machine. Throw-away clusters do without (`fsync=off`).
     package var isDurable = false
+    /// How far the server gives way to other processes, as in nice(1): 0 not at all, 19 wherever it can.
+    package var niceness = 0
     /// How long starting or stopping may take.
     package var deadline = Duration.seconds(30)
 

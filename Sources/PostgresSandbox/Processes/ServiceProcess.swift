@@ -96,12 +96,17 @@ package final class ServiceProcess: Sendable {
     /// `DARUMA_BINARY` points.
     package static func darumaBinary() throws -> String {
         if let named = getenv("DARUMA_BINARY") { return String(cString: named) }
+        return try ownBinary("daruma")
+    }
+
+    /// A program of this package, beside the running executable.
+    static func ownBinary(_ name: String) throws -> String {
         guard let own = Files.canonical("/proc/self/exe") else {
             throw SandboxError(.service, "cannot tell where this program is")
         }
-        let path = "\(own.droppingLastComponent)/daruma"
+        let path = "\(own.droppingLastComponent)/\(name)"
         guard Files.isExecutable(path) else {
-            throw SandboxError(.service, "there is no daruma beside \(own): swift build makes it")
+            throw SandboxError(.service, "there is no \(name) beside \(own): swift build makes it")
         }
         return path
     }

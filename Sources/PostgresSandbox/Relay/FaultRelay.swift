@@ -13,6 +13,8 @@ package final class FaultRelay: Sendable {
         /// Connections open on the client's side now, and at most at any one time.
         package internal(set) var open = 0
         package internal(set) var peak = 0
+        /// Connections that the client ended, and not the server or the relay, since the beginning.
+        package internal(set) var closedByClient = 0
     }
 
     /// What others tell the relay's thread.

@@ -20,6 +20,8 @@ package struct RelayBehaviour: Sendable, Equatable {
         case swallowing
         /// Every byte comes so much later.
         case delayed(Duration)
+        /// Every byte comes later by a time within this range, drawn anew for each read; none overtakes another.
+        case jittered(ClosedRange<Duration>)
         case throttled(bytesPerSecond: Int)
     }
 

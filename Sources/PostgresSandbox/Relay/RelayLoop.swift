@@ -8,8 +8,8 @@ final class RelayLoop: @unchecked Sendable {
         let client: Int32
         /// -1 when there is none: the door was silent.
         var server: Int32
-        var toServer = RelayPipe()
-        var toClient = RelayPipe()
+        var toServer: RelayPipe
+        var toClient: RelayPipe
         var isForgotten = false
         /// The client's end has come and been passed on, or the server's.
         var serverIsTold = false
@@ -156,8 +156,13 @@ final class RelayLoop: @unchecked Sendable {
             guard client >= 0 else { return }
             _ = fcntl(client, F_SETFL, O_NONBLOCK)
             _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-            orders.withLock { $0.statistics.accepted += 1 }
-            var link = Link(client: client, server: -1)
+            let number = orders.withLock { orders in
+                orders.statistics.accepted += 1
+                return UInt64(orders.statistics.accepted)
+            }
+            var link = Link(
+                client: client, server: -1, toServer: RelayPipe(seed: 2 * number),
+                toClient: RelayPipe(seed: 2 * number + 1))
             if behaviour.door == .open {
                 // Blocking is fine: the target is on this machine, and answers or refuses at once.
                 link.server = socket(AF_INET, Self.socketType & ~Int32(SOCK_NONBLOCK.rawValue), 0)
@@ -197,6 +202,10 @@ final class RelayLoop: @unchecked Sendable {
         let toClient = flow(links[index], toServer: false)
         if Self.fill(&links[index].toServer, from: links[index].client, now, toServer) {
             links[index].clientHasGone = true
+            // After the server's end, the client's is only an answer to it.
+            if !links[index].clientIsTold, !links[index].isForgotten {
+                orders.withLock { $0.statistics.closedByClient += 1 }
+            }
         }
         if links[index].server >= 0 {
             _ = Self.fill(&links[index].toClient, from: links[index].server, now, toClient)

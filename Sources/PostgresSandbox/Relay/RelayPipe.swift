@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// One direction of one connection: bytes that came in and have not gone out yet. Decides what may go
 /// out when; moves nothing itself and asks no clock.
 struct RelayPipe {
@@ -6,6 +8,11 @@ struct RelayPipe {
 
     /// More than that is not taken in, so that a stalled receiver stalls the sender, as TCP would.
     static let capacity = 256 * 1024
+
+    /// The jitter is drawn from the seed, so that a run can be repeated.
+    private var random: SplitMix64
+
+    init(seed: UInt64 = 0) { random = SplitMix64(seed: seed) }
 
     private var chunks: [(due: Instant, bytes: ArraySlice<UInt8>)] = []
     private(set) var count = 0
@@ -20,7 +27,14 @@ struct RelayPipe {
     mutating func take(_ bytes: [UInt8], at now: Instant, _ flow: Flow) {
         if flow == .swallowing { return }
         var due = now
-        if case .delayed(let delay) = flow { due = now + delay }
+        switch flow {
+        case .delayed(let delay): due = now + delay
+        case .jittered(let range):
+            let share = Double.random(in: 0...1, using: &random)
+            // TCP keeps the order: what comes later is due no sooner.
+            due = max(chunks.last?.due ?? now, now + range.lowerBound + (range.upperBound - range.lowerBound) * share)
+        case .forwarding, .stalled, .swallowing, .throttled: break
+        }
         chunks.append((due, bytes[...]))
         count += bytes.count
     }
@@ -31,7 +45,7 @@ struct RelayPipe {
     func ready(at now: Instant, _ flow: Flow) -> ArraySlice<UInt8> {
         guard let first = chunks.first, first.due <= now else { return [] }
         switch flow {
-        case .forwarding, .delayed: return first.bytes
+        case .forwarding, .delayed, .jittered: return first.bytes
         case .stalled, .swallowing: return []
         case .throttled(let rate):
             if let paid, paid > now { return [] }
@@ -59,7 +73,7 @@ struct RelayPipe {
     func nextDue(_ flow: Flow) -> Instant? {
         guard let first = chunks.first else { return nil }
         switch flow {
-        case .forwarding, .delayed: return first.due
+        case .forwarding, .delayed, .jittered: return first.due
         case .throttled: return max(first.due, paid ?? first.due)
         case .stalled, .swallowing: return nil
         }

@@ -8,6 +8,8 @@ final class StubNameServer: Sendable {
     enum Answer: Sendable, Equatable {
         /// This IPv4 address, to be kept by nobody.
         case address([UInt8])
+        /// These IPv4 addresses, in this order.
+        case addresses([[UInt8]])
         /// SERVFAIL.
         case failure
         case silence
@@ -83,13 +85,18 @@ final class StubNameServer: Sendable {
         end += 5
         guard end <= bytes.count else { return nil }
         let isForIPv4 = bytes[end - 3] == 1
-        var addresses: [UInt8] = []
-        if case .address(let four) = answer, isForIPv4 {
-            // A pointer to the question's name, A, IN, a time to live of zero, four bytes.
-            addresses = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4] + four
-        }
+        let named: [[UInt8]] =
+            switch answer {
+            case .address(let four): [four]
+            case .addresses(let all): all
+            case .failure, .silence: []
+            }
+        let records = isForIPv4 ? named : []
+        // A pointer to the question's name, A, IN, a time to live of zero, four bytes.
+        let head: [UInt8] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]
+        let addresses = records.flatMap { address in head + address }
         let code: UInt8 = answer == .failure ? 2 : 0
-        let head = bytes[..<2] + [0x81, 0x80 | code, 0, 1, 0, addresses.isEmpty ? 0 : 1, 0, 0, 0, 0]
-        return head + bytes[12..<end] + addresses
+        let header = bytes[..<2] + [0x81, 0x80 | code, 0, 1, 0, UInt8(records.count), 0, 0, 0, 0]
+        return header + bytes[12..<end] + addresses
     }
 }

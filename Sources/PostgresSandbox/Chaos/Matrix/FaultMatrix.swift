@@ -70,7 +70,12 @@ package struct FaultMatrix: Sendable {
         for need in fault.setup.needs {
             if let reason = await need.reasonMissing() { return row(.skipped(reason: reason)) }
         }
-        let sandbox = try await PostgresSandbox.make(SandboxConfiguration(settings: fault.setup.settings))
+        if fault.setup.labService != nil, settings.command != nil {
+            return row(.skipped(reason: "runs a service of the lab's own"))
+        }
+        var configuration = SandboxConfiguration(settings: fault.setup.settings)
+        configuration.niceness = fault.setup.niceness
+        let sandbox = try await PostgresSandbox.make(configuration)
         let stage: FaultStage
         do {
             let relay = fault.setup.usesRelay ? try FaultRelay(to: sandbox.port) : nil
@@ -111,7 +116,7 @@ package struct FaultMatrix: Sendable {
             try await sandbox.start(waitForLogins: false)
         }
         try await fault.setup.prepare(stage)
-        let (service, address) = try await launch(stage)
+        let (service, address) = try await launch(stage, fault.setup.labService)
         stage.enter(service, at: address)
         if fault.setup.fillsPool { try await fillPool(stage, address) }
 
@@ -128,6 +133,8 @@ package struct FaultMatrix: Sendable {
         ).run(fault, on: stage)
         report.verdicts.append(
             Verdict(isKept: service.isRunning, text: "one process all along: pid \(service.id)"))
+        stage.noteExcuses()
+        try await stage.prepareToLeave()
         let clock = ContinuousClock()
         let asked = clock.now
         let exit = try await service.stop()
@@ -140,14 +147,17 @@ package struct FaultMatrix: Sendable {
     }
 
     /// Starts the service and waits until it serves.
-    private func launch(_ stage: FaultStage) async throws -> (ServiceProcess, ServiceAddress) {
+    private func launch(
+        _ stage: FaultStage, _ labService: [String]?
+    ) async throws -> (ServiceProcess, ServiceAddress) {
         let launch = stage.launch
         let port = try settings.port ?? PortReservation.unreserved()
         guard PortReservation.isFree(port) else {
             throw SandboxError(.launch, "port \(port) is in use by somebody else")
         }
         let command =
-            try settings.command.map { ["/bin/sh", "-c", "exec \($0)"] } ?? [ServiceProcess.darumaBinary(), "serve"]
+            try labService.map { [try ServiceProcess.ownBinary("daruma-lab")] + $0 }
+            ?? settings.command.map { ["/bin/sh", "-c", "exec \($0)"] } ?? [ServiceProcess.darumaBinary(), "serve"]
         let sandbox = try stage.sandbox()
         let url = launch.databaseURL ?? sandbox.connectionURL(port: try? stage.relay().port)
         var environment: [String: String?] = launch.environment.merging(settings.environment) { own, _ in own }

@@ -5,8 +5,12 @@ extension Fault {
 
     /// Lets the service find its database by name.
     private static func prepareNames(_ stage: FaultStage) async throws {
+        try await prepareNames(stage, answering: .address([127, 0, 0, 1]))
+    }
+
+    static func prepareNames(_ stage: FaultStage, answering answer: StubNameServer.Answer) async throws {
         let sandbox = try stage.sandbox()
-        let server = try StubNameServer(answering: .address([127, 0, 0, 1]))
+        let server = try StubNameServer(answering: answer)
         stage.enter(names: server)
         stage.onCleanUp { await server.shutDown() }
         let file = "\(try stage.folder())/resolv.conf"
@@ -23,11 +27,25 @@ extension Fault {
             "name-stalls", title: "each name look-up stalls for 30 s, and all sessions are ended",
             ending: "name look-up answers again", expecting: .silent,
             setup: FaultSetup(
-                hold: .seconds(15), quickHold: .seconds(5), needs: [.mountNamespace], prepare: prepareNames),
+                hold: .seconds(15), quickHold: .seconds(5),
+                // A look-up cannot be called off (getaddrinfo(3)): one that has begun lasts until the resolver gives it up,
+                // 30 s here. After that nothing may be left of it.
+                settling: .seconds(35), needs: [.mountNamespace], prepare: prepareNames),
             begin: { stage in
+                stage.remember(try stage.service().usage)
                 try stage.names().answer(.silence)
                 try await stage.sandbox().terminateSessions()
-            }, end: { try $0.names().answer(.address([127, 0, 0, 1])) }),
+            },
+            end: { stage in
+                if let before = stage.remembered, let now = try stage.service().usage {
+                    // A thread each for the name and for one who looks whether the others are still needed.
+                    stage.verdict(
+                        Verdict(
+                            isKept: now.threads <= before.threads + 2,
+                            text: "threads \(before.threads) → \(now.threads) while look-ups stalled (at most 2 more)"))
+                }
+                try stage.names().answer(.address([127, 0, 0, 1]))
+            }),
         Fault(
             "name-fails", title: "name look-up fails, and all sessions are ended",
             ending: "name look-up answers again", expecting: .refused,
