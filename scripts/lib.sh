@@ -22,7 +22,13 @@ has_libpq() {
     [[ -e /usr/include/postgresql/libpq-fe.h ]] || { command -v pkg-config >/dev/null && pkg-config --exists libpq; }
 }
 
-# need THING...: installs those that are missing. Things are: build, server, venv (Python's), or the name of a command.
+# Debian's python3-minimal has the command without most of its library; this is a part of what the scripts import.
+has_python() {
+    python3 -c 'import argparse, http.client, http.server, json, select, subprocess, zipfile' 2>/dev/null
+}
+
+# need THING...: installs those that are missing. Things are: build, server, python3 with its library, venv and pip
+# (Python's), or the name of a command.
 need() {
     local missing=() thing
     for thing in "$@"; do
@@ -34,6 +40,8 @@ need() {
             ;;
         server) has_server || missing+=(postgresql) ;;
         systemd-*) command -v "$thing" >/dev/null || missing+=(systemd) ;;
+        python3) has_python || missing+=(python3) ;;
+        pip) python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip) ;;
         venv) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
         *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || missing+=("$(package_of "$thing")") ;;
         esac
@@ -48,6 +56,8 @@ package_of() {
     ip) printf 'iproute2\n' ;;
     nginx) printf 'nginx-light\n' ;;
     node) printf 'nodejs\n' ;;
+    strip) printf 'binutils\n' ;;
+    taskset | unshare) printf 'util-linux\n' ;;
     *) printf '%s\n' "$1" ;;
     esac
 }

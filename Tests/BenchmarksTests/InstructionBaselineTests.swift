@@ -40,6 +40,17 @@ struct InstructionBaselineTests {
         #expect(figures.first?.hasPrefix(RequestCost.columns[column].name) == true)
     }
 
+    @Test(
+        "lets through what batches make of allocations, and never one more in each request",
+        arguments: [(10.13, 10.28, true), (10.13, 10.7, false), (0, 0.2, false), (18, 18.9, true), (40, 41, false)])
+    func fractions(old: Double, new: Double, isKept: Bool) {
+        var (before, after) = (Self.cost, Self.cost)
+        before.allocations = old
+        after.allocations = new
+        let verdict = InstructionBaseline(["pipeline": before]).verdict(on: "pipeline", after)
+        #expect((verdict == .kept(0)) == isKept)
+    }
+
     @Test("says when something has become cheaper, and when it is new")
     func cheaper() {
         var cost = Self.cost
