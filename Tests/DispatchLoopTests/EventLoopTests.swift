@@ -270,3 +270,18 @@ private final class RegistrationBox {
         }
     }
 }
+
+@LoopActor
+@Suite(.timeLimit(.minutes(1))) struct PauseTests {
+    @Test("a loop that did not run when something was due says so: what was measured across it is worth nothing")
+    func pause() async throws {
+        let loop = EventLoop.shared
+        let before = MonotonicTime.now()
+        await withCheckedContinuation { continuation in
+            _ = loop.schedule(at: .now() + .milliseconds(20)) { continuation.resume() }
+            // As if the process had been stopped (SIGSTOP), or something had blocked the loop.
+            loop.submit { usleep(300_000) }
+        }
+        #expect(loop.latestPause > before)
+    }
+}
