@@ -9,9 +9,10 @@ extension EndToEnd {
     struct MatrixTests {
         static let selection = [
             "stop-immediate", "restarts", "terminated", "killed", "black-hole", "black-hole-in-query", "forgotten",
-            "resets",
-            "half-open", "boot-in-recovery", "too-many-some-left", "too-many-none-left", "failover",
-            "old-primary-returns", "tls-replaced", "descriptors", "log-unread",
+            "resets", "half-open", "boot-in-recovery", "too-many-some-left", "too-many-none-left", "failover",
+            "old-primary-returns", "tls-replaced", "descriptors", "log-unread", "slow-database", "slow-growth",
+            "slow-boot", "becomes-slow", "scram-rounds", "password-rotated", "dead-address", "dead-host",
+            "locked-table", "clients-hang-up",
         ]
 
         /// What is run in this pass. Races may be anywhere, so ThreadSanitizer sees all of the selection. What
@@ -19,7 +20,10 @@ extension EndToEnd {
         /// a query, a connect, a handshake.
         static let selectionOfPass =
             sanitizer == "address"
-            ? ["stop-immediate", "killed", "black-hole-in-query", "resets", "failover", "tls-replaced", "descriptors"]
+            ? [
+                "stop-immediate", "killed", "black-hole-in-query", "resets", "failover", "tls-replaced", "descriptors",
+                "locked-table", "clients-hang-up",
+            ]
             : selection
 
         @Test("keeps what it promises, time left aside", arguments: selectionOfPass)
@@ -30,7 +34,7 @@ extension EndToEnd {
             // That nobody sees it must not depend on how fast this machine is. A request that has lost its connection for good
             // fails at a later deadline as well, and only a restart may last for as long as the grace.
             if case .unseen = fault.expectation { settings.environment["PING_TIMEOUT"] = "4s" }
-            if name == "restarts" { settings.environment["OUTAGE_GRACE"] = "3s" }
+            if ["restarts", "dead-address", "dead-host"].contains(name) { settings.environment["OUTAGE_GRACE"] = "3s" }
             let row = try await FaultMatrix(settings).run(fault)
             switch row.outcome {
             case .ran(let report):
