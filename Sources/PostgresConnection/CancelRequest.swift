@@ -13,9 +13,9 @@ internal import Glibc
 /// ```
 @LoopActor
 package final class CancelRequest {
-    /// The most requests under way at a time; each is a socket, and for the server a process. Further ones wait: none is
-    /// dropped.
-    package static let limit = 4
+    /// The most requests under way at a time; each is a socket beside the pool's, and for the server a process. Further ones
+    /// wait: none is dropped.
+    package static let limit = 1
     /// How long one may take. A server that does not take it does not answer anything else either.
     package static let timeout = Duration.seconds(5)
 

@@ -15,6 +15,7 @@ struct StatusReport: Sendable, Hashable {
     let cause: Cause?
     let slots: [SlotState]
     let waiters: Int
+    let pace: StatusPace
     /// How often the database has fallen, and how often it stood up again.
     let falls: Int
     let rises: Int
@@ -36,6 +37,7 @@ struct StatusReport: Sendable, Hashable {
     /// The state in one sentence without its full stop.
     var headline: String {
         switch health {
+        case .up where pace.isSlow: "The database is slow"
         case .up: "The database is up"
         case .suspect where !hasBeenReached: "Looking for the database"
         case .suspect: "The database is suspect"
@@ -51,6 +53,7 @@ struct StatusReport: Sendable, Hashable {
     /// What that means for requests.
     var note: String {
         switch health {
+        case .up where pace.isSlow: "It answers, and so requests are answered: slow is not down."
         case .up where bridged == 0: "Requests are answered."
         case .up: "Requests are answered. \(bridgedText): requests only waited."
         case .suspect: "Requests wait for a moment while it is found out."
@@ -90,7 +93,7 @@ struct StatusReport: Sendable, Hashable {
         default: text += "; \(waiters) requests wait"
         }
         if slots.count > Self.slotsShown { text += ". The first \(Self.slotsShown) are drawn" }
-        return text + "."
+        return text + "." + (pace.text.isEmpty ? "" : " " + pace.text)
     }
 
     private var concernsOwnSetting: Bool { cause?.code == PostgresError.Code.conninfo }
@@ -107,7 +110,7 @@ extension StatusReport {
             cause: pool.outage.map {
                 Cause(code: $0.cause.code, message: $0.cause.message, failedAttempts: $0.failedAttempts)
             },
-            slots: pool.slotStates, waiters: pool.waiters, falls: history.falls,
+            slots: pool.slotStates, waiters: pool.waiters, pace: StatusPace(pool), falls: history.falls,
             rises: history.falls - (pool.health.failsAtOnce ? 1 : 0),
             bridged: history.bridged.count, viewers: viewers, hasBeenReached: history.hasBeenUp)
     }

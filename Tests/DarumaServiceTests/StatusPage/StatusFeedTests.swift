@@ -10,12 +10,30 @@ extension StatusReport {
     /// A report as a test wants it.
     static func made(
         _ health: PoolHealth = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0,
-        bridged: Int = 0
+        bridged: Int = 0, answer: Duration? = nil
     ) -> StatusReport {
         StatusReport(
             health: health, since: .seconds(1), cause: cause, slots: slots, waiters: waiters,
+            pace: StatusPace(answer: answer, login: answer.map { 3 * $0 }, silence: .milliseconds(300)),
             falls: cause == nil ? 0 : 1,
             rises: 0, bridged: bridged, viewers: 1, hasBeenReached: true)
+    }
+}
+
+@Suite struct StatusPaceTests {
+    @Test("slow is told from down in a word, and from quick")
+    func slow() {
+        #expect(StatusReport.made(answer: .milliseconds(450)).headline == "The database is slow")
+        #expect(StatusReport.made(answer: .milliseconds(450)).note.contains("slow is not down"))
+        #expect(StatusReport.made(answer: .milliseconds(3)).headline == "The database is up")
+        #expect(StatusReport.made(.down, answer: .milliseconds(450)).headline == "The database is down")
+    }
+
+    @Test("the estimates and the limit in force are shown in round figures", arguments: [(1, 1), (3, 5), (51, 100), (900, 1_000)])
+    func round(milliseconds: Int, shown: Int) {
+        let summary = StatusReport.made(answer: .milliseconds(milliseconds)).poolSummary
+        #expect(summary.contains("An answer usually takes up to \(shown) ms, a log-in"))
+        #expect(summary.hasSuffix("silence is unusual after 300 ms."))
     }
 }
 
