@@ -91,7 +91,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .poolIdleTimeout: ("How long a connection above pool-min may be idle; 0s for ever.", "5m")
         case .poolMaxLifetime: ("How long a connection may live, ±10 %; 0s for ever.", "30m")
         case .poolKeepalive: ("How long an idle connection may be unheard of before it is tried; 0s for ever.", "30s")
-        case .connectTimeout: ("How long one connect may take, name look-up included.", "5s")
+        case .connectTimeout: ("How long a connect may take until a server accepts it, name look-up included.", "5s")
         case .outageGrace: ("How long requests wait through the start of an outage before they are told.", "750ms")
         case .silenceTimeout: ("How long a query may be silent before its connection is suspected.", "300ms")
         case .checkTimeout: ("How long a suspected connection may take for a sign of life.", "250ms")

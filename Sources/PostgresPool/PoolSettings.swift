@@ -15,7 +15,7 @@ public struct PoolSettings: Sendable, Hashable {
     /// How long a standby may be unheard of before it is asked for a sign of life, on one connection: it does not tell
     /// sessions that it was promoted until they ask something. `nil`: as any other server.
     public var standbyKeepalive: Duration? = .seconds(1)
-    /// How long one connect may take, name look-up included.
+    /// How long a connect may take until a server accepts it, name look-up included. A log-in then has a minute of its own.
     public var connectTimeout: Duration = .seconds(5)
     /// How long a request waits through the start of an outage before it is told of it. Short outages end within it.
     public var grace: Duration = .milliseconds(750)

@@ -174,6 +174,23 @@ import Testing
         #expect(race.run(["10.0.0.2"]) == .won("10.0.0.2"))
     }
 
+    @Test("where all are silent, all are tried, whoever else tries them; the least tried goes first")
+    func allSilent() {
+        var race = RaceHarness([:])
+        let hosts = ["10.0.0.1", "10.0.0.2"]
+        race.reach = .milliseconds(600)
+        #expect(race.run(hosts) == .failed("CONNECT_TIMEOUT"))
+        race.book.opened(ConnectTarget(server: 0, address: hosts[0]), at: race.now - .milliseconds(300))
+        race.world[hosts[1]] = .lives()
+        #expect(race.run(hosts) == .won(hosts[1]))
+        #expect(race.took == .milliseconds(3))
+        race.world = [hosts[0]: .lives()]
+        race.book.opened(ConnectTarget(server: 1, address: hosts[1]), at: race.now - .milliseconds(300))
+        race.reach = .seconds(5)
+        #expect(race.run(hosts) == .won(hosts[0]))
+        #expect(race.took < .milliseconds(300), "though another one tries it already")
+    }
+
     @Test("no SYN stays in the book when the race is over")
     func booksAreClosed() {
         var race = RaceHarness(["10.0.0.1": .dead, "10.0.0.2": .silent, "10.0.0.3": .refuses(), "10.0.0.4": .lives()])

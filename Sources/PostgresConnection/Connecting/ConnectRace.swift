@@ -372,6 +372,9 @@ struct ConnectRace {
             isProvablyUnsent: true)
     }
 
+    /// Whether somebody has said more than nothing.
+    var hasBeenAnswered: Bool { failure.map { Self.weight($0) > 0 } ?? false }
+
     /// Of the failures on several addresses, keeps the one that says most about when connecting will succeed; of those
     /// that say as much, the latest.
     private mutating func note(_ error: PostgresError, server: Int) {
