@@ -39,6 +39,15 @@ extension ConnectRace {
         ]
     }
 
+    /// Whether all that is left are connects to addresses that are known to be silent, and others have said more: what
+    /// refuses now may let in a moment later, which a fresh attempt finds out and this one does not.
+    func isInVain(at now: MonotonicTime, _ book: AddressBook) -> Bool {
+        hasBeenAnswered && pending.isEmpty && choose(at: now, book) == nil
+            && flights.allSatisfy {
+                $0.acceptedAt == nil && book.isSilent(target(of: $0)) && now - $0.openedAt >= AddressBook.synLife
+            }
+    }
+
     /// Whether the first start is put off, for a moment (RFC 8305 §3), because the look-up of a name that is to go before
     /// this candidate is not done.
     func isHeldUp(_ next: Int, at now: MonotonicTime) -> Bool {
