@@ -16,7 +16,15 @@ extension PoolMachine {
             if slot.acceptedAt == nil { $0.acceptedAt = now } else { $0.spokeAt = now }
             $0.isHung = false
         }
-        prober.accepted(id)
+        guard slot.acceptedAt != nil else { return prober.accepted(id) }
+        guard slot.spokeAt == nil else { return }
+        // The server is there: slow start goes on with its answers, not only with log-ins that are done.
+        prober.heard(id)
+        if health == .up {
+            grow(at: now)
+        } else if health.isProbing, waiters.count > prober.flights.count {
+            bringProbeForward(at: now)
+        }
     }
 
     /// A connect succeeded, after so many nanoseconds; 0 where that says nothing of the server.
@@ -83,7 +91,8 @@ extension PoolMachine {
         guard need > 0 else { return beginReplacement(at: now) }
         guard slots.hasFree else { return closeHung(at: now) }
         guard now >= besideHungAt else { return }
-        let count = min(need, (ramp.hasFailed ? 1 : ramp.limit) - hopefulCount)
+        let silent = hopefulCount - (ramp.hasFailed ? 0 : connectingSlots.count { $0.spokeAt != nil && !$0.isHung })
+        let count = min(need, (ramp.hasFailed ? 1 : ramp.limit) - silent)
         for _ in 0..<max(count, 0) where !beginConnect(at: now) { return }
     }
 

@@ -11,7 +11,8 @@ import DispatchLoop
 ///   at once; then the youngest but the first are given up for fresh ones, because a connect whose first packet was lost
 ///   learns of the network's return late, while the first keeps all the patience a slow network needs.
 /// - Accepted, and silent: it may be a process at the server, and a log-in that takes its time (LDAP, a busy server). It is
-///   left alone; another follows after ``acceptedInterval``, as long as there are slots. Only when all of them are taken is
+///   left alone; another follows after ``acceptedInterval``, as long as there are slots – or at once, for those who wait,
+///   when the server has said something in it: then it is there. Only when all of them are taken is
 ///   the oldest given up, after ``acceptedPatience``.
 struct Prober: Sendable {
     static let hangInterval = Duration.milliseconds(250)
@@ -33,6 +34,8 @@ struct Prober: Sendable {
         let startedAt: MonotonicTime
         /// Whether a server has accepted it.
         var isAccepted = false
+        /// Whether it has said something since: then it is there, and takes its time.
+        var isTalking = false
     }
 
     /// The probes under way, oldest first.
@@ -83,6 +86,11 @@ struct Prober: Sendable {
         nextAt = max(nextAt, flights[index].startedAt + Self.acceptedInterval)
     }
 
+    /// The server has said something in a probe.
+    mutating func heard(_ id: ConnectionID) {
+        if let index = flights.firstIndex(where: { $0.id == id }) { flights[index].isTalking = true }
+    }
+
     /// No slot was to be had: try again soon.
     mutating func postpone(at now: MonotonicTime) {
         nextAt = now + Self.hangInterval
@@ -131,11 +139,13 @@ struct Prober: Sendable {
     }
 
     /// A request would like to know now: makes the next probe due as soon as the spacing allows. One that hangs is no
-    /// reason against it, unless a server has accepted it.
+    /// reason against it, unless a server has accepted it and said nothing.
     mutating func pullForward(at now: MonotonicTime) {
         guard isRunning else { return }
         var time = earliest(at: now)
-        for flight in flights where flight.isAccepted { time = max(time, flight.startedAt + Self.acceptedInterval) }
+        for flight in flights where flight.isAccepted && !flight.isTalking {
+            time = max(time, flight.startedAt + Self.acceptedInterval)
+        }
         nextAt = min(nextAt, time)
     }
 

@@ -174,6 +174,44 @@ import Testing
         #expect(race.run(["10.0.0.2"]) == .won("10.0.0.2"))
     }
 
+    @Test("beside one that refuses, a silent one is tried once a second and for no longer than that")
+    func silentBesideRefusing() {
+        var race = RaceHarness(["10.0.0.1": .lives()])
+        let hosts = ["10.0.0.2", "10.0.0.1"]
+        #expect(race.run(hosts) == .won("10.0.0.1"))
+        race.world["10.0.0.1"] = .refuses()
+        race.now = race.now + .seconds(60)
+        #expect(race.run(hosts) == .failed("ECONNREFUSED"))
+        #expect(race.order == ["10.0.0.1", "10.0.0.2"])
+        #expect(race.took == .milliseconds(1_001), "not for all the time there is")
+        race.now = race.now + .milliseconds(10)
+        race.book.opened(ConnectTarget(server: 0, address: "10.0.0.2"), at: race.now)
+        #expect(race.run(hosts) == .failed("ECONNREFUSED"))
+        #expect(race.order == ["10.0.0.1"])
+        #expect(race.took == .milliseconds(1))
+        // Back, and slow to answer: it is reached all the same.
+        race.now = race.now + .seconds(2)
+        race.world["10.0.0.2"] = .lives(accept: .milliseconds(600))
+        #expect(race.run(hosts) == .won("10.0.0.2"))
+    }
+
+    @Test("where all are silent, all are tried, whoever else tries them; the least tried goes first")
+    func allSilent() {
+        var race = RaceHarness([:])
+        let hosts = ["10.0.0.1", "10.0.0.2"]
+        race.reach = .milliseconds(600)
+        #expect(race.run(hosts) == .failed("CONNECT_TIMEOUT"))
+        race.book.opened(ConnectTarget(server: 0, address: hosts[0]), at: race.now - .milliseconds(300))
+        race.world[hosts[1]] = .lives()
+        #expect(race.run(hosts) == .won(hosts[1]))
+        #expect(race.took == .milliseconds(3))
+        race.world = [hosts[0]: .lives()]
+        race.book.opened(ConnectTarget(server: 1, address: hosts[1]), at: race.now - .milliseconds(300))
+        race.reach = .seconds(5)
+        #expect(race.run(hosts) == .won(hosts[0]))
+        #expect(race.took < .milliseconds(300), "though another one tries it already")
+    }
+
     @Test("no SYN stays in the book when the race is over")
     func booksAreClosed() {
         var race = RaceHarness(["10.0.0.1": .dead, "10.0.0.2": .silent, "10.0.0.3": .refuses(), "10.0.0.4": .lives()])

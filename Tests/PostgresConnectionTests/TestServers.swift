@@ -41,34 +41,6 @@ func unusedAddress() -> String {
 
 private let latestAddress = Locked(0)
 
-/// An address that drops SYNs: a listener whose queue is full, for the kernel drops them then.
-final class DeadAddress: Sendable {
-    let address = unusedAddress()
-    private let descriptors: [Int32]
-
-    init(port: UInt16) throws {
-        let listener = try makeListener(address, port, backlog: 0)
-        var descriptors = [listener.descriptor]
-        var name = sockaddr_in()
-        name.sin_family = sa_family_t(AF_INET)
-        name.sin_port = listener.port.bigEndian
-        inet_pton(AF_INET, address, &name.sin_addr)
-        for _ in 0..<3 {
-            let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-            let filler = socket(AF_INET, type, 0)
-            _ = withUnsafePointer(to: &name) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    connect(filler, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-            descriptors.append(filler)
-        }
-        self.descriptors = descriptors
-    }
-
-    deinit { for descriptor in descriptors { close(descriptor) } }
-}
-
 /// A server that says the same to everybody, one connection after the other.
 final class ScriptedServer: Sendable {
     let port: UInt16

@@ -81,8 +81,9 @@ import Testing
             return "connect failed: \(error.code)"
         case 11:
             guard
-                let id = world.sockets.subtracting(world.connecting + world.borrowed).sorted(by: { $0.index < $1.index })
-                    .randomElement(using: &random), let error = sessionErrors.randomElement(using: &random)
+                let id = world.sockets.subtracting(world.connecting + world.borrowed).sorted(by: { $0.index < $1.index }
+                )
+                .randomElement(using: &random), let error = sessionErrors.randomElement(using: &random)
             else { return "-" }
             world.end(id, error)
             return "ended \(id): \(error.code)"

@@ -146,6 +146,29 @@ import Testing
         #expect(world.breaches() == [])
     }
 
+    @Test("slow start goes on with each answer in a log-in: one, two, four for those who wait, where log-ins take long")
+    func talkingLogins() throws {
+        for isUp in [false, true] {
+            var world = MachineHarness { $0.maximum = 10 }
+            if isUp {
+                world.startUp()
+                _ = world.lease()
+            } else {
+                world.start()
+            }
+            for _ in 0..<4 { _ = world.wait() }
+            var counts: [Int] = []
+            for _ in 0..<4 {
+                for id in world.connecting { world.progress(id) }
+                world.advance(Prober.demandSpacing)
+                for id in world.connecting where world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) }
+                counts.append(world.connecting.count)
+            }
+            #expect(counts.last == 4, "up: \(isUp), \(counts)")
+            #expect(world.closeReasons.isEmpty)
+        }
+    }
+
     @Test("what accepts and never says anything is asked afresh once a second, and overtaken when it has come back")
     func acceptingHole() throws {
         var world = MachineHarness { $0.maximum = 4 }

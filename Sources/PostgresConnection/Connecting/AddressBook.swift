@@ -18,6 +18,7 @@ struct AddressBook: Sendable {
         var hasWrongRole = false
         /// When the connects that the server has not accepted yet were begun.
         var unestablished: [MonotonicTime] = []
+        var latestStart = MonotonicTime(nanoseconds: 0)
     }
 
     private var records: [ConnectTarget: Record] = [:]
@@ -46,11 +47,10 @@ struct AddressBook: Sendable {
     /// How many connects to the address are under way that it has not accepted.
     func unestablishedCount(_ target: ConnectTarget) -> Int { records[target]?.unestablished.count ?? 0 }
 
-    /// Whether a further SYN would tell nothing that the one under way does not: there is one that may yet be answered, and
-    /// the address has been silent for longer than `stagger`.
+    /// Whether a further SYN would tell nothing new: one is under way that may yet be answered, to an address that has been
+    /// silent for longer than `stagger`; or the latest went to an address that is known to be silent, a moment ago.
     func isBeingTried(_ target: ConnectTarget, stagger: Duration, at now: MonotonicTime) -> Bool {
-        guard let record = records[target], let youngest = record.unestablished.max(), now - youngest < Self.synLife
-        else { return false }
+        guard let record = records[target], now - record.latestStart < Self.synLife else { return false }
         return record.isSilent || record.unestablished.contains { now - $0 >= stagger }
     }
 
@@ -61,6 +61,7 @@ struct AddressBook: Sendable {
             records = records.filter { $0.key == winner || !$0.value.unestablished.isEmpty }
         }
         records[target, default: Record()].unestablished.append(now)
+        records[target]?.latestStart = now
     }
 
     /// The server's machine has answered the SYN.

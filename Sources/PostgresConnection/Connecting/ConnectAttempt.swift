@@ -96,7 +96,6 @@ package final class ConnectAttempt {
         self.completion = nil
         released = completion
         apply { $0.abandon(at: $1, &$2) }
-        letGo()
     }
 
     // MARK: Performing
@@ -115,6 +114,7 @@ package final class ConnectAttempt {
         isPerforming = false
         releaseSlots()
         armTimer()
+        letGo()
     }
 
     private func perform(_ action: ConnectRace.Action) {
@@ -186,7 +186,6 @@ package final class ConnectAttempt {
     private func closed(_ id: ConnectRace.SocketID) {
         sockets[id] = nil
         apply { $0.released(at: $1, &$2) }
-        letGo()
     }
 
     /// Gives the slots back that no socket needs any more.

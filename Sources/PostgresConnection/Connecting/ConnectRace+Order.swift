@@ -19,11 +19,12 @@ extension ConnectRace {
     /// The candidate to start next: those that had no turn yet, before them none of the second pass.
     func choose(at now: MonotonicTime, _ book: AddressBook) -> Int? {
         let waiting = candidates.indices.filter { candidates[$0].stage == .waiting }
-        var eligible = waiting.filter {
-            !book.isBeingTried(candidates[$0].target, stagger: limits.stagger, at: now)
-        }
-        // Somebody has to try, even where others do already, if nothing else is to be found out.
-        if eligible.isEmpty, flights.isEmpty, failure == nil, pending.isEmpty { eligible = waiting }
+        let others = waiting.filter { !book.isBeingTried(candidates[$0].target, stagger: limits.stagger, at: now) }
+        // A further SYN to where one is under way is no help, unless nothing else is to be found out.
+        let hasHope =
+            hasBeenAnswered || others.contains { !book.isSilent(candidates[$0].target) } || isReached
+            || !pending.isEmpty
+        let eligible = hasHope ? others : waiting
         return eligible.min { rank(of: candidates[$0], book).lexicographicallyPrecedes(rank(of: candidates[$1], book)) }
     }
 
@@ -31,9 +32,20 @@ extension ConnectRace {
         let target = candidate.target
         // What was silent goes last even if it worked once: the network to it may be gone.
         let merit = book.isSilent(target) ? 3 : book.hasWrongRole(target) ? 2 : target == preferred ? 0 : 1
+        // Of silent ones, who is tried by fewer others: any of them may be the first to come back.
+        let crowd = merit == 3 ? book.unestablishedCount(target) : 0
         return [
-            candidate.rounds, candidate.isSecondPass ? 1 : 0, merit, positions[target.server], candidate.order,
+            candidate.rounds, candidate.isSecondPass ? 1 : 0, merit, crowd, positions[target.server], candidate.order,
         ]
+    }
+
+    /// Whether all that is left are connects to addresses that are known to be silent, and others have said more: what
+    /// refuses now may let in a moment later, which a fresh attempt finds out and this one does not.
+    func isInVain(at now: MonotonicTime, _ book: AddressBook) -> Bool {
+        hasBeenAnswered && pending.isEmpty && choose(at: now, book) == nil
+            && flights.allSatisfy {
+                $0.acceptedAt == nil && book.isSilent(target(of: $0)) && now - $0.openedAt >= AddressBook.synLife
+            }
     }
 
     /// Whether the first start is put off, for a moment (RFC 8305 §3), because the look-up of a name that is to go before

@@ -75,7 +75,8 @@ struct ConnectRace {
     private(set) var isOver = false
     /// When a server last accepted or said something.
     private(set) var lastProgress: MonotonicTime?
-    private(set) var failure: PostgresError?
+    /// What is to be told if nobody lets us in.
+    var failure: PostgresError?
 
     var candidates: [Candidate] = []
     var flights: [Flight] = []
@@ -252,6 +253,10 @@ struct ConnectRace {
                 break
             }
         }
+        if isInVain(at: now, book) {
+            for flight in flights { close(flight, at: now, &book) }
+            flights = []
+        }
         allowed = max(1, flights.count + lingering)
         if flights.isEmpty, now >= limits.reachDeadline || pending.isEmpty && choose(at: now, book) == nil {
             over(.fail(failure ?? timeout(server: candidates.first?.target.server ?? 0)))
@@ -268,6 +273,7 @@ struct ConnectRace {
         times.append(limits.deadline)
         if now < limits.reachDeadline {
             times.append(limits.reachDeadline)
+            if hasBeenAnswered { times += flights.map { $0.openedAt + AddressBook.synLife } }
             if candidates.contains(where: { $0.stage == .waiting }) {
                 times += flights.flatMap { [$0.dueAt, $0.keepsUntil] } + [askAgainAt, startedAt + limits.stagger]
                 // For what depends on other attempts.
@@ -358,37 +364,4 @@ struct ConnectRace {
     }
 
     func target(of flight: Flight) -> ConnectTarget { candidates[flight.candidate].target }
-
-    // MARK: Failures
-
-    private func timeout(server: Int) -> PostgresError {
-        let isLookingUp = pending.contains(server) && !candidates.contains { $0.target.server == server }
-        return PostgresError(
-            code: PostgresError.Code.connectTimeout,
-            message: isLookingUp
-                ? "the server's host name could not be looked up in time"
-                : "the server did not answer the connect in time",
-            disposition: .outage, endpoint: servers.indices.contains(server) ? servers[server].name : nil,
-            isProvablyUnsent: true)
-    }
-
-    /// Of the failures on several addresses, keeps the one that says most about when connecting will succeed; of those
-    /// that say as much, the latest.
-    private mutating func note(_ error: PostgresError, server: Int) {
-        var error = error
-        error.isProvablyUnsent = true
-        if error.endpoint == nil { error.endpoint = servers[server].name }
-        if let failure, Self.weight(failure) > Self.weight(error) { return }
-        failure = error
-    }
-
-    private static func weight(_ error: PostgresError) -> Int {
-        switch error.disposition {
-        case .wrongRole: 4  // A server answers, and is one promotion away from being the right one.
-        case .outage where error.severity != nil || error.code == PostgresError.Code.loginKeys: 3  // Not ready.
-        case .configuration: 2
-        case .outage where error.code == PostgresError.Code.connectTimeout: 0  // Nobody has said anything.
-        default: 1
-        }
-    }
 }

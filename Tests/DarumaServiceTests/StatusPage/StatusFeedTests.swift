@@ -14,7 +14,7 @@ extension StatusReport {
     ) -> StatusReport {
         StatusReport(
             health: health, since: .seconds(1), cause: cause, slots: slots, waiters: waiters,
-            pace: StatusPace(answer: answer, login: answer.map { 3 * $0 }, silence: .milliseconds(300)),
+            pace: StatusPace(answer: answer, login: answer.map { $0 * 3 }, silence: .milliseconds(300)),
             falls: cause == nil ? 0 : 1,
             rises: 0, bridged: bridged, viewers: 1, hasBeenReached: true)
     }
@@ -29,7 +29,9 @@ extension StatusReport {
         #expect(StatusReport.made(.down, answer: .milliseconds(450)).headline == "The database is down")
     }
 
-    @Test("the estimates and the limit in force are shown in round figures", arguments: [(1, 1), (3, 5), (51, 100), (900, 1_000)])
+    @Test(
+        "the estimates and the limit in force are shown in round figures",
+        arguments: [(1, 1), (3, 5), (51, 100), (900, 1_000)])
     func round(milliseconds: Int, shown: Int) {
         let summary = StatusReport.made(answer: .milliseconds(milliseconds)).poolSummary
         #expect(summary.contains("An answer usually takes up to \(shown) ms, a log-in"))

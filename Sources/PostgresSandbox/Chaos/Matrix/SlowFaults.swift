@@ -1,7 +1,10 @@
 /// A database that takes its time and answers all the same: slow is not down.
 extension Fault {
-    /// What a log-in takes of answers – the method, the challenge, the session – and the first statement's own.
-    private static let answersUntilFirst = 4
+    /// What a log-in takes of answers: the method, the challenge, the session.
+    private static let answersOfLogin = 3
+    /// Until all clients have had an answer where there is no connection to begin with: one log-in, those that follow when
+    /// the server has answered something in it, and the statement's own answer.
+    private static let answersUntilFirst = 2 * answersOfLogin + 1
 
     private static func delay(_ stage: FaultStage, _ flow: RelayBehaviour.Flow, for time: Duration) async throws {
         try stage.relay().behave(RelayBehaviour(toClient: flow))
@@ -51,7 +54,9 @@ extension Fault {
                         try stage.relay().behave(RelayBehaviour(toClient: .delayed(delay)))
                         stage.excuse(
                             for: delay * answersUntilFirst,
-                            because: "the time of a log-in and of the first answer, for a pool that is empty")
+                            because:
+                                "the time of two log-ins, one after the other, and of an answer, for a pool that is empty"
+                        )
                         // At once, where the server's own word of the end would come late as well.
                         try stage.relay().resetAll()
                         try await stage.pause(delay * answersUntilFirst + stage.amount(.seconds(4), quick: .seconds(2)))
@@ -68,7 +73,8 @@ extension Fault {
                 }),
             begin: { stage in
                 let first = Duration.milliseconds(500) * answersUntilFirst
-                stage.excuse(for: first, because: "the time of a log-in and of the first answer, at boot")
+                stage.excuse(
+                    for: first, because: "the time of two log-ins, one after the other, and of an answer, at boot")
                 try await patiently(stage, newAllowed: 10, isQuiet: false) {
                     try await stage.pause(first + stage.amount(.seconds(5), quick: .seconds(2)))
                 }
