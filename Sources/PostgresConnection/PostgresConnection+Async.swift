@@ -51,4 +51,5 @@ private final class UnlimitedSockets: ConnectAttemptClient {
     func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool { true }
     func attemptClosedExtraSocket(_ attempt: ConnectAttempt) {}
     func attemptProgressed(_ attempt: ConnectAttempt) {}
+    func attemptLostServer(_ attempt: ConnectAttempt) {}
 }

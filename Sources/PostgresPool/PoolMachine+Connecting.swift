@@ -27,6 +27,18 @@ extension PoolMachine {
         }
     }
 
+    /// What a server had accepted has ended, and the connect goes on with other addresses: nothing of it is at any server.
+    mutating func lostServer(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.state(id) == .connecting else { return }
+        slots.update(id) {
+            $0.acceptedAt = nil
+            $0.spokeAt = nil
+            $0.isHung = false
+        }
+        prober.lostServer(id, at: now)
+        if !waiters.isEmpty { bringProbeForward(at: now) }
+    }
+
     /// A connect succeeded, after so many nanoseconds; 0 where that says nothing of the server.
     mutating func connected(_ id: ConnectionID, isReadOnly: Bool, took: Int64 = 0, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .connecting else { return }

@@ -372,6 +372,11 @@ extension PostgresPool: ConnectAttemptClient {
         guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
         apply { $0.progressed($0.slots.id(at: index), at: $1) }
     }
+
+    package func attemptLostServer(_ attempt: ConnectAttempt) {
+        guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
+        apply { $0.lostServer($0.slots.id(at: index), at: $1) }
+    }
 }
 
 /// Asks a session for a sign of life. Where the way to it turns out to be dead, the session is over at once; where it is open,

@@ -86,6 +86,15 @@ struct Prober: Sendable {
         nextAt = max(nextAt, flights[index].startedAt + Self.acceptedInterval)
     }
 
+    /// What a server had accepted has ended, and the probe goes on with other addresses: it hangs like one that nobody has
+    /// accepted.
+    mutating func lostServer(_ id: ConnectionID, at now: MonotonicTime) {
+        guard let index = flights.firstIndex(where: { $0.id == id }) else { return }
+        flights[index].isAccepted = false
+        flights[index].isTalking = false
+        if isRunning { nextAt = min(nextAt, now + Self.hangInterval) }
+    }
+
     /// The server has said something in a probe.
     mutating func heard(_ id: ConnectionID) {
         if let index = flights.firstIndex(where: { $0.id == id }) { flights[index].isTalking = true }

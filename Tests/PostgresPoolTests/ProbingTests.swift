@@ -127,6 +127,22 @@ import Testing
         }
     }
 
+    @Test("a probe whose server has hung up, and that goes on with a dead address, holds up neither requests nor the grace")
+    func lostServer() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        let probe = try #require(world.connecting.first)
+        let waiter = try world.mustWait()
+        world.progress(probe)
+        world.progress(probe)
+        world.advance(.milliseconds(5))
+        world.apply { $0.lostServer(probe, at: $1) }
+        world.advance(Prober.demandSpacing)
+        #expect(world.connecting.count == 2, "those who wait have a fresh one")
+        world.advance(.milliseconds(750))
+        #expect(world.failed[waiter] != nil, "the grace was not prolonged")
+    }
+
     @Test("log-ins that were accepted and are silent are left alone: one more a second, and none is closed")
     func slowLogins() throws {
         var world = MachineHarness { $0.maximum = 10 }

@@ -10,6 +10,8 @@ package protocol ConnectAttemptClient: AnyObject {
     func attemptClosedExtraSocket(_ attempt: ConnectAttempt)
     /// A server has accepted – there may be a process of ours there from now on – or has said something.
     func attemptProgressed(_ attempt: ConnectAttempt)
+    /// What a server had accepted has ended; the attempt goes on with other addresses, and none of them has accepted yet.
+    func attemptLostServer(_ attempt: ConnectAttempt)
 }
 
 /// One attempt to connect to the servers of a configuration, until a session stands or the time has passed.
@@ -164,7 +166,9 @@ package final class ConnectAttempt {
         case .computes(let isComputing): race.computes(id, isComputing, at: .now())
         case .failed(let error):
             sockets[id] = nil
+            let wasReached = race.isReached
             apply { $0.failed(id, error, at: $1, &$2) }
+            if wasReached, !race.isReached, completion != nil { client?.attemptLostServer(self) }
         case .connected(let connection):
             sockets[id] = nil
             session = connection
