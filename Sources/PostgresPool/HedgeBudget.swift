@@ -8,22 +8,24 @@ struct HedgeBudget: Sendable {
     static let share = 20
     private static let buckets = 10
 
-    /// Queries and hedges of the last seconds, by second modulo the number of buckets.
+    /// Queries and hedges of the last seconds, by second modulo the number of buckets; those of this second are apart, because
+    /// each query is counted.
     private var queries = [Int32](repeating: 0, count: buckets)
     private var hedges = [Int32](repeating: 0, count: buckets)
+    private var current: Int32 = 0
     private var second: Int64 = 0
+    private var secondEnds = MonotonicTime(nanoseconds: .min)
 
     /// A query begins.
     mutating func begin(at now: MonotonicTime) {
-        let current = now.nanoseconds / 1_000_000_000
-        if current != second { move(to: current) }
-        queries[Int(truncatingIfNeeded: current) % Self.buckets] += 1
+        if now >= secondEnds { move(to: now) }
+        current &+= 1
     }
 
     /// Whether one more hedge is allowed.
     mutating func allows(at now: MonotonicTime) -> Bool {
-        move(to: now.nanoseconds / 1_000_000_000)
-        return (hedges.reduce(0, +) + 1) * Int32(Self.share) <= queries.reduce(0, +)
+        if now >= secondEnds { move(to: now) }
+        return (hedges.reduce(0, +) + 1) * Int32(Self.share) <= queries.reduce(current, +)
     }
 
     /// Asks for a hedge, which is counted if it is allowed.
@@ -33,13 +35,16 @@ struct HedgeBudget: Sendable {
         return true
     }
 
-    private mutating func move(to current: Int64) {
-        guard current > second else { return }
-        for passed in 0..<min(current - second, Int64(Self.buckets)) {
-            let index = Int(truncatingIfNeeded: current - passed) % Self.buckets
+    private mutating func move(to now: MonotonicTime) {
+        let next = now.nanoseconds / 1_000_000_000
+        queries[Int(truncatingIfNeeded: second) % Self.buckets] = current
+        current = 0
+        for passed in 0..<min(next - second, Int64(Self.buckets)) {
+            let index = Int(truncatingIfNeeded: next - passed) % Self.buckets
             queries[index] = 0
             hedges[index] = 0
         }
-        second = current
+        second = next
+        secondEnds = MonotonicTime(nanoseconds: (next + 1) * 1_000_000_000)
     }
 }

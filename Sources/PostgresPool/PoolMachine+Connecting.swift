@@ -94,6 +94,7 @@ extension PoolMachine {
     mutating func grow(at now: MonotonicTime) {
         if ramp.hasFailed, let latest = prober.lastStart { ramp.hold(until: latest + Prober.demandSpacing) }
         guard health == .up else { return }
+        guard slots.connectingCount > 0 || isGrowthWanted || retirement.isWanted else { return }
         if slots.connectingCount > 0 {
             noteHung(at: now)
             closeOvertaken(at: now)
@@ -110,23 +111,26 @@ extension PoolMachine {
 
     /// How many connects should be begun.
     var growthNeed: Int {
-        guard !waiters.isEmpty || slots.usedCount < settings.minimum else { return 0 }
+        guard isGrowthWanted else { return 0 }
         return max(waiters.count - hopefulCount, settings.minimum - slots.usedCount, 0)
     }
 
+    private var isGrowthWanted: Bool { !waiters.isEmpty || slots.usedCount < settings.minimum }
+
     /// When growth that is wanted becomes possible, or a connect under way is to be looked at again.
     var growthAt: MonotonicTime {
+        // Nearly always, and asked several times with each query.
+        guard slots.connectingCount > 0 else {
+            return slots.hasFree && (isGrowthWanted || retirement.isWanted) ? ramp.blockedUntil : .distantFuture
+        }
         var time = stalledAt ?? .distantFuture
         for slot in connectingSlots { time = min(time, overtakenAt(slot)) }
-        if !waiters.isEmpty || slots.usedCount < settings.minimum {
-            for slot in connectingSlots where !slot.isHung { time = min(time, hungAt(slot) ?? .distantFuture) }
-            if hopefulCount > 0 { return time }
-            if slots.hasFree { return min(time, max(ramp.blockedUntil, besideHungAt)) }
-            let oldest = connectingSlots.map(\.since).min() ?? .distantFuture
-            return slots.closingCount > 0 ? time : min(time, max(ramp.blockedUntil, oldest + Prober.acceptedPatience))
-        }
-        if retirement.isWanted, slots.connectingCount == 0, slots.hasFree { time = min(time, ramp.blockedUntil) }
-        return time
+        guard isGrowthWanted else { return time }
+        for slot in connectingSlots where !slot.isHung { time = min(time, hungAt(slot) ?? .distantFuture) }
+        if hopefulCount > 0 { return time }
+        if slots.hasFree { return min(time, max(ramp.blockedUntil, besideHungAt)) }
+        let oldest = connectingSlots.map(\.since).min() ?? .distantFuture
+        return slots.closingCount > 0 ? time : min(time, max(ramp.blockedUntil, oldest + Prober.acceptedPatience))
     }
 
     // MARK: Hung

@@ -45,7 +45,7 @@ struct PoolMachine: Sendable {
     let settings: PoolSettings
     /// Those of the settings' durations that are added with every query, in nanoseconds.
     let keepalive, idleTimeout: Int64?
-    private let silenceFloor: Int64
+    let silenceFloor: Int64
     /// Whether a read-only session is of no use.
     let requiresReadWrite: Bool
 
@@ -275,7 +275,7 @@ struct PoolMachine: Sendable {
         }
         switch health {
         case .up:
-            soundOutDoubt(at: now)
+            if doubt != nil { soundOutDoubt(at: now) }
             grow(at: now)
         case .suspect, .down, .misconfigured, .readOnly: runProber(at: now)
         case .draining: finishDraining(at: now)

@@ -14,8 +14,15 @@ public final class PooledConnection {
     /// A query is under way: it has the session meanwhile.
     private var isQuerying = false
     private var isReleased = false
-    /// Why the session was lost.
-    private var loss: PostgresError?
+    /// Why the session was lost. Boxed: it is large, and rare.
+    private var lossBox: Box?
+    private var loss: PostgresError? { lossBox?.error }
+
+    private final class Box: Sendable {
+        let error: PostgresError
+        init(_ error: PostgresError) { self.error = error }
+    }
+
     private var isPristine = true
 
     init(_ leased: PostgresPool.Leased, of pool: PostgresPool) {
@@ -49,10 +56,7 @@ public final class PooledConnection {
         deadline: MonotonicTime
     ) async throws -> QueryResult {
         let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
-        if isQuerying { throw PostgresConnection.busyError }
-        guard let leased else { throw isReleased ? Self.released : loss ?? Self.released }
-        self.leased = nil
-        isQuerying = true
+        let leased = try take()
         let begin = EventLoop.shared.now
         let race = QueryRace(
             statement, on: leased, of: pool, deadline: deadline, isRepeatable: isRepeatable && isPristine,
@@ -68,7 +72,18 @@ public final class PooledConnection {
         return try outcome.result.get()
     }
 
-    // Not inlined: what it works with would be a part of the memory of every task that waits.
+    // Not inlined, these two: what they work with would be a part of the memory of every task that waits.
+
+    /// What is leased, for the time of a query.
+    @inline(never)
+    private func take() throws(PostgresError) -> PostgresPool.Leased {
+        if isQuerying { throw PostgresConnection.busyError }
+        guard let leased else { throw isReleased ? Self.released : loss ?? Self.released }
+        self.leased = nil
+        isQuerying = true
+        return leased
+    }
+
     @inline(never)
     private func settle(_ outcome: QueryRace.Outcome) {
         isQuerying = false
@@ -78,7 +93,7 @@ public final class PooledConnection {
         } else if let leased = outcome.leased {
             self.leased = leased
         } else if case .failure(let error as PostgresError) = outcome.result, error.concernsWholeSession {
-            loss = error
+            lossBox = Box(error)
         }
     }
 

@@ -25,11 +25,12 @@ public final class PostgresPool {
     private(set) var isObserved = false
 
     /// How long a query begun now may be silent, in nanoseconds.
-    var silenceLimit: Int64 { machine.silenceLimit }
+    // Put together here: asked of a class's property, the machine's own would be asked of a copy of the machine.
+    var silenceLimit: Int64 { machine.answers.limit(floor: machine.silenceFloor) }
 
     /// How long a session may take for what is asked of it between two leases – an empty query, a rollback – where the way
     /// to the server is open: longer than a slow server takes.
-    private var patience: Duration { max(.seconds(1), .nanoseconds(2 * machine.silenceLimit)) }
+    private var patience: Duration { max(.seconds(1), .nanoseconds(2 * silenceLimit)) }
 
     /// What a waiter is told. Not a `Result`: the error is large, and those who wait would have room for it several times.
     enum Answer {
@@ -59,8 +60,8 @@ public final class PostgresPool {
     private var attempts: [ConnectAttempt?]
     /// The slots that attempts have beside their own. An attempt that has some is alive.
     private var borrowedSlots: [ObjectIdentifier: [ConnectionID]] = [:]
-    /// The queries that are silent and may be hedged, by the slots of their connections.
-    private var silentQueries: [QueryRace?]
+    /// The queries that are silent and may be hedged.
+    private var silentQueries: [ConnectionID: QueryRace] = [:]
     /// By the waiters' indices.
     var waiting: [WaitingEntry?] = []
     private var timer = DeadlineTimer()
@@ -82,7 +83,6 @@ public final class PostgresPool {
         self.resolver = resolver
         connections = Array(repeating: nil, count: settings.maximum)
         attempts = Array(repeating: nil, count: settings.maximum)
-        silentQueries = Array(repeating: nil, count: settings.maximum)
         machine = PoolMachine(
             settings: settings, requiresReadWrite: configuration.requiresReadWrite, seed: .random(in: 0 ... .max))
     }
@@ -144,7 +144,7 @@ public final class PostgresPool {
 
     /// `isOverdue`: its query ran into the deadline, and the server may still be at it.
     func giveBack(_ leased: Leased, isOverdue: Bool = false) {
-        silentQueries[leased.id.index] = nil
+        if !silentQueries.isEmpty { silentQueries[leased.id] = nil }
         if isObserved, let use = age(of: leased.id, in: .leased) { measured(.returned(useNanoseconds: use)) }
         let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction
         if leased.connection.isClosed {
@@ -165,7 +165,7 @@ public final class PostgresPool {
 
     /// The query on this connection has been silent for long. `query` is told when it may be hedged.
     func silent(_ leased: Leased, hedging query: QueryRace?) {
-        silentQueries[leased.id.index] = query
+        silentQueries[leased.id] = query
         let path = leased.connection.path
         apply { $0.silent(leased.id, canBeAbandoned: query != nil, path: path, at: $1) }
     }
@@ -185,7 +185,7 @@ public final class PostgresPool {
         connections[id.index]?.takeCancelRequest()?.send { _ in }
         connections[id.index]?.onEnd = nil
         connections[id.index] = nil
-        silentQueries[id.index] = nil
+        silentQueries[id] = nil
         apply { $0.ended(id, error, at: $1) }
         subscriptions.connectionEnded(id)
     }
@@ -229,7 +229,7 @@ public final class PostgresPool {
             }
             let connection = connections[id.index]
             connections[id.index] = nil
-            silentQueries[id.index] = nil
+            silentQueries[id] = nil
             connection?.onEnd = nil
             if let connection, connection.path != .lost { connection.cancelRequestForStatement?.send { _ in } }
             connection?.close()
@@ -243,7 +243,7 @@ public final class PostgresPool {
             guard let entry = waiting[waiter.index].take() else { return }
             measured(loop.now >= entry.deadline ? .timedOut : .refused(error.kind))
             entry.waiting.settle(.failure(error))
-        case .hedge(let id): silentQueries[id.index]?.hedge()
+        case .hedge(let id): silentQueries[id]?.hedge()
         case .report(let event):
             if case .healthChanged(_, .closed, _, _) = event {
                 for continuation in whenClosed { continuation.resume() }

@@ -57,7 +57,17 @@ struct Slot: Sendable, Hashable {
     /// The query on it has been allowed to run on another session as well.
     var isHedged = false
     /// When a server accepted the connect that is under way, and when it last said something in it.
-    var acceptedAt, spokeAt: MonotonicTime?
+    var acceptedAt: MonotonicTime? {
+        get { accepted == .distantFuture ? nil : accepted }
+        set { accepted = newValue ?? .distantFuture }
+    }
+    var spokeAt: MonotonicTime? {
+        get { spoke == .distantFuture ? nil : spoke }
+        set { spoke = newValue ?? .distantFuture }
+    }
+    // Not optionals: slots are copied with each query.
+    private var accepted = MonotonicTime.distantFuture
+    private var spoke = MonotonicTime.distantFuture
     /// The connect under way was accepted, and nothing has come of it for longer than usual.
     var isHung = false
     /// It is a further socket's of a connect in another slot.
