@@ -10,6 +10,7 @@ package enum FailureText {
         var error =
             serverError(in: text, phase: phase).map { withoutFileNames($0, phase: phase) }
             ?? clientError(in: text, phase: phase)
+        error = error.limited
         error.endpoint = endpoint
         return error
     }
