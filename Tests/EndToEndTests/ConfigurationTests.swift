@@ -46,6 +46,19 @@ extension EndToEnd {
             }
         }
 
+        @Test("a log-in that libpq refuses is a wrong setting, named, and not an outage")
+        func refusedByLibPQ() async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                let url = sandbox.connectionURL(parameters: ["channel_binding": "require"])
+                try await withService(url) { service async throws in
+                    let ping = try #require(try await service.ping { $0.errorCode == "28000" })
+                    #expect(ping.body.contains("\"misconfigured\""), "\(ping.body)")
+                    #expect(ping.body.contains("SSL not in use"), "\(ping.body)")
+                    #expect(!service.process.log.contains("the database is down"), "\(service.process.log)")
+                }
+            }
+        }
+
         @Test(
             "--help and --version answer, and that is all",
             arguments: [
