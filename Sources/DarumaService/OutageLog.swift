@@ -14,6 +14,15 @@ package final class OutageLog: PoolDelegate {
 
     package init(_ logger: Logger) {
         self.logger = logger
+        EncryptionWatch.shared.onUnencrypted = { endpoint in
+            logger.notice(
+                "the session is not encrypted: TLS was tried and could not be had",
+                metadata: [
+                    "server": "\(endpoint)",
+                    "hint":
+                        "With sslmode=require there is no session without TLS; sslmode=disable does not ask for it.",
+                ])
+        }
     }
 
     package func pool(_ pool: PostgresPool, did event: PoolEvent) {
