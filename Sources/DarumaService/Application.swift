@@ -76,6 +76,7 @@ package final class Application {
         }
         // What is wrong with a setting the log hears from the pool, like every other reason.
         if settings.database.problem == nil { logger.info("using \(settings.database)") }
+        for warning in settings.database.warnings { logger.warning("\(warning)") }
         health.start()
         pool.start()
         managerReporter?.ready()

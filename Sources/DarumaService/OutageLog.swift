@@ -9,9 +9,20 @@ package import PostgresPool
 package final class OutageLog: PoolDelegate {
     private let logger: Logger
     private var hasBeenUp = false
+    /// A proxy that cuts sessions makes such a moment for each of them.
+    private var moments = LineLimit(interval: .seconds(60))
 
     package init(_ logger: Logger) {
         self.logger = logger
+        EncryptionWatch.shared.onUnencrypted = { endpoint in
+            logger.notice(
+                "the session is not encrypted: TLS was tried and could not be had",
+                metadata: [
+                    "server": "\(endpoint)",
+                    "hint":
+                        "With sslmode=require there is no session without TLS; sslmode=disable does not ask for it.",
+                ])
+        }
     }
 
     package func pool(_ pool: PostgresPool, did event: PoolEvent) {
@@ -53,8 +64,10 @@ package final class OutageLog: PoolDelegate {
                     "failed-connects": .stringConvertible(outage?.failedAttempts ?? 0),
                 ])
         case .up:
-            logger.info(
-                "the database was away for a moment; requests waited", metadata: ["cause": cause, "for": duration])
+            guard let heldBack = moments.pass(at: now) else { break }
+            var metadata: Logger.Metadata = ["cause": cause, "for": duration]
+            if heldBack > 0 { metadata["more-since-the-last-line"] = .stringConvertible(heldBack) }
+            logger.info("the database was away for a moment; requests waited", metadata: metadata)
         case .down, .misconfigured, .readOnly:
             let isOwnSetting = outage?.cause.concernsOwnSetting ?? false
             let text: Logger.Message =

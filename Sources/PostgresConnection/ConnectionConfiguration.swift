@@ -12,6 +12,11 @@ public struct ConnectionConfiguration: Sendable {
     /// Why no connection can be made with this configuration; `nil` when one can be tried.
     public private(set) var problem: PostgresError?
 
+    /// What is wrong with the settings and keeps nobody from connecting: one line each, for the log.
+    package private(set) var warnings: [String] = []
+    /// Where libpq would look for a password; `nil` when it has one.
+    private var passwordFile: String?
+
     /// One server of the list, as given.
     package struct Server: Hashable, Sendable {
         /// A name, a numeric address, the folder of a Unix socket, or empty for libpq's default.
@@ -42,10 +47,17 @@ public struct ConnectionConfiguration: Sendable {
             let given = try Self.parse(text)
             if given["host"] != nil, given["hostaddr"] == nil { parameters["hostaddr"] = nil }
             parameters.merge(given) { _, given in given }
+            let isConfigured = !connectionString.isEmpty || Self.isConfiguredByEnvironment
+            try Self.checkUser(in: parameters, isConfigured: isConfigured)
             servers = try Self.servers(in: parameters)
             // libpq 16 has a default for it.
             let own = parameters.removeValue(forKey: LoadBalancing.keyword)
             loadBalancesHosts = try Self.loadBalances(balancing ?? LoadBalancing.environment ?? own ?? "disable")
+            if !isConfigured { warnings.append("\(Self.unconfigured): trying a server on this machine") }
+            passwordFile = PasswordFile.path(in: parameters)
+            if let path = passwordFile, let fault = PasswordFile.fault(at: path) {
+                warnings.append("the password file \(path) is ignored: \(fault)")
+            }
         } catch {
             problem = error
             problem?.hint = error.hint ?? ConnectionStringProblem.hint(for: connectionString)
@@ -85,6 +97,10 @@ public struct ConnectionConfiguration: Sendable {
         all["port"] = server.port
         for (keyword, value) in Self.transportDefaults where all[keyword] == nil { all[keyword] = value }
         all["client_encoding"] = "UTF8"
+        // Each time: it may have been mended meanwhile, or spoilt.
+        if let path = passwordFile {
+            all["passfile"] = PasswordFile.fault(at: path) == nil ? path : PasswordFile.nowhere
+        }
         return all.map { ($0.key, $0.value) }
     }
 
@@ -177,6 +193,25 @@ public struct ConnectionConfiguration: Sendable {
                 hint: "It is disable or random.")
         }
         return value == "random"
+    }
+
+    private static let unconfigured = "no database is configured"
+
+    private static var isConfiguredByEnvironment: Bool {
+        ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE"].contains(where: { (name: String) in
+            getenv(name).map { $0.pointee != 0 } ?? false
+        })
+    }
+
+    /// Without a user libpq takes the process's own, and fails with "local user with ID 12345 does not exist" where that
+    /// has no name, as in containers.
+    static func checkUser(in parameters: [String: String], isConfigured: Bool) throws(PostgresError) {
+        guard parameters["user"] ?? "" == "", getenv("PGSERVICE") == nil else { return }
+        guard isConfigured else {
+            throw invalid(unconfigured, hint: "Set DATABASE_URL: postgres://user:password@host:port/database.")
+        }
+        throw invalid(
+            "no user is configured, and the process's own has no name", hint: "Name one in DATABASE_URL or PGUSER.")
     }
 
     private static func invalid(_ message: String, hint: String? = nil) -> PostgresError {

@@ -7,11 +7,18 @@
 package enum FailureText {
     /// The error that `text`, libpq's message, amounts to.
     package static func error(in text: String, phase: FailurePhase, endpoint: String?) -> PostgresError {
-        var error =
-            serverError(in: text, phase: phase).map { withoutFileNames($0, phase: phase) }
-            ?? clientError(in: text, phase: phase)
+        var error = error(in: text, phase: phase).limited
         error.endpoint = endpoint
         return error
+    }
+
+    private static func error(in text: String, phase: FailurePhase) -> PostgresError {
+        guard let error = serverError(in: text, phase: phase) else { return clientError(in: text, phase: phase) }
+        // A server refuses what came in the clear because a file on this side kept TLS from being tried.
+        if phase == .connecting, error.disposition == .configuration, let own = ClientRefusal.ownSetting(in: text) {
+            return refusalError(own, in: text)
+        }
+        return withoutFileNames(error, phase: phase)
     }
 
     // MARK: What the server said
@@ -98,20 +105,11 @@ package enum FailureText {
             message: "there is no way to the server's network"),
         Rule(
             pattern: "No such file or directory", code: PostgresError.Code.noSuchSocket, disposition: .outage,
-            message: "no PostgreSQL is listening on the Unix socket"),
+            message: "no PostgreSQL is listening on the Unix socket",
+            hint: "If the database is on another host, name it in DATABASE_URL or PGHOST."),
         Rule(
             pattern: "could not translate host name", code: PostgresError.Code.nameUnknown, disposition: .outage,
             message: "the server's host name is not known"),
-        Rule(
-            pattern: "no password supplied", code: "28P01", disposition: .configuration,
-            message: "the server asks for a password and none is set",
-            hint: "Set the password in the connection string, in PGPASSWORD or in a password file."),
-        Rule(
-            pattern: "server does not support SSL", code: PostgresError.Code.tls, disposition: .configuration,
-            message: "the server does not support TLS, and sslmode demands it"),
-        Rule(
-            pattern: "certificate", code: PostgresError.Code.tls, disposition: .configuration,
-            message: "TLS certificate verification failed"),
         Rule(
             pattern: "server closed the connection unexpectedly", code: PostgresError.Code.ended, disposition: .outage,
             message: "the server closed the connection without a word"),
@@ -128,14 +126,14 @@ package enum FailureText {
 
     /// What libpq says before it has opened a socket, when a value of the connection string cannot be used.
     private static let conninfoPatterns = [
-        "invalid ", "could not match ", "definition of service", "service file", "root certificate file",
+        "invalid ", "could not match ", "definition of service", "service file",
     ]
 
     private static func clientError(in text: String, phase: FailurePhase) -> PostgresError {
+        if phase == .connecting, let refusal = ClientRefusal.found(in: text) { return refusalError(refusal, in: text) }
         if let rule = rules.first(where: { text.contains($0.pattern) }) {
-            let detail = rule.code == PostgresError.Code.tls ? withoutFileNames(reason(in: text)) : nil
             return PostgresError(
-                code: rule.code, message: rule.message, detail: detail, hint: rule.hint,
+                code: rule.code, message: rule.message, hint: rule.hint,
                 // Of an established session a reset or an end says that this connection is gone, and perhaps more.
                 disposition: rule.disposition)
         }
@@ -151,6 +149,19 @@ package enum FailureText {
             code: PostgresError.Code.connection,
             message: reason.isEmpty ? "the connection failed and libpq does not say why" : reason,
             disposition: .outage)
+    }
+
+    private static func refusalError(_ refusal: ClientRefusal, in text: String) -> PostgresError {
+        // With `sslmode=prefer` there is a line for each try.
+        let line = text.split(separator: "\n").first { $0.contains(refusal.pattern) }
+        var detail = refusal.isQuoted ? line.map { withoutFileNames(reason(in: String($0))) } : nil
+        // Kerberos names the file of its tickets, without quotes.
+        if let text = detail, let cache = text.firstRange(of: " (default cache: ") {
+            detail = String(text[..<cache.lowerBound])
+        }
+        return PostgresError(
+            code: refusal.code, message: refusal.message, detail: detail, hint: refusal.hint,
+            disposition: .configuration)
     }
 
     /// The first line without libpq's `connection to server at "…", port … failed: `.

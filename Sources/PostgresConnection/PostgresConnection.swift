@@ -63,6 +63,7 @@ public final class PostgresConnection {
             adopted.registration = try adopted.loop.register(PQsocket(connection), for: .read, trigger: .level) {
                 [weak adopted] readiness in adopted?.ready(readiness)
             }
+            EncryptionWatch.shared.opened(adopted)
             return .success(adopted)
         } catch {
             adopted.close()

@@ -49,6 +49,6 @@ enum ServerMessage {
             code: state.rawValue, severity: severity, message: message, detail: field("D"), hint: field("H"),
             disposition: PoolerMessage.disposition(of: message, state: state)
                 ?? state.disposition(severity: severity, phase: phase))
-        return FailureText.withoutFileNames(error, phase: phase)
+        return FailureText.withoutFileNames(error, phase: phase).limited
     }
 }

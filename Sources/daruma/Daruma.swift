@@ -14,6 +14,7 @@ enum Daruma {
     /// Not `async`: that would end the main thread, and take the unwinder through the tables of the whole program, which
     /// are then resident for nothing.
     static func main() {
+        StandardDescriptors.openMissing()
         do {
             switch try program.read(Array(CommandLine.arguments.dropFirst())) {
             case .help(let command): print(program.help(for: command, width: TerminalWidth.current))

@@ -1,3 +1,4 @@
+import Glibc
 import PostgresSandbox
 import Testing
 
@@ -43,6 +44,55 @@ extension EndToEnd {
                 #expect(log().contains("@ is %40"))
                 #expect(log().split(separator: "\n").count { $0.contains(" error ") } == 1, "\(log())")
                 #expect(!log().contains("nonsense"))
+            }
+        }
+
+        @Test("a log-in that libpq refuses is a wrong setting, named, and not an outage")
+        func refusedByLibPQ() async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                let url = sandbox.connectionURL(parameters: ["channel_binding": "require"])
+                try await withService(url) { service async throws in
+                    let ping = try #require(try await service.ping { $0.errorCode == "28000" })
+                    #expect(ping.body.contains("\"misconfigured\""), "\(ping.body)")
+                    #expect(ping.body.contains("SSL not in use"), "\(ping.body)")
+                    #expect(!service.process.log.contains("the database is down"), "\(service.process.log)")
+                }
+            }
+        }
+
+        @Test("a password file that others can read is told of once, and libpq writes nothing past the log")
+        func openPasswordFile() async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                let folder = try TemporaryFolder()
+                let path = folder.path + "/pgpass"
+                try Files.write("*:*:*:*:\(sandbox.configuration.password)\n", to: path)
+                #expect(chmod(path, 0o644) == 0)
+                let url = sandbox.connectionURL(password: "", parameters: ["passfile": path])
+                try await withService(url) { service async throws in
+                    #expect(try await service.ping { $0.errorCode == "28P01" } != nil)
+                    let log = service.process.log
+                    #expect(!log.contains("WARNING"), "\(log)")
+                    #expect(
+                        log.split(separator: "\n").count { $0.contains("password file") && $0.contains("0600") } == 1)
+                    // Mended while it runs.
+                    #expect(chmod(path, 0o600) == 0)
+                    #expect(try await service.isGoodAgain())
+                }
+            }
+        }
+
+        @Test("a session in the clear is told of once, and only where TLS was wanted")
+        func inTheClear() async throws {
+            try await PostgresSandbox.withSandbox { sandbox in
+                for (mode, count) in [("prefer", 1), ("disable", 0), ("allow", 0)] {
+                    let url = sandbox.connectionURL(parameters: ["sslmode": mode])
+                    try await withService(url, arguments: ["--pool-min", "3"]) { service async throws in
+                        #expect(try await service.isGoodAgain())
+                        #expect(await service.badPings(clients: 4, each: 20).isEmpty)
+                        let lines = service.process.log.split(separator: "\n")
+                        #expect(lines.count { $0.contains("not encrypted") } == count, "\(mode): \(lines)")
+                    }
+                }
             }
         }
 

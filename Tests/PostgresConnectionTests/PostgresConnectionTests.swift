@@ -43,6 +43,21 @@ private final class CountingClient: StatementClient {
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct PostgresConnectionTests {
+    @Test("what a server says is cut at 1 KiB, with a mark")
+    func longMessage() async throws {
+        let connection = try await connect()
+        let statement = """
+            do $$ begin raise exception using message = repeat('x', 20000), detail = repeat('ä', 20000),
+            hint = repeat('€', 20000); end $$
+            """
+        let error = await #expect(throws: PostgresError.self) { try await connection.query(statement, deadline: soon) }
+        for text in [error?.message, error?.detail, error?.hint] {
+            let text = text ?? ""
+            #expect(text.utf8.count > 1_000 && text.utf8.count <= 1_024)
+            #expect(text.hasSuffix("…"))
+        }
+    }
+
     @Test("select 1 gives its row, its column and its command tag")
     func selectOne() async throws {
         let connection = try await connect()
