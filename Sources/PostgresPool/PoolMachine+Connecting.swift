@@ -102,7 +102,10 @@ extension PoolMachine {
         guard now >= ramp.blockedUntil else { return }
         let need = growthNeed
         guard need > 0 else { return beginReplacement(at: now) }
-        guard slots.hasFree else { return closeHung(at: now) }
+        guard slots.hasFree else {
+            if slots.connectingCount > 0 { closeHung(at: now) }
+            return
+        }
         guard now >= besideHungAt else { return }
         let silent = hopefulCount - (ramp.hasFailed ? 0 : connectingSlots.count { $0.spokeAt != nil && !$0.isHung })
         let count = min(need, (ramp.hasFailed ? 1 : ramp.limit) - silent)
