@@ -37,6 +37,8 @@ struct clibpq_path {
     unsigned unacknowledged;
     /// How often the oldest of them was sent again since its last acknowledgement.
     unsigned retransmits;
+    /// How long the kernel waits for an acknowledgement before it takes a segment for lost, in microseconds (RFC 6298).
+    unsigned timeout;
 };
 
 /// Asks the kernel about a socket, in about 1 microsecond; 0 where it cannot say: not TCP, or closed.
@@ -48,6 +50,7 @@ static inline int clibpq_path(int socket, struct clibpq_path *path)
     if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
     path->unacknowledged = info.tcpi_unacked;
     path->retransmits = info.tcpi_retransmits;
+    path->timeout = info.tcpi_rto;
     return 1;
 }
 

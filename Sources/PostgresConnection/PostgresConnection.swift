@@ -42,7 +42,7 @@ public final class PostgresConnection {
     /// What the session ended for.
     private var cause: PostgresError?
     let loop = EventLoop.shared
-    private var running: StatementRun?
+    private(set) var running: StatementRun?
     /// Present while statements are sent one behind the other; `running` is `nil` then.
     var pipeline: Pipeline?
     var prepared = PreparedStatements()

@@ -37,15 +37,15 @@ final class AbandonedStatement {
         self.completion = completion
     }
 
-    /// Begins. The session must be running a statement.
-    func begin() {
+    /// Begins; the server is asked to stop after `pause`. The session must be running a statement.
+    func begin(after pause: Duration = .zero) {
         connection.takeOverStatement(deadline: loop.now + Self.limit) { [self] result in
             isDone = true
             if let timer { loop.cancel(timer) }
             timer = nil
             completion(result)
         }
-        cancel()
+        if pause > .zero { later(pause) } else { cancel() }
     }
 
     private func cancel() {

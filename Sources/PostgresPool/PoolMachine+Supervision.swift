@@ -112,8 +112,9 @@ extension PoolMachine {
         }
         guard health.isProbing else { return }
         outage?.failedAttempts += 1
-        // What an older connect says of the present is out of date.
-        if began >= causeBegan {
+        // What an older connect says of the present is out of date; unless all that a newer one had to say was that it could not
+        // be made.
+        if began >= causeBegan || outage?.cause.code == PostgresError.Code.loginKeys {
             causeBegan = began
             switch error.disposition {
             case .configuration: learn(error, slots.livingCount == 0 ? .misconfigured : health, at: now)
@@ -156,11 +157,11 @@ extension PoolMachine {
         demandLimit = nil
         move(to: .up, at: now)
         outage = nil
-        // The youngest are the likeliest to succeed. Those that a server has accepted go on there whatever we do, and count
+        // The youngest are the likeliest to succeed, and as good as done where they do not hang. Those that a server has accepted go on there whatever we do, and count
         // until they are done: they are let finish.
         var wanted = max(waiters.count - slots.idle.count - 1, settings.minimum - slots.usedCount + flights.count, 0)
         for flight in flights.reversed() where slots.state(flight.id) == .connecting {
-            if flight.isAccepted || wanted > 0 {
+            if flight.isAccepted || flight.startedAt + Prober.hangInterval > now || wanted > 0 {
                 wanted -= 1
             } else {
                 close(flight.id, .overtaken, at: now)

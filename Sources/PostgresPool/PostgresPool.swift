@@ -30,7 +30,7 @@ public final class PostgresPool {
 
     /// How long a session may take for what is asked of it between two leases – an empty query, a rollback – where the way
     /// to the server is open: longer than a slow server takes.
-    private var patience: Duration { max(.seconds(1), .nanoseconds(2 * silenceLimit)) }
+    var patience: Duration { max(.seconds(1), .nanoseconds(2 * silenceLimit)) }
 
     /// What a waiter is told. Not a `Result`: the error is large, and those who wait would have room for it several times.
     enum Answer {
@@ -64,6 +64,8 @@ public final class PostgresPool {
     private var silentQueries: [ConnectionID: QueryRace] = [:]
     /// By the waiters' indices.
     var waiting: [WaitingEntry?] = []
+    /// Sessions that have lost a race and still run its query.
+    private var losers: Set<ConnectionID> = []
     private var timer = DeadlineTimer()
     private var isPerforming = false
     private lazy var subscriptions = SubscriptionHub(pool: self)
@@ -142,8 +144,9 @@ public final class PostgresPool {
 
     // MARK: What leases report
 
-    /// `isOverdue`: its query ran into the deadline, and the server may still be at it.
-    func giveBack(_ leased: Leased, isOverdue: Bool = false) {
+    /// `isOverdue`: its query ran into the deadline, and the server may still be at it. `hasLost`: another session was quicker
+    /// with the same query; this one may well answer in a moment.
+    func giveBack(_ leased: Leased, isOverdue: Bool = false, hasLost: Bool = false) {
         if !silentQueries.isEmpty { silentQueries[leased.id] = nil }
         if isObserved, let use = age(of: leased.id, in: .leased) { measured(.returned(useNanoseconds: use)) }
         let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction
@@ -151,6 +154,7 @@ public final class PostgresPool {
             ended(leased.id, PostgresConnection.closedError)
             return
         }
+        if hasLost, needsReset { losers.insert(leased.id) }
         apply { $0.release(leased.id, needsReset: needsReset, isOverdue: isOverdue, at: $1) }
     }
 
@@ -230,6 +234,7 @@ public final class PostgresPool {
             let connection = connections[id.index]
             connections[id.index] = nil
             silentQueries[id] = nil
+            losers.remove(id)
             connection?.onEnd = nil
             if let connection, connection.path != .lost { connection.cancelRequestForStatement?.send { _ in } }
             connection?.close()
@@ -320,6 +325,7 @@ public final class PostgresPool {
 
     /// Ends a query that nobody wants any more, then rolls back what is open.
     private func reset(_ id: ConnectionID) {
+        let hasLost = losers.remove(id) != nil
         guard let connection = connections[id.index] else { return }
         let next: PostgresConnection.Completion = { [weak self] result in
             guard let self else { return }
@@ -340,7 +346,7 @@ public final class PostgresPool {
         } else {
             AbandonedStatement(on: connection, patience: patience) { result in
                 if connection.isInTransaction { rollBack() } else { next(result) }
-            }.begin()
+            }.begin(after: hasLost ? settings.silence : .zero)
         }
     }
 

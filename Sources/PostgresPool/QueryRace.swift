@@ -186,9 +186,13 @@ final class QueryRace: StatementClient {
         (first, second, waiter) = (nil, nil, nil)
         if let waiting { pool.takeBack(waiting) }
         if let silent {
-            if silent.connection.path == .lost { pool.discard(silent.id, .silent) } else { pool.giveBack(silent) }
+            if silent.connection.path == .lost {
+                pool.discard(silent.id, .silent)
+            } else {
+                pool.giveBack(silent, hasLost: true)
+            }
         }
-        if let late { pool.giveBack(late) }
+        if let late { pool.giveBack(late, hasLost: true) }
         finish(result.mapError { $0 }, leased, hasMoved: hasMoved)
     }
 

@@ -201,7 +201,7 @@ final class SubscriptionHub {
             return
         }
         commands.removeFirst()
-        let deadline = loop.now + pool.settings.silence * 3
+        let deadline = loop.now + pool.patience
         leased.connection.start(command.statement, deadline: deadline) { [weak self] result in
             guard let self else { return }
             if leased.connection.isClosed {

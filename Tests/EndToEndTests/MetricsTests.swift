@@ -56,7 +56,9 @@ extension EndToEnd {
                     #expect(!text.contains("127.0.0.1"), "neither Host nor the database's address is a label")
                     #expect(metrics.value("daruma_db_up") == 1)
                     #expect(metrics.value("db_client_connection_max") == 10)
-                    #expect(metrics.value("db_client_connection_count", ["db_client_connection_state": "idle"]) == 1)
+                    // One, or a few where log-ins took long: those that another one has overtaken are let finish.
+                    let idle = metrics.value("db_client_connection_count", ["db_client_connection_state": "idle"]) ?? 0
+                    #expect((1...4).contains(idle))
                     #expect(metrics.value("db_client_operation_duration_seconds_count") ?? 0 >= 1)
                     for name in metrics.types.keys { #expect(metrics.helps[name] != nil, "\(name) has no help") }
                     if isPlainPass, PrometheusServer.isInstalled {

@@ -35,7 +35,12 @@ package struct ServerSessions: Sendable, Equatable {
 
 extension PostgresSandbox {
     /// What the server's processes do now; nothing of a server that is not running.
-    package var serverSessions: ServerSessions { ServerSessions(titles: childTitles.map(\.title)) }
+    package var serverSessions: ServerSessions {
+        // Those that are there before and after were there at the same time: a look takes longer than a request to cancel,
+        // and would count one after the other.
+        let before = Set(childTitles.map(\.id))
+        return ServerSessions(titles: childTitles.filter { before.contains($0.id) }.map(\.title))
+    }
 
     private var childTitles: [(id: Int32, title: String)] {
         guard let server else { return [] }

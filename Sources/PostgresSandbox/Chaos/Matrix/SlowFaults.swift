@@ -6,6 +6,10 @@ extension Fault {
     /// the server has answered something in it, and the statement's own answer.
     private static let answersUntilFirst = 2 * answersOfLogin + 1
 
+    /// Where the database becomes slow: a log-in for the doubt, and a connection for each request to cancel what a hedge has
+    /// left behind.
+    private static let connectsOfDoubt = 4
+
     private static func delay(_ stage: FaultStage, _ flow: RelayBehaviour.Flow, for time: Duration) async throws {
         try stage.relay().behave(RelayBehaviour(toClient: flow))
         try await stage.pause(time)
@@ -30,7 +34,7 @@ extension Fault {
             "slow-database", title: "answers take 310, 500, 900 ms, then ever longer, then now this and now that",
             ending: nil, expecting: .unseen, setup: FaultSetup(fillsPool: true),
             begin: { stage in
-                try await patiently(stage, newAllowed: 0) {
+                try await patiently(stage, newAllowed: connectsOfDoubt) {
                     let step = stage.amount(Duration.seconds(4), quick: .milliseconds(1_200))
                     for delay in [310, 500, 900] {
                         try await Fault.delay(stage, .delayed(.milliseconds(delay)), for: step)
@@ -83,7 +87,7 @@ extension Fault {
             "becomes-slow", title: "answers suddenly take 500 ms, then none, again and again", ending: nil,
             expecting: .unseen, setup: FaultSetup(fillsPool: true, pingClients: 8),
             begin: { stage in
-                try await patiently(stage, newAllowed: 0) {
+                try await patiently(stage, newAllowed: connectsOfDoubt) {
                     for _ in 0..<stage.amount(3, quick: 1) {
                         try await Fault.delay(stage, .delayed(.milliseconds(500)), for: .milliseconds(2_500))
                         try await Fault.delay(stage, .forwarding, for: .seconds(1))
