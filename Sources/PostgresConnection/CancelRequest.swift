@@ -43,6 +43,16 @@ package final class CancelRequest {
         loop.submit { Self.beginNext() }
     }
 
+    /// Takes it back, if it has not been begun: `completion` is called with `false` then. One that is under way may still stop
+    /// whatever the session runs when it arrives.
+    package func withdraw() {
+        guard let index = Self.waiting.firstIndex(where: { $0 === self }) else { return }
+        Self.waiting.remove(at: index)
+        let completion = completion
+        self.completion = nil
+        completion?(false)
+    }
+
     private static func beginNext() {
         while inFlight < limit, !waiting.isEmpty {
             inFlight += 1

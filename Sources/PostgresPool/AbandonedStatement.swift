@@ -9,6 +9,7 @@ import PostgresConnection
 ///   cancelling ── delivered ──▶ waiting ── answered (57014, or a result) ──▶ done: the session is as good as before
 ///      ▲  │ not delivered: again, later   │ nothing for `patience`
 ///      └──┴──────────────────────────────┴─▶ cancelling once more; after ``maximumDeliveries`` ──▶ lost
+///   cancelling ── answered ──▶ done when the request is over: it would stop the session's next statement
 ///   from anywhere: the way is dead, or ``limit`` has passed ──▶ lost: the session is closed
 /// ```
 @LoopActor
@@ -24,9 +25,13 @@ final class AbandonedStatement {
     private let patience: Duration
     private let loop = EventLoop.shared
     private var deliveries = 0
-    private var isDone = false
+    /// What became of the statement, once that is known.
+    private var result: Result<QueryResult, PostgresError>?
+    /// The request to cancel that waits or is under way.
+    private var request: CancelRequest?
     private var timer: TimerID?
-    private let completion: PostgresConnection.Completion
+    /// Present until it was called.
+    private var completion: PostgresConnection.Completion?
 
     /// - Parameters:
     ///   - patience: how long the session may take to end a statement that it was told to end.
@@ -40,21 +45,29 @@ final class AbandonedStatement {
     /// Begins; the server is asked to stop after `pause`. The session must be running a statement.
     func begin(after pause: Duration = .zero) {
         connection.takeOverStatement(deadline: loop.now + Self.limit) { [self] result in
-            isDone = true
+            self.result = result
             if let timer { loop.cancel(timer) }
             timer = nil
-            completion(result)
+            if let request, !connection.isClosed { request.withdraw() } else { finish(result) }
         }
         if pause > .zero { later(pause) } else { cancel() }
     }
 
+    private func finish(_ result: Result<QueryResult, PostgresError>) {
+        let completion = completion
+        self.completion = nil
+        completion?(result)
+    }
+
     private func cancel() {
-        guard !isDone else { return }
+        guard result == nil else { return }
         // What cannot be reached cannot be told, and its end is not seen either.
         guard connection.path != .lost else { return connection.end(connection.overdueError) }
         guard let request = connection.cancelRequestForStatement else { return later(Self.retryInterval) }
+        self.request = request
         request.send { [self] isDelivered in
-            guard !isDone else { return }
+            self.request = nil
+            if let result { return finish(result) }
             if isDelivered { deliveries += 1 }
             later(isDelivered ? patience : Self.retryInterval)
         }

@@ -17,6 +17,9 @@ import DispatchLoop
 struct Prober: Sendable {
     static let hangInterval = Duration.milliseconds(250)
     static let demandSpacing = Duration.milliseconds(60)
+    /// The same for each socket of a probe that opened several: just below twenty a second, or the way back over one of two
+    /// hosts would be too long.
+    static let socketSpacing = Duration.milliseconds(51)
     static let slowInterval = Duration.milliseconds(990)
     static let maximumFlights = 4
     static let lonePatience = Duration.seconds(1)
@@ -114,7 +117,7 @@ struct Prober: Sendable {
         guard let flight = remove(id) else { return false }
         isPrompt = now - flight.startedAt < Self.promptness
         let sockets = max(sockets, 1)
-        spacing = Self.demandSpacing * sockets
+        spacing = max(Self.demandSpacing, Self.socketSpacing * sockets)
         let wait = backoff.next(using: &random) + Backoff.cap * (sockets - 1)
         nextAt = isSlow ? max((lastStart ?? now) + Self.slowInterval * sockets, now) : now + wait
         return true

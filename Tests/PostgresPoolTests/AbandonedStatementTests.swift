@@ -97,4 +97,26 @@ import Testing
             #expect(!recorder.reasons.contains(.resetFailed))
         }
     }
+
+    @Test("a request to cancel that comes too late does not stop the session's next statement")
+    func lateCancel() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
+            try await ping(pool)
+            for turn in 0..<150 {
+                let task = Task {
+                    try await pool.withConnection(deadline: soon) {
+                        try await $0.query("select pg_sleep(0.002)", deadline: soon)
+                    }
+                }
+                // Some are cancelled before their end, some as it comes, some after it.
+                try await ContinuousClock().sleep(for: .microseconds(turn * 30))
+                task.cancel()
+                _ = await task.result
+                try await pool.withConnection(deadline: soon) {
+                    _ = try await $0.query("select pg_sleep(0.001)", deadline: soon)
+                }
+            }
+        }
+    }
 }

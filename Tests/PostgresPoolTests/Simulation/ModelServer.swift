@@ -30,6 +30,8 @@ struct ModelServer {
         var lossPerMille = 0
         /// Whether readers find their table locked.
         var isLocked = false
+        /// Whether all sessions are reset as it begins.
+        var resets = false
     }
 
     var phases: [Phase]

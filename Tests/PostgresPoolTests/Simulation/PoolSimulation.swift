@@ -78,7 +78,7 @@ struct PoolSimulation {
         machine.start(at: now)
         perform()
         for client in clients.indices { schedule(.ask(client: client), at: now + .milliseconds(client)) }
-        for phase in server.phases.dropFirst() where [.refusing].contains(phase.door) {
+        for phase in server.phases.dropFirst() where phase.door == .refusing || phase.resets {
             schedule(.sessionsEnd, at: phase.begins)
         }
         while let next = pop(until: end) {

@@ -53,6 +53,26 @@ import Testing
         }
     }
 
+    @Test("when a slow database has reset all sessions, everybody is served again after two log-ins and two answers")
+    func resetWhileSlow() {
+        for seed in 0..<Self.runs {
+            var random = SplitMix64(seed: UInt64(seed) + 50_000)
+            let latency = Duration.milliseconds(Int.random(in: 1...900, using: &random))
+            let phases = [
+                phase(at: 0) { $0.latency = latency },
+                phase(at: 20) {
+                    $0.latency = latency
+                    $0.resets = true
+                },
+            ]
+            var world = PoolSimulation(server: server(phases, seed: seed), clients: 4, seed: UInt64(seed))
+            world.run(for: .seconds(40))
+            let settled = phases[1].begins + latency * 8 + .milliseconds(200)
+            let late = world.failures.filter { $0.at > settled }
+            #expect(late.isEmpty, "seed \(seed), \(latency): \(late.prefix(3)), settled at \(settled)")
+        }
+    }
+
     @Test("with losses on the way too, next to nothing fails, and nothing is called an outage")
     func losses() {
         for seed in 0..<Self.runs {

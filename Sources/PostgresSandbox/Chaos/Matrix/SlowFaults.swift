@@ -1,10 +1,11 @@
 /// A database that takes its time and answers all the same: slow is not down.
 extension Fault {
-    /// What a log-in takes of answers: the method, the challenge, the session.
-    private static let answersOfLogin = 3
+    /// What a log-in takes of answers: whether TLS is to be had, the method, the challenge, the session.
+    private static let answersOfLogin = 4
     /// Until all clients have had an answer where there is no connection to begin with: one log-in, those that follow when
-    /// the server has answered something in it, and the statement's own answer.
-    private static let answersUntilFirst = 2 * answersOfLogin + 1
+    /// the server has answered something in it, the statement's own answer, and one more for a connection that is still busy
+    /// with a statement that somebody gave up before.
+    private static let answersUntilFirst = 2 * answersOfLogin + 2
 
     /// Where the database becomes slow: a log-in for the doubt, and a connection for each request to cancel what a hedge has
     /// left behind.
@@ -52,14 +53,15 @@ extension Fault {
             expecting: .unseen, setup: FaultSetup(usesRelay: true),
             begin: { stage in
                 // Resets are told of in the log; here only patience is judged.
-                try await patiently(stage, newAllowed: 20, isQuiet: false) {
+                // Twice as many as there may be, and a request to cancel for each /ping that fails before there are enough.
+                try await patiently(stage, newAllowed: 40, isQuiet: false) {
                     for delay in stage.amount([500, 900], quick: [500]) {
                         let delay = Duration.milliseconds(delay)
                         try stage.relay().behave(RelayBehaviour(toClient: .delayed(delay)))
                         stage.excuse(
                             for: delay * answersUntilFirst,
                             because:
-                                "the time of two log-ins, one after the other, and of an answer, for a pool that is empty"
+                                "the time of two log-ins, one after the other, and of two answers, for a pool that is empty"
                         )
                         // At once, where the server's own word of the end would come late as well.
                         try stage.relay().resetAll()
@@ -78,8 +80,8 @@ extension Fault {
             begin: { stage in
                 let first = Duration.milliseconds(500) * answersUntilFirst
                 stage.excuse(
-                    for: first, because: "the time of two log-ins, one after the other, and of an answer, at boot")
-                try await patiently(stage, newAllowed: 10, isQuiet: false) {
+                    for: first, because: "the time of two log-ins, one after the other, and of two answers, at boot")
+                try await patiently(stage, newAllowed: 20, isQuiet: false) {
                     try await stage.pause(first + stage.amount(.seconds(5), quick: .seconds(2)))
                 }
             }),
