@@ -61,6 +61,7 @@ final class ConnectSocket {
 
     /// Begins to connect with libpq's parameters. May report from within.
     func open(_ parameters: [(String, String)]) {
+        _ = OpenSSLAtExit.isLeftWhole
         let connection = withCStringArrays(parameters) { PQconnectStartParams($0, $1, 0) }
         guard let connection else {
             state = .over
