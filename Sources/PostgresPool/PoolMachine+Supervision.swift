@@ -131,6 +131,12 @@ extension PoolMachine {
         if !waiters.isEmpty { bringProbeForward(at: now) }
     }
 
+    /// A connect that is under way is held up on this side; it has not failed yet.
+    mutating func heldUp(_ error: PostgresError, at now: MonotonicTime) {
+        guard health.isProbing, outage?.cause.code != error.code, outage?.cause.severity == nil else { return }
+        learn(error, health, at: now)
+    }
+
     // MARK: Transitions
 
     mutating func becomeSuspect(

@@ -354,8 +354,12 @@ public final class PostgresPool {
         let deadline = machine.nextDeadline
         guard timer.isTooLate(for: deadline) else { return }
         timer.set(for: deadline) { [weak self] in
-            self?.timer.fired()
-            self?.apply { $0.tick(at: $1) }
+            guard let self else { return }
+            timer.fired()
+            if machine.outage != nil, let hindrance = attempts.lazy.compactMap({ $0?.hindrance }).first {
+                apply { $0.heldUp(hindrance, at: $1) }
+            }
+            apply { $0.tick(at: $1) }
         }
     }
 }

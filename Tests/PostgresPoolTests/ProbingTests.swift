@@ -207,6 +207,19 @@ import Testing
         #expect(world.connecting.isEmpty, "the older ones were overtaken")
     }
 
+    @Test("what holds a log-in up on this side is the cause until the server says something")
+    func heldUp() {
+        let keys = PostgresError(code: PostgresError.Code.loginKeys, message: "keys", disposition: .outage)
+        var world = MachineHarness { $0.maximum = 1 }
+        world.start()
+        world.apply { $0.heldUp(keys, at: $1) }
+        #expect(world.machine.outage?.cause == keys)
+        world.fail(.badPassword)
+        #expect(world.machine.outage?.cause == .badPassword)
+        world.apply { $0.heldUp(keys, at: $1) }
+        #expect(world.machine.outage?.cause == .badPassword)
+    }
+
     @Test("an older connect's answer does not replace what a newer one said")
     func olderAnswer() throws {
         var world = MachineHarness { $0.maximum = 10 }

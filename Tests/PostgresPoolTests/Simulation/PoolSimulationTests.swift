@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    @Test("when a slow database has reset all sessions, everybody is served again after two log-ins and two answers")
+    @Test("when a slow database has reset all sessions, everybody is served again after two log-ins and a few answers")
     func resetWhileSlow() {
         for seed in 0..<Self.runs {
             var random = SplitMix64(seed: UInt64(seed) + 50_000)
@@ -67,7 +67,7 @@ import Testing
             ]
             var world = PoolSimulation(server: server(phases, seed: seed), clients: 4, seed: UInt64(seed))
             world.run(for: .seconds(40))
-            let settled = phases[1].begins + latency * 8 + .milliseconds(200)
+            let settled = phases[1].begins + latency * 10 + .milliseconds(200)
             let late = world.failures.filter { $0.at > settled }
             #expect(late.isEmpty, "seed \(seed), \(latency): \(late.prefix(3)), settled at \(settled)")
         }

@@ -3,9 +3,9 @@ extension Fault {
     /// What a log-in takes of answers: whether TLS is to be had, the method, the challenge, the session.
     private static let answersOfLogin = 4
     /// Until all clients have had an answer where there is no connection to begin with: one log-in, those that follow when
-    /// the server has answered something in it, the statement's own answer, and one more for a connection that is still busy
-    /// with a statement that somebody gave up before.
-    private static let answersUntilFirst = 2 * answersOfLogin + 2
+    /// the server has answered something in it, the statement's own answer, and three more: whoever is given a
+    /// connection too late to be answered in time keeps it busy for as long as an answer takes.
+    private static let answersUntilFirst = 2 * answersOfLogin + 4
 
     /// Where the database becomes slow: a log-in for the doubt, and a connection for each request to cancel what a hedge has
     /// left behind.
@@ -61,7 +61,7 @@ extension Fault {
                         stage.excuse(
                             for: delay * answersUntilFirst,
                             because:
-                                "the time of two log-ins, one after the other, and of two answers, for a pool that is empty"
+                                "the time of two log-ins, one after the other, and of four answers, for a pool that is empty"
                         )
                         // At once, where the server's own word of the end would come late as well.
                         try stage.relay().resetAll()
@@ -80,7 +80,7 @@ extension Fault {
             begin: { stage in
                 let first = Duration.milliseconds(500) * answersUntilFirst
                 stage.excuse(
-                    for: first, because: "the time of two log-ins, one after the other, and of two answers, at boot")
+                    for: first, because: "the time of two log-ins, one after the other, and of four answers, at boot")
                 try await patiently(stage, newAllowed: 20, isQuiet: false) {
                     try await stage.pause(first + stage.amount(.seconds(5), quick: .seconds(2)))
                 }
