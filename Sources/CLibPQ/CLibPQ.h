@@ -39,6 +39,9 @@ struct clibpq_path {
     unsigned retransmits;
     /// How long the kernel waits for an acknowledgement before it takes a segment for lost, in microseconds (RFC 6298).
     unsigned timeout;
+    /// How long ago the latest acknowledgement came, in milliseconds: while a long statement is sent there always is something
+    /// that was not acknowledged yet.
+    unsigned sinceAcknowledgement;
 };
 
 /// Asks the kernel about a socket, in about 1 microsecond; 0 where it cannot say: not TCP, or closed.
@@ -51,6 +54,7 @@ static inline int clibpq_path(int socket, struct clibpq_path *path)
     path->unacknowledged = info.tcpi_unacked;
     path->retransmits = info.tcpi_retransmits;
     path->timeout = info.tcpi_rto;
+    path->sinceAcknowledgement = info.tcpi_last_ack_recv;
     return 1;
 }
 
@@ -61,9 +65,9 @@ struct clibpq_cancel {
     unsigned char packet[16];
 };
 
-// The beginning of libpq's PGcancel, versions 9 to 17 (fe-connect.c, libpq-int.h). libpq hands the key out in no other way,
-// and its own PQcancel blocks. clibpq_cancel_request checks both fields that it knows from elsewhere before it believes
-// the third.
+// The beginning of libpq's PGcancel, versions 9 to 17 (fe-connect.c, libpq-int.h; from 18 on it is another). libpq hands the
+// key out in no other way, and its own PQcancel blocks. clibpq_cancel_request checks both fields that it knows from
+// elsewhere before it believes the third.
 struct clibpq_pgcancel {
     struct {
         struct sockaddr_storage addr;
@@ -84,6 +88,7 @@ static inline void clibpq_put(unsigned char *to, unsigned value)
 /// The session's request to cancel; 0 where this libpq keeps it in another form, or the session is over.
 static inline int clibpq_cancel_request(PGconn *connection, struct clibpq_cancel *request)
 {
+    if (PQlibVersion() >= 180000) return 0;
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
     memset(&peer, 0, sizeof peer);

@@ -28,6 +28,8 @@ package final class CancelRequest {
     private var registration: Registration?
     private var timer: TimerID?
     private var isSent = false
+    /// Whether it was sent and the server has not said that it took it: it may stop what the session runs later.
+    package private(set) var mayStillArrive = false
     private var completion: (@LoopActor (Bool) -> Void)?
 
     /// `nil` when the session is over, or libpq does not tell its key.
@@ -89,6 +91,7 @@ package final class CancelRequest {
             return finish(isDelivered: false)
         }
         isSent = true
+        mayStillArrive = true
         loop.modify(registration, for: .read)
     }
 
@@ -100,6 +103,7 @@ package final class CancelRequest {
         if descriptor >= 0 { close(descriptor) }
         descriptor = -1
         Self.inFlight -= 1
+        if isDelivered { mayStillArrive = false }
         let completion = completion
         self.completion = nil
         completion?(isDelivered)

@@ -22,8 +22,8 @@ extension PostgresConnection {
     ///   - sql: one statement; several, separated by semicolons, when there are no parameters and it is not prepared (the
     ///     last one's result is returned).
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
-    ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a further round trip
-    ///     the first time and less each time after. A session keeps 64 statements; more are sent as text.
+    ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a little
+    ///     more the first time and less each time after. A session keeps 64 statements; more are sent as text.
     ///   - deadline: when to give up.
     /// - Throws: the server's error; or that of the connection, which is closed then. When the task is cancelled, the
     ///   session is closed as well, because the statement may be running.
@@ -50,6 +50,6 @@ private final class UnlimitedSockets: ConnectAttemptClient {
     static let shared = UnlimitedSockets()
     func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool { true }
     func attemptClosedExtraSocket(_ attempt: ConnectAttempt) {}
-    func attemptProgressed(_ attempt: ConnectAttempt) {}
+    func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool) {}
     func attemptLostServer(_ attempt: ConnectAttempt) {}
 }

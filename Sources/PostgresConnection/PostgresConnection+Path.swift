@@ -12,7 +12,8 @@ extension PostgresConnection {
             return .acknowledged
         }
         if path.unacknowledged == 0 { return .acknowledged }
-        let age = loop.now.nanoseconds - running.sentAt.nanoseconds
+        let age = min(
+            loop.now.nanoseconds - running.sentAt.nanoseconds, Int64(path.sinceAcknowledgement) * 1_000_000)
         return path.retransmits > 0 || age > Int64(path.timeout) * 1_000 ? .lost : .open
     }
 

@@ -149,10 +149,17 @@ public final class PostgresConnection {
     /// Hands the running statement, if there is one, to somebody else: `completion` hears of its end instead of whoever
     /// started it, who is not called any more.
     package func takeOverStatement(deadline: MonotonicTime, completion: @escaping Completion) {
-        guard running != nil else { return }
+        guard let run = running else { return }
+        guard run.isSent else {
+            // Nobody needs it sent any more.
+            running = nil
+            loop.submit { completion(.failure(Self.cancelledError)) }
+            return
+        }
         running?.deadline = deadline
         running?.silentAt = .distantFuture
         running?.client = StatementCompletion(completion)
+        run.isAbandoned = true
         armTimer()
     }
 
@@ -287,7 +294,7 @@ public final class PostgresConnection {
             end(lossError())
             return
         }
-        if run.step != .text {
+        if run.step != .text, !run.isAbandoned {
             var code: String?
             if case .failure(let error) = result { code = error.code }
             if let next = prepared.next(after: run.step, of: run.statement.sql, failure: code) {

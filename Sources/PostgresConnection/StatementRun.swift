@@ -31,6 +31,8 @@ final class StatementRun {
     var client: any StatementClient
     /// Whether libpq has the step; until then there is nothing that could be answered.
     var isSent = false
+    /// Whoever started it does not wait for it any more: no further step is begun.
+    var isAbandoned = false
     /// When libpq was given the step.
     var sentAt = MonotonicTime(nanoseconds: 0)
     /// Of several statements in one text that of the last one, unless one failed.

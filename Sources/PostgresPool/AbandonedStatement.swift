@@ -63,11 +63,19 @@ final class AbandonedStatement {
         guard result == nil else { return }
         // What cannot be reached cannot be told, and its end is not seen either.
         guard connection.path != .lost else { return connection.end(connection.overdueError) }
-        guard let request = connection.cancelRequestForStatement else { return later(Self.retryInterval) }
+        guard let request = connection.cancelRequestForStatement else {
+            // This libpq does not tell the session's key.
+            deliveries += 1
+            return later(patience)
+        }
         self.request = request
         request.send { [self] isDelivered in
             self.request = nil
-            if let result { return finish(result) }
+            if let result {
+                guard request.mayStillArrive else { return finish(result) }
+                connection.end(connection.overdueError)
+                return finish(.failure(connection.overdueError))
+            }
             if isDelivered { deliveries += 1 }
             later(isDelivered ? patience : Self.retryInterval)
         }

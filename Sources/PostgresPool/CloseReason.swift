@@ -14,7 +14,7 @@ public enum CloseReason: String, Sendable, Hashable, CaseIterable {
     case failed
     /// It did not pass the check for a sign of life.
     case checkFailed = "check_failed"
-    /// Silent while another connection answered the same query.
+    /// Its way was dead, while another connection answered the same query.
     case silent
     /// Given up unproven, to make room for a connection that may work.
     case madeRoom = "made_room"

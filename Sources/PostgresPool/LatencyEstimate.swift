@@ -36,7 +36,7 @@ struct LatencyEstimate: Sendable, Hashable {
         }
     }
 
-    /// What is longer than this is unusual: mean + 4 × deviation, no less than `floor`. `nil` samples say nothing.
+    /// What is longer than this is unusual: mean + 4 × deviation, no less than `floor`.
     func limit(floor: Int64) -> Int64 {
         count == 0 ? floor : min(max(mean + 4 * deviation, floor), max(floor, Self.ceiling))
     }

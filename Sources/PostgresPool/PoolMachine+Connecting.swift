@@ -9,14 +9,17 @@ extension PoolMachine {
 
     // MARK: What came of it
 
-    /// A server has accepted the connect, for the first time, or has said something in it: a sign of life.
-    mutating func progressed(_ id: ConnectionID, at now: MonotonicTime) {
-        guard let slot = slots.slot(id), slot.state == .connecting else { return }
+    /// A server has accepted the connect, or, with `isAnswer`, has said something in it: a sign of life.
+    mutating func progressed(_ id: ConnectionID, isAnswer: Bool, at now: MonotonicTime) {
+        // That a second address accepts is no news.
+        guard let slot = slots.slot(id), slot.state == .connecting, isAnswer || slot.acceptedAt == nil else { return }
         slots.update(id) {
-            if slot.acceptedAt == nil { $0.acceptedAt = now } else { $0.spokeAt = now }
+            if slot.acceptedAt == nil { $0.acceptedAt = now }
+            if isAnswer { $0.spokeAt = now }
             $0.isHung = false
         }
-        guard slot.acceptedAt != nil else { return prober.accepted(id) }
+        prober.accepted(id)
+        guard isAnswer else { return }
         guard slot.spokeAt == nil else { return }
         // The server is there: slow start goes on with its answers, not only with log-ins that are done.
         prober.heard(id)

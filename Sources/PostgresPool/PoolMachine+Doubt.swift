@@ -77,6 +77,14 @@ extension PoolMachine {
         soundOutDoubt(at: now)
     }
 
+    /// A statement ran into its deadline, and its slot is taken until the server lets go. Where all slots are, and nobody has
+    /// been heard since it began, nothing else would find out that the server is stuck. (One that is not ends the statement,
+    /// and the doubt with it.)
+    mutating func doubtAfterDeadline(of slot: Slot, at now: MonotonicTime) {
+        guard health == .up, doubt == nil, latestProof <= slot.since, !slots.hasFree, slots.idle.isEmpty else { return }
+        doubt = Doubt(since: now, roomAt: .distantFuture, suspectAt: now + Self.doubtPatience)
+    }
+
     /// Opens the connection that the doubt asks for, where a slot is free and nothing is under way.
     mutating func soundOutDoubt(at now: MonotonicTime) {
         guard doubt?.wantsConnect == true else { return }

@@ -129,6 +129,11 @@ extension PoolMachine {
         retirement.isWanted = overdue > retirement.credit
     }
 
+    /// A connection that was due has gone by itself: its successor is nobody else's.
+    mutating func limitCredit(at now: MonotonicTime) {
+        if retirement.credit > 0 { retirement.credit = min(retirement.credit, overdueCount(at: now)) }
+    }
+
     /// Slots in use that are not on their way out.
     private var openCount: Int { slots.usedCount - slots.closingCount }
 }

@@ -263,7 +263,9 @@ extension PoolMachine {
         let longestSilent = silent.min { since($0) < since($1) }
         // What was given up holds its slot until the server has let go; that counts less than finding the database.
         let candidates = [slots.ids(in: .checking).first, longestSilent, slots.ids(in: .resetting).first]
+        if makingRoom != nil { return true }
         guard let victim = candidates.compactMap({ $0 }).first else { return false }
+        makingRoom = victim
         close(victim, .madeRoom, at: now)
         return true
     }

@@ -19,7 +19,7 @@ struct PoolMachine: Sendable {
         /// Begin a connect, and prove it with an empty query if ``loginProvesNothing``; answer with `connected` or
         /// `connectFailed`.
         case connect(ConnectionID)
-        /// Run an empty query within the check timeout; answer with `checked` or `ended`.
+        /// Run an empty query, and look at the way to the server when it is silent; answer with `checked` or `ended`.
         case check(ConnectionID)
         /// End what the connection is running; answer with `wasReset` or `ended`.
         case reset(ConnectionID)
@@ -69,6 +69,8 @@ struct PoolMachine: Sendable {
     var answers = LatencyEstimate()
     var logins = LatencyEstimate()
     var hedges = HedgeBudget()
+    /// Given up for a probe, and not closed yet: one is enough.
+    var makingRoom: ConnectionID?
     /// Moved only in `PoolMachine+Doubt.swift`.
     var doubt: Doubt?
     /// When the connect began whose failure the outage's cause is.
@@ -167,6 +169,7 @@ struct PoolMachine: Sendable {
         if needsReset, health != .draining {
             slots.beginReset(id, at: now)
             actions.append(.reset(id))
+            if isOverdue { doubtAfterDeadline(of: slot, at: now) }
             settle(at: now)
         } else {
             comeHome(id, at: now)
@@ -175,7 +178,9 @@ struct PoolMachine: Sendable {
 
     /// What the connection was running has been ended.
     mutating func wasReset(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
-        guard slots.state(id) == .resetting else { return }
+        guard let slot = slots.slot(id), slot.state == .resetting else { return }
+        // It has ended what it was told to end: a server, and no pooler without one.
+        if !slot.hasAnswered { loginProvesNothing = false }
         answered(id, took: took, at: now)
         comeHome(id, at: now)
     }
@@ -191,6 +196,7 @@ struct PoolMachine: Sendable {
     mutating func discard(_ id: ConnectionID, _ reason: CloseReason, at now: MonotonicTime) {
         guard let state = slots.state(id), state != .closing else { return }
         close(id, reason, at: now)
+        limitCredit(at: now)
     }
 
     /// The lease is kept for good, by somebody who only listens.
@@ -215,7 +221,9 @@ struct PoolMachine: Sendable {
             close(id, .surplusIdle, at: now)
         } else {
             slots.becomeIdle(id, at: now)
-            maintenanceAt = min(maintenanceAt, maintenanceDue(slots.slot(id) ?? slot))
+            let due = maintenanceDue(slots.slot(id) ?? slot)
+            // What is due and cannot be done is not looked at with each query.
+            maintenanceAt = min(maintenanceAt, due > now ? due : now + Self.lifetimeSpacing)
             settle(at: now)
         }
     }
@@ -238,6 +246,7 @@ struct PoolMachine: Sendable {
             case .idle, .connecting, .free, .closing: .ended
             }
         slots.release(id, at: now)
+        limitCredit(at: now)
         actions.append(.report(.closed(id, reason, error)))
         // Letting us in and then hanging up is a failed connect, or there would be no end of them.
         if !slot.hasAnswered, error.code != PostgresError.Code.queryTimeout {
@@ -255,6 +264,7 @@ struct PoolMachine: Sendable {
     /// `PQfinish` has returned, or the connect has been given up.
     mutating func closed(_ id: ConnectionID, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .closing, !slot.isBorrowed else { return }
+        if makingRoom == id { makingRoom = nil }
         slots.release(id, at: now)
         settle(at: now)
     }

@@ -24,7 +24,8 @@ public struct PoolSnapshot: Sendable, Hashable {
     public let connecting: Int
     /// Connections being checked, reset or closed.
     public let other: Int
-    /// Connections that no statement can use yet, because the server may still be at one that was given up.
+    /// Connections that are being made ready between two leases: a transaction is rolled back, or the server may still be at a
+    /// statement that was given up.
     public let givenUp: Int
     /// Connections that are older than they may become, and serve on because no successor can be opened.
     public let overdue: Int

@@ -46,8 +46,8 @@ public final class PooledConnection {
     ///     more on another session when the first one has ended, or has been silent for longer than this database usually
     ///     is (at least ``PoolSettings/silence``) while another one works. A statement that provably was never sent is run again in any case. At most twice, where
     ///     the second session ends as well.
-    ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a further round trip
-    ///     the first time and less each time after. Works behind a transaction pooler too. One statement, not several.
+    ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a little
+    ///     more the first time and less each time after. Works behind a transaction pooler too. One statement, not several.
     ///   - deadline: when to give up; both tries together.
     /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had. Once the session
     ///   is lost, each further query throws what it was lost for. A second query at a time throws `CONNECTION_BUSY`.

@@ -30,7 +30,7 @@ public final class PostgresPool {
 
     /// How long a session may take for what is asked of it between two leases – an empty query, a rollback – where the way
     /// to the server is open: longer than a slow server takes.
-    var patience: Duration { max(.seconds(1), .nanoseconds(2 * silenceLimit)) }
+    var patience: Duration { max(.seconds(1), .nanoseconds(2 * min(silenceLimit, Self.longestSilence))) }
 
     /// What a waiter is told. Not a `Result`: the error is large, and those who wait would have room for it several times.
     enum Answer {
@@ -44,6 +44,9 @@ public final class PostgresPool {
             }
         }
     }
+
+    /// A setting may ask for more; nothing that is waited for between two leases takes that long.
+    private static let longestSilence = Duration.seconds(3_600).nanoseconds
 
     /// A connection and the name of its slot.
     struct Leased {
@@ -378,9 +381,9 @@ extension PostgresPool: ConnectAttemptClient {
         apply { $0.returnSlot(id, at: $1) }
     }
 
-    package func attemptProgressed(_ attempt: ConnectAttempt) {
+    package func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool) {
         guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
-        apply { $0.progressed($0.slots.id(at: index), at: $1) }
+        apply { $0.progressed($0.slots.id(at: index), isAnswer: isAnswer, at: $1) }
     }
 
     package func attemptLostServer(_ attempt: ConnectAttempt) {

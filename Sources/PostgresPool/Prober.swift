@@ -118,8 +118,9 @@ struct Prober: Sendable {
         isPrompt = now - flight.startedAt < Self.promptness
         let sockets = max(sockets, 1)
         spacing = max(Self.demandSpacing, Self.socketSpacing * sockets)
-        let wait = backoff.next(using: &random) + Backoff.cap * (sockets - 1)
-        nextAt = isSlow ? max((lastStart ?? now) + Self.slowInterval * sockets, now) : now + wait
+        let wait = backoff.next(using: &random)
+        let rest = sockets > 1 ? flight.startedAt + Backoff.cap * sockets : now
+        nextAt = isSlow ? max((lastStart ?? now) + Self.slowInterval * sockets, now) : max(now + wait, rest)
         return true
     }
 

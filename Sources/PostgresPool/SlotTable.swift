@@ -27,7 +27,8 @@ public enum SlotState: String, Sendable, Hashable, CaseIterable {
     case checking
     /// Checked out. → `idle`, `resetting`, `free`, `closing`.
     case leased
-    /// Home again, but with something to end first: a transaction, or a query that lost its race.
+    /// Home again, but with something to end first: a transaction, or a query that lost its race, ran into its deadline or was
+    /// cancelled.
     /// → `idle`, `free`, `closing`.
     case resetting
     /// To be closed, or being closed: counts until `PQfinish` has returned. → `free`.

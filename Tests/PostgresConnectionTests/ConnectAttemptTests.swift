@@ -53,7 +53,7 @@ private final class Trial: ConnectAttemptClient {
     }
 
     func attemptClosedExtraSocket(_ attempt: ConnectAttempt) { inUse -= 1 }
-    func attemptProgressed(_ attempt: ConnectAttempt) { progress += 1 }
+    func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool) { progress += 1 }
     func attemptLostServer(_ attempt: ConnectAttempt) {}
 }
 

@@ -147,7 +147,10 @@ struct MachineHarness {
     }
 
     /// A server accepts the connect, or says something in it.
-    mutating func progress(_ id: ConnectionID) { apply { $0.progressed(id, at: $1) } }
+    mutating func progress(_ id: ConnectionID) {
+        let isAnswer = machine.slots.slot(id)?.acceptedAt != nil
+        apply { $0.progressed(id, isAnswer: isAnswer, at: $1) }
+    }
 
     /// Lets time pass, ticking at each of the machine's deadlines on the way.
     mutating func advance(_ duration: Duration) {

@@ -112,6 +112,18 @@ import Testing
         #expect(world.connecting.count == 1)
     }
 
+    @Test("the successor of a connection that has ended by itself is nobody else's: the next one due waits for its own")
+    func credit() throws {
+        var world = pool()
+        let lease = try world.mustLease()
+        world.advance(.seconds(111))
+        world.release(lease)
+        _ = world.lease()
+        world.succeed()
+        world.end(lease, .idleSession)
+        #expect(world.machine.retirement.credit == 0)
+    }
+
     @Test("in an outage nothing is closed for its age")
     func outage() throws {
         var world = pool { $0.minimum = 2 }

@@ -251,6 +251,39 @@ import Testing
         #expect(next == lease, "the session is as good as before")
     }
 
+    @Test("with all slots taken by statements past their deadlines, a server that says nothing is found out")
+    func allOverdue() throws {
+        var world = MachineHarness { $0.maximum = 2 }
+        world.startUp()
+        let first = try world.mustLease()
+        _ = world.wait()
+        world.succeed()
+        let second = try #require(world.leased.last)
+        world.advance(.seconds(1))
+        for id in [first, second] {
+            world.silence(id, canBeAbandoned: false)
+            world.overdue(id)
+        }
+        #expect(world.health == .up)
+        world.advance(PoolMachine.doubtPatience)
+        #expect(world.health == .suspect)
+        #expect(world.closeReasons == [.madeRoom])
+        #expect(world.connecting.count == 1)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a first statement that waits for a lock says nothing against later log-ins")
+    func lockedFirst() throws {
+        var world = MachineHarness { $0.maximum = 2 }
+        world.startUp()
+        let lease = try world.mustLease()
+        world.advance(.seconds(1))
+        world.overdue(lease)
+        #expect(world.machine.loginProvesNothing, "it may be a pooler whose server is away")
+        world.passReset(lease)
+        #expect(!world.machine.loginProvesNothing, "57014 came from a server")
+    }
+
     // MARK: Connects
 
     @Test("a connect that nobody accepts while nothing lives is silence as well")

@@ -9,7 +9,7 @@ package protocol ConnectAttemptClient: AnyObject {
     /// One of those further sockets is closed. Perhaps after the attempt has ended, when a helper thread lets go of it.
     func attemptClosedExtraSocket(_ attempt: ConnectAttempt)
     /// A server has accepted – there may be a process of ours there from now on – or has said something.
-    func attemptProgressed(_ attempt: ConnectAttempt)
+    func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool)
     /// What a server had accepted has ended; the attempt goes on with other addresses, and none of them has accepted yet.
     func attemptLostServer(_ attempt: ConnectAttempt)
 }
@@ -41,6 +41,8 @@ package final class ConnectAttempt {
     /// The session, until the race is told.
     private var session: PostgresConnection?
     private var hasWon = false
+    /// The client was told that a server has accepted, and not that it is gone.
+    private var hasAccepted = false
     private var timer = DeadlineTimer()
 
     /// How many sockets were opened so far, those among them that libpq opened by itself.
@@ -106,6 +108,12 @@ package final class ConnectAttempt {
         input(&race, .now(), &memory.book)
         if isPerforming { return }
         isPerforming = true
+        defer {
+            if hasAccepted, !race.isReached, completion != nil {
+                hasAccepted = false
+                client?.attemptLostServer(self)
+            }
+        }
         var next = 0
         while next < race.actions.count {
             let action = race.actions[next]
@@ -155,20 +163,19 @@ package final class ConnectAttempt {
         switch event {
         case .accepted:
             apply { $0.accepted(id, at: $1, &$2) }
-            client?.attemptProgressed(self)
+            hasAccepted = true
+            client?.attemptProgressed(self, isAnswer: false)
         case .heard:
             apply { $0.heard(id, at: $1, &$2) }
-            client?.attemptProgressed(self)
+            client?.attemptProgressed(self, isAnswer: true)
         case .reopened:
             socketCount += 1
             apply { $0.heard(id, at: $1, &$2) }
-            client?.attemptProgressed(self)
+            client?.attemptProgressed(self, isAnswer: true)
         case .computes(let isComputing): race.computes(id, isComputing, at: .now())
         case .failed(let error):
             sockets[id] = nil
-            let wasReached = race.isReached
             apply { $0.failed(id, error, at: $1, &$2) }
-            if wasReached, !race.isReached, completion != nil { client?.attemptLostServer(self) }
         case .connected(let connection):
             sockets[id] = nil
             session = connection

@@ -113,10 +113,10 @@ struct PoolSimulation {
         case .accepted(let id) where open.contains(id):
             // A server that is stuck does not know of it yet.
             if server.phase(at: now).door == .open { arrive(id) }
-            machine.progressed(id, at: now)
+            machine.progressed(id, isAnswer: false, at: now)
         case .spoke(let id) where open.contains(id):
             arrive(id)
-            machine.progressed(id, at: now)
+            machine.progressed(id, isAnswer: true, at: now)
         case .connected(let id) where open.contains(id):
             let took = now.nanoseconds - (machine.slots.slot(id)?.since ?? now).nanoseconds
             machine.connected(id, isReadOnly: false, took: took, at: now)
