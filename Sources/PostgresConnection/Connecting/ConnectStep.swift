@@ -70,8 +70,8 @@ final class ConnectStep {
 package final class LoginHelpers {
     package static let shared = LoginHelpers(limit: min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 2), mostThreads))
     static let mostThreads = 4
-    /// Requests come before log-ins: keys take the processor for milliseconds, and seconds where a role has a million rounds.
-    private static let niceness: Int32 = 5
+    /// None: at 5, requests came before log-ins, and on a busy machine log-ins came too late.
+    private static let niceness: Int32 = 0
     /// The most steps that wait for a thread. Each is a socket, of which pools allow only so many.
     static let queueLimit = 1_000
     /// For how long no thread may have been free before those that wait for one fail: ten log-ins with usual keys take a
