@@ -1,3 +1,5 @@
+internal import CLibPQ
+
 // What is said of a session that is closed, busy or too slow.
 extension PostgresConnection {
     package static let closedError = PostgresError(
@@ -15,4 +17,22 @@ extension PostgresConnection {
         isProvablyUnsent: true)
     static let cancelledError = PostgresError(
         code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
+
+    /// What is said to those who use the session after its end: what it ended for.
+    var endingCause: PostgresError {
+        var error = cause ?? Self.closedError
+        error.isProvablyUnsent = true
+        return error
+    }
+
+    /// Why the session has ended: what the server announced, otherwise what libpq found.
+    func lossError() -> PostgresError {
+        if var ending = notices.ending {
+            ending.endpoint = endpoint
+            return ending
+        }
+        guard let connection else { return Self.closedError }
+        let text = String(cString: PQerrorMessage(connection))
+        return FailureText.error(in: text, phase: .session, endpoint: endpoint)
+    }
 }

@@ -37,10 +37,10 @@ public final class PostgresConnection {
     var cancelRequest: CancelRequest?
     /// `nil` once closed.
     var connection: OpaquePointer?
-    private let notices: SessionNotices
+    let notices: SessionNotices
     private var registration: Registration?
     /// What the session ended for.
-    private var cause: PostgresError?
+    private(set) var cause: PostgresError?
     let loop = EventLoop.shared
     private(set) var running: StatementRun?
     /// Present while statements are sent one behind the other; `running` is `nil` then.
@@ -82,37 +82,6 @@ public final class PostgresConnection {
 
     isolated deinit {
         close()
-    }
-
-    // MARK: State
-
-    /// Whether the session can take a statement now.
-    public var isIdle: Bool { connection != nil && running == nil && pipeline == nil }
-    /// Whether the session has ended.
-    public var isClosed: Bool { connection == nil }
-
-    /// Whether a transaction is open, healthy or failed.
-    package var isInTransaction: Bool {
-        guard let connection else { return false }
-        let status = PQtransactionStatus(connection)
-        return status == PQTRANS_INTRANS || status == PQTRANS_INERROR
-    }
-
-    /// Whether the server said that it does not take writes; it keeps the session posted of changes.
-    public var isReadOnly: Bool {
-        parameterStatus("in_hot_standby") == "on" || parameterStatus("default_transaction_read_only") == "on"
-    }
-
-    /// What the server is, as far as it has said: PostgreSQL 14 and later report `in_hot_standby`. A change is reported
-    /// with the session's next statement, not before. `nil` when the server, or a proxy in between, does not report it.
-    public var serverRole: ServerRole? {
-        parameterStatus("in_hot_standby").map { $0 == "on" ? .replica : .primary }
-    }
-
-    /// A parameter that the server reports, such as `server_version` (PostgreSQL manual, 34.2, PQparameterStatus).
-    public func parameterStatus(_ name: String) -> String? {
-        guard let connection, let value = PQparameterStatus(connection, name) else { return nil }
-        return String(cString: value)
     }
 
     // MARK: Statements
@@ -406,26 +375,5 @@ public final class PostgresConnection {
         guard let registration, let connection, PQsocket(connection) < 0 else { return }
         loop.deregister(registration)
         self.registration = nil
-    }
-
-    /// What is said to those who use the session after its end: what it ended for.
-    private var endingCause: PostgresError {
-        var error = cause ?? Self.closedError
-        error.isProvablyUnsent = true
-        return error
-    }
-
-    /// Why the session has ended: what the server announced, otherwise what libpq found.
-    func lossError() -> PostgresError {
-        if let ending = notices.ending { return withEndpoint(ending) }
-        guard let connection else { return Self.closedError }
-        let text = String(cString: PQerrorMessage(connection))
-        return FailureText.error(in: text, phase: .session, endpoint: endpoint)
-    }
-
-    private func withEndpoint(_ error: PostgresError) -> PostgresError {
-        var error = error
-        error.endpoint = endpoint
-        return error
     }
 }

@@ -56,13 +56,13 @@ public final class PostgresPool {
 
     let loop = EventLoop.shared
     let forkMark = ForkMark()
-    private let resolver: HostResolver
-    private let memory = ServerMemory()
+    let resolver: HostResolver
+    let memory = ServerMemory()
     var machine: PoolMachine
     var connections: [PostgresConnection?]
-    private var attempts: [ConnectAttempt?]
+    var attempts: [ConnectAttempt?]
     /// The slots that attempts have beside their own. An attempt that has some is alive.
-    private var borrowedSlots: [ObjectIdentifier: [ConnectionID]] = [:]
+    var borrowedSlots: [ObjectIdentifier: [ConnectionID]] = [:]
     /// The queries that are silent and may be hedged.
     private var silentQueries: [ConnectionID: QueryRace] = [:]
     /// By the waiters' indices.
@@ -123,7 +123,7 @@ public final class PostgresPool {
     }
 
     /// The connection that was heard of last knows best what the server is.
-    private func learnRole() {
+    func learnRole() {
         var latest: PostgresConnection?
         for (slot, connection) in zip(machine.slots.slots, connections) where slot.generation == machine.generation {
             guard let connection, connection.lastHeard > latest?.lastHeard ?? MonotonicTime(nanoseconds: .min) else {
@@ -203,7 +203,7 @@ public final class PostgresPool {
 
     // MARK: Performing
 
-    private func apply(_ input: (inout PoolMachine, MonotonicTime) -> Void) {
+    func apply(_ input: (inout PoolMachine, MonotonicTime) -> Void) {
         input(&machine, loop.now)
         performActions()
     }
@@ -260,51 +260,6 @@ public final class PostgresPool {
             if case .healthChanged(_, let health, _, _) = event { subscriptions.healthChanged(to: health) }
             report(event)
         }
-    }
-
-    private func connect(_ id: ConnectionID) {
-        let limits = ConnectLimits(
-            reachDeadline: loop.now + settings.connectTimeout, loginTimeout: settings.loginTimeout)
-        let attempt = ConnectAttempt(
-            configuration, limits: limits, memory: memory, resolver: resolver, client: self
-        ) { [weak self] result in
-            guard let self, let attempt = attempts[id.index].take() else { return }
-            switch result {
-            case .success(let connection):
-                connections[id.index] = connection
-                if machine.loginProvesNothing { prove(id, connection) } else { connected(id, connection) }
-            case .failure(let error):
-                let isHeld = attempt.openSocketCount > 0
-                if isHeld { attempt.abandon { [weak self] in self?.apply { $0.closed(id, at: $1) } } }
-                apply { $0.connectFailed(id, error, sockets: attempt.socketCount, keepsSlot: isHeld, at: $1) }
-            }
-        }
-        attempts[id.index] = attempt
-        attempt.start()
-    }
-
-    /// Asks for a sign of life from behind a pooler; to the machine that is a part of the connect.
-    private func prove(_ id: ConnectionID, _ connection: PostgresConnection) {
-        connection.start(.roundTrip, deadline: loop.now + settings.connectTimeout) { [weak self] result in
-            // Unless the machine has given the connect up meanwhile.
-            guard let self, connections[id.index] === connection else { return }
-            if case .failure(let error) = result, connection.isClosed {
-                connections[id.index] = nil
-                apply { $0.connectFailed(id, error, at: $1) }
-            } else {
-                connected(id, connection)
-            }
-        }
-    }
-
-    private func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
-        let time = age(of: id, in: .connecting)
-        if let time { measured(.opened(nanoseconds: time)) }
-        let began = time.map { loop.now.advanced(byNanoseconds: -$0) }
-        let took = began.map { $0 >= loop.latestPause } == true ? time ?? 0 : 0
-        connection.onEnd = { [weak self] error in self?.ended(id, error) }
-        learnRole()
-        apply { $0.connected(id, isReadOnly: connection.isReadOnly, took: took, at: $1) }
     }
 
     private func check(_ id: ConnectionID) {
@@ -364,48 +319,5 @@ public final class PostgresPool {
             }
             apply { $0.tick(at: $1) }
         }
-    }
-}
-
-// Slots for the sockets of a connect that races several addresses.
-extension PostgresPool: ConnectAttemptClient {
-    package func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool {
-        guard let id = machine.borrowSlot(at: loop.now) else { return false }
-        borrowedSlots[ObjectIdentifier(attempt), default: []].append(id)
-        return true
-    }
-
-    package func attemptClosedExtraSocket(_ attempt: ConnectAttempt) {
-        guard let id = borrowedSlots[ObjectIdentifier(attempt)]?.popLast() else { return }
-        if borrowedSlots[ObjectIdentifier(attempt)]?.isEmpty == true { borrowedSlots[ObjectIdentifier(attempt)] = nil }
-        apply { $0.returnSlot(id, at: $1) }
-    }
-
-    package func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool) {
-        guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
-        apply { $0.progressed($0.slots.id(at: index), isAnswer: isAnswer, at: $1) }
-    }
-
-    package func attemptLostServer(_ attempt: ConnectAttempt) {
-        guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
-        apply { $0.lostServer($0.slots.id(at: index), at: $1) }
-    }
-}
-
-/// Asks a session for a sign of life. Where the way to it turns out to be dead, the session is over at once; where it is open,
-/// the server has the time of the check.
-private final class SessionCheck: StatementClient {
-    private let completion: PostgresConnection.Completion
-
-    init(_ completion: @escaping PostgresConnection.Completion) {
-        self.completion = completion
-    }
-
-    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
-        completion(result)
-    }
-
-    func connectionIsSilent(_ connection: PostgresConnection) {
-        if connection.path == .lost { connection.end(connection.overdueError) }
     }
 }

@@ -84,13 +84,6 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct PreparedSessionTests {
-    private var soon: MonotonicTime { .now() + .seconds(10) }
-
-    private func connect() async throws -> PostgresConnection {
-        let url = try await SharedSandbox.get().connectionURL()
-        return try await PostgresConnection.connect(ConnectionConfiguration(url), deadline: soon)
-    }
-
     private func preparedCount(_ connection: PostgresConnection) async throws -> String? {
         try await connection.query("select count(*) from pg_prepared_statements", deadline: soon).values[0]
     }

@@ -6,13 +6,6 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct StatementTests {
-    private var soon: MonotonicTime { .now() + .seconds(10) }
-
-    private func connect() async throws -> PostgresConnection {
-        let url = try await SharedSandbox.get().connectionURL()
-        return try await PostgresConnection.connect(ConnectionConfiguration(url), deadline: soon)
-    }
-
     @Test("as many parameters as the protocol can count reach the server")
     func mostParameters() async throws {
         let connection = try await connect()

@@ -28,7 +28,7 @@ package struct ProcessUsage: Sendable, Equatable {
     }
 
     /// The same without so many descriptors.
-    func without(descriptors count: Int) -> ProcessUsage {
+    package func without(descriptors count: Int) -> ProcessUsage {
         ProcessUsage(
             fileDescriptors: fileDescriptors - count, threads: threads, residentKilobytes: residentKilobytes,
             processorTime: processorTime)
