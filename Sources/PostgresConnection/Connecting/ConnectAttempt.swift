@@ -52,8 +52,8 @@ package final class ConnectAttempt {
     package var openSocketCount: Int { sockets.count }
     /// Whether a server has accepted one of those that are open.
     package var isReached: Bool { race.isReached }
-    /// When a server last accepted or said something.
-    package var lastProgress: MonotonicTime? { race.lastProgress }
+    /// Since when another thread has worked on one of them; `nil` while none does.
+    package var computingSince: MonotonicTime? { race.computingSince }
 
     /// Why it takes so long, as far as that is known before it has failed: the keys of its log-in have been computed for a
     /// second and more.

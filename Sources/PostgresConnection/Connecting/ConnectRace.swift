@@ -73,8 +73,6 @@ struct ConnectRace {
     /// When ``tick(at:_:)`` has something to do.
     private(set) var wakeAt = MonotonicTime.distantFuture
     private(set) var isOver = false
-    /// When a server last accepted or said something.
-    private(set) var lastProgress: MonotonicTime?
     /// What is to be told if nobody lets us in.
     var failure: PostgresError?
 
@@ -108,6 +106,9 @@ struct ConnectRace {
 
     /// Whether a server has accepted one of the sockets that are open.
     var isReached: Bool { flights.contains { $0.acceptedAt != nil } }
+
+    /// Since when another thread has worked on one of them; `nil` while none does.
+    var computingSince: MonotonicTime? { computing.values.min() }
 
     // MARK: Events
 
@@ -215,7 +216,7 @@ struct ConnectRace {
 
     /// What the attempt has waited for so long that it is worth telling, before it has failed.
     func hindrance(at now: MonotonicTime) -> PostgresError? {
-        guard let since = computing.values.min(), now - since >= LoginHelpers.standardPatience else { return nil }
+        guard let since = computingSince, now - since >= LoginHelpers.standardPatience else { return nil }
         return .loginKeys()
     }
 
@@ -359,7 +360,6 @@ struct ConnectRace {
     }
 
     private mutating func progressed(_ index: Int, at now: MonotonicTime, _ book: AddressBook) {
-        lastProgress = now
         (flights[index].dueAt, flights[index].keepsUntil) = turn(of: flights[index], at: now, book)
     }
 

@@ -156,12 +156,10 @@ package final class FaultStage: Sendable {
         }
     }
 
-    /// Lets each client have an answer to what it asked when it was struck, and to one more, for a second at most. A request
-    /// is tried once more, not for ever: where the machine is so busy that the fault's own pace is faster than the answers,
-    /// one request could be struck twice.
-    func letRecover(clients: Int) async throws {
-        let enough = timeline.count(on: "/ping") + 2 * clients
-        _ = try await Deadline(in: .seconds(1)).wait { timeline.count(on: "/ping") >= enough }
+    /// Waits until every `/ping` that has just been struck has its answer. The service tries a request once more, not for
+    /// ever: where the machine is so busy that the fault is faster than the answers, it would strike one request twice.
+    func letStruckRequestsEnd() async throws {
+        try await timeline.waitForThoseUnderWay(on: "/ping", within: amount(.seconds(1), quick: .seconds(10)))
     }
 
     /// Waits for an effect; throws with its name when it does not come.

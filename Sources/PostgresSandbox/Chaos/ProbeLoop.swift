@@ -13,7 +13,7 @@ package final class ProbeLoop: Sendable {
             let probe = HTTPProbe(host: target.host, port: target.port)
             var next = ContinuousClock.now
             while !isStopped.withLock({ $0 }) {
-                timeline.record(probe.get(path))
+                timeline.record(on: path) { probe.get(path) }
                 // A slow answer is not made up for by a burst.
                 next = max(next + interval, ContinuousClock.now)
                 let pause = next - ContinuousClock.now

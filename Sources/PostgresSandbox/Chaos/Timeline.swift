@@ -18,7 +18,9 @@ package final class Timeline: Sendable {
         var exchanges: [HTTPExchange] = []
         var marks: [Mark] = []
         var latest: [String: String] = [:]
-        var counts: [String: Int] = [:]
+        /// Exchanges that have begun and not ended, by path.
+        var underWay: [String: Set<Int>] = [:]
+        var begun = 0
     }
 
     private let state = Locked(State())
@@ -26,10 +28,20 @@ package final class Timeline: Sendable {
 
     package init(watcher: @escaping @Sendable (Event) -> Void = { _ in }) { self.watcher = watcher }
 
+    /// Runs one exchange on a path, and records it.
+    package func record(on path: String, _ exchange: () -> HTTPExchange) {
+        let number = state.withLock { state in
+            state.begun += 1
+            state.underWay[path, default: []].insert(state.begun)
+            return state.begun
+        }
+        record(exchange())
+        state.withLock { _ = $0.underWay[path]?.remove(number) }
+    }
+
     package func record(_ exchange: HTTPExchange) {
         let isChange = state.withLock { state in
             state.exchanges.append(exchange)
-            state.counts[exchange.path, default: 0] += 1
             defer { state.latest[exchange.path] = exchange.summary }
             return state.latest[exchange.path] != exchange.summary
         }
@@ -52,8 +64,13 @@ package final class Timeline: Sendable {
         state.withLock { $0.exchanges.filter { $0.path == path } }.sorted { $0.begin < $1.begin }
     }
 
-    /// How many exchanges on a path have ended.
-    package func count(on path: String) -> Int { state.withLock { $0.counts[path] ?? 0 } }
+    /// Polls until every exchange on `path` that is under way now has ended, for `limit` at most.
+    func waitForThoseUnderWay(on path: String, within limit: Duration) async throws {
+        let waitedFor = state.withLock { $0.underWay[path] ?? [] }
+        _ = try await Deadline(in: limit).wait(every: .milliseconds(2)) {
+            self.state.withLock { waitedFor.isDisjoint(with: $0.underWay[path] ?? []) }
+        }
+    }
 
     /// Polls until an exchange on `path` satisfies `condition`. Nil when none did in time.
     package func first(

@@ -36,7 +36,7 @@ extension Fault {
                 let relay = try stage.relay()
                 try await stage.repeatedly(stage.amount(20, quick: 6), every: .milliseconds(500)) { _ in
                     relay.resetAll()
-                    try await stage.letRecover(clients: 16)
+                    try await stage.letStruckRequestsEnd()
                 }
             }),
         Fault(

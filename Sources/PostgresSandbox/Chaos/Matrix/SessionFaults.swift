@@ -21,7 +21,7 @@ extension Fault {
                 var count = 0
                 try await stage.repeatedly(stage.amount(300, quick: 50), every: .milliseconds(100)) { _ in
                     count += try await sandbox.terminateSession()
-                    try await stage.letRecover(clients: 50)
+                    try await stage.letStruckRequestsEnd()
                 }
                 stage.note("\(count) sessions were killed in \((ContinuousClock.now - start).shown)")
             }),
