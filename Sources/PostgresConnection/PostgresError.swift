@@ -82,7 +82,7 @@ public struct PostgresError: Error, Hashable, Sendable {
         public static let connectTimeout = "CONNECT_TIMEOUT"
         /// A statement took longer than its deadline.
         public static let queryTimeout = "QUERY_TIMEOUT"
-        /// The keys of a log-in take too long to compute.
+        /// The keys of a log-in take too long: those of SCRAM or TLS to compute, or Kerberos to answer. The message says which.
         public static let loginKeys = "LOGIN_KEYS"
         /// The caller's task was cancelled.
         public static let cancelled = "CANCELLED"

@@ -298,7 +298,7 @@ import Testing
         var race = ConnectRace(servers: servers, limits: ConnectLimits(reachDeadline: now + .seconds(5)))
         race.start(at: now, &book)
         race.accepted(1, at: now, &book)
-        race.computes(1, true, at: now)
+        race.computes(1, .keys, at: now)
         now = now + .seconds(3)
         race.actions = []
         race.tick(at: now, &book)
@@ -311,8 +311,13 @@ import Testing
         #expect(race.actions == [.open(2, ConnectTarget(server: 1, address: "10.0.0.2"), attributes: nil)])
     }
 
-    @Test("a log-in that is still computing when its time has passed is named for it")
-    func computingAtTheEnd() {
+    @Test(
+        "a log-in that is still at work when its time has passed is named for that work",
+        arguments: [
+            (ConnectStep.Kind.keys, "computing the keys of SCRAM"), (.tls, "computing the TLS handshake"),
+            (.gss, "waiting for Kerberos"),
+        ])
+    func computingAtTheEnd(kind: ConnectStep.Kind, work: String) {
         var book = AddressBook(seed: 1)
         let now = MonotonicTime(nanoseconds: 1_000_000_000_000)
         let server = ConnectionConfiguration.Server(host: "10.0.0.1", address: "", port: "5432")
@@ -320,7 +325,7 @@ import Testing
             servers: [server], limits: ConnectLimits(reachDeadline: now + .seconds(5), loginTimeout: .seconds(6)))
         race.start(at: now, &book)
         race.accepted(1, at: now, &book)
-        race.computes(1, true, at: now)
+        race.computes(1, kind, at: now)
         #expect(race.hindrance(at: now + .milliseconds(900)) == nil)
         #expect(race.hindrance(at: now + .seconds(1))?.code == PostgresError.Code.loginKeys)
         race.tick(at: now + .seconds(6), &book)
@@ -329,6 +334,8 @@ import Testing
             return
         }
         #expect(error.code == PostgresError.Code.loginKeys)
+        #expect(error.message.contains(work), "\(error.message)")
+        #expect((error.hint != nil) == (kind == .keys), "the rounds can be lowered")
     }
 
     @Test("a wrong estimate is soon a right one: a minute's answer does not become everybody's patience")

@@ -39,6 +39,37 @@ import Testing
         }
     }
 
+    @Test("a repeatable query meets sessions that are terminated one after the other: five times it is run again")
+    func killedAgainAndAgain() async throws {
+        try await PostgresSandbox.withSandbox { sandbox in
+            try await withPool(sandbox.connectionURL(), { $0.silence = .seconds(60) }) { pool, recorder in
+                let connection = try await pool.checkOut(deadline: soon)
+                defer { pool.release(connection) }
+                async let outcome = connection.query("select pg_sleep(60)", isRepeatable: true, deadline: soon)
+                var killed: Set<String> = []
+                for turn in 1...6 {
+                    var found: String?
+                    try await eventually("the query runs for the \(turn). time") {
+                        let active = try await sandbox.execute(
+                            "select pid from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'")
+                        found = active.split(separator: "\n").map(String.init).first { !killed.contains($0) }
+                        return found != nil
+                    }
+                    let pid = try #require(found)
+                    killed.insert(pid)
+                    _ = try await sandbox.execute("select pg_terminate_backend(\(pid))")
+                }
+                do {
+                    _ = try await outcome
+                    Issue.record("expected the query to fail in the end")
+                } catch {
+                    #expect((error as? PostgresError)?.code == "57P01")
+                }
+                #expect(recorder.retries == 5)
+            }
+        }
+    }
+
     @Test("all idle sessions terminated: the next thousand queries succeed")
     func terminatedIdle() async throws {
         try await PostgresSandbox.withSandbox { sandbox in

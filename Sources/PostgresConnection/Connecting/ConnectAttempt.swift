@@ -1,16 +1,17 @@
 package import DispatchLoop
 
-/// Whoever owns an attempt's slots: one for the attempt itself, and one for each socket beside the first.
+/// Owns the slots of an attempt: one for the attempt itself, and one for each further socket.
 @LoopActor
 package protocol ConnectAttemptClient: AnyObject {
-    /// The attempt wants one socket more than it has, beside those that are open. `false`: no slot is free; addresses take
-    /// turns then.
+    /// The attempt asks for one more socket beside those that are open. `false` means that no slot is free; the addresses
+    /// take turns then.
     func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool
-    /// One of those further sockets is closed. Perhaps after the attempt has ended, when a helper thread lets go of it.
+    /// A further socket is closed. This may come after the attempt has ended, where a helper thread still held the socket.
     func attemptClosedExtraSocket(_ attempt: ConnectAttempt)
-    /// A server has accepted – there may be a process of ours there from now on – or has said something.
+    /// A server has accepted the connection, and may have a process for it from now on; or it has sent something.
     func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool)
-    /// What a server had accepted has ended; the attempt goes on with other addresses, and none of them has accepted yet.
+    /// The connection that a server had accepted has ended. The attempt goes on with other addresses, none of which has
+    /// accepted yet.
     func attemptLostServer(_ attempt: ConnectAttempt)
 }
 
@@ -34,29 +35,28 @@ package final class ConnectAttempt {
     private var race: ConnectRace
     private var isPerforming = false
     private var tickets: [HostResolver.Ticket] = []
-    /// All that are open: what races, and what a helper has yet to let go of.
+    /// All that are open: those that race, and those that a helper thread still holds.
     private var sockets: [ConnectRace.SocketID: ConnectSocket] = [:]
     /// Slots beside the attempt's own.
     private var extraSlots = 0
-    /// The session, until the race is told.
+    /// The session that stands, until the race has been told of it.
     private var session: PostgresConnection?
     private var hasWon = false
-    /// The client was told that a server has accepted, and not that it is gone.
+    /// Whether the client knows of a server that has accepted, and that is not lost.
     private var hasAccepted = false
     private var timer = DeadlineTimer()
 
     /// How many sockets were opened so far, those among them that libpq opened by itself.
     package private(set) var socketCount = 0
-    /// How many are open now. After the completion: those that helper threads have yet to let go of
-    /// (``abandon(completion:)`` tells when).
+    /// How many are open now. After the completion these are the ones that helper threads still hold; ``abandon(completion:)``
+    /// tells when they are closed.
     package var openSocketCount: Int { sockets.count }
     /// Whether a server has accepted one of those that are open.
     package var isReached: Bool { race.isReached }
     /// Since when another thread has worked on one of them; `nil` while none does.
     package var computingSince: MonotonicTime? { race.computingSince }
 
-    /// Why it takes so long, as far as that is known before it has failed: the keys of its log-in have been computed for a
-    /// second and more.
+    /// What has held the attempt up on this side for a second and more, where it has not failed yet.
     package var hindrance: PostgresError? { race.hindrance(at: .now()) }
 
     /// An attempt that has not begun.
@@ -81,7 +81,7 @@ package final class ConnectAttempt {
     }
 
     /// Begins. The completion is called exactly once, never from within this call, unless ``abandon(completion:)`` comes
-    /// first. It does not wait for sockets that helper threads have yet to let go of.
+    /// first. It does not wait for sockets that helper threads still hold.
     package func start() {
         let problem = configuration.problem
         loop.submit {
@@ -172,7 +172,7 @@ package final class ConnectAttempt {
             socketCount += 1
             apply { $0.heard(id, at: $1, &$2) }
             client?.attemptProgressed(self, isAnswer: true)
-        case .computes(let isComputing): race.computes(id, isComputing, at: .now())
+        case .computes(let kind): race.computes(id, kind, at: .now())
         case .failed(let error):
             sockets[id] = nil
             apply { $0.failed(id, error, at: $1, &$2) }
@@ -193,13 +193,13 @@ package final class ConnectAttempt {
         }
     }
 
-    /// A helper has let go of it.
+    /// A helper thread has closed it.
     private func closed(_ id: ConnectRace.SocketID) {
         sockets[id] = nil
         apply { $0.released(at: $1, &$2) }
     }
 
-    /// Gives the slots back that no socket needs any more.
+    /// Gives back the slots that no socket needs any more.
     private func releaseSlots() {
         while extraSlots > max(0, sockets.count + (hasWon ? 1 : 0) - 1) {
             extraSlots -= 1

@@ -67,7 +67,7 @@ struct ConnectRace {
     /// What is to be done, in order; the shell performs and removes it.
     var actions: [Action] = []
     /// Sockets that another thread works on, and since when: they cannot be closed at once.
-    private(set) var computing: [SocketID: MonotonicTime] = [:]
+    private var computing: [SocketID: (kind: ConnectStep.Kind, since: MonotonicTime)] = [:]
     /// Sockets that were closed and are still open, because another thread works on them.
     private(set) var lingering = 0
     /// When ``tick(at:_:)`` has something to do.
@@ -108,7 +108,7 @@ struct ConnectRace {
     var isReached: Bool { flights.contains { $0.acceptedAt != nil } }
 
     /// Since when another thread has worked on one of them; `nil` while none does.
-    var computingSince: MonotonicTime? { computing.values.min() }
+    var computingSince: MonotonicTime? { computing.values.map(\.since).min() }
 
     // MARK: Events
 
@@ -209,15 +209,17 @@ struct ConnectRace {
         settle(at: now, &book)
     }
 
-    /// Another thread works on a socket, or does no more.
-    mutating func computes(_ id: SocketID, _ isComputing: Bool, at now: MonotonicTime) {
-        computing[id] = isComputing ? now : nil
+    /// Another thread works on a socket, or (with `nil`) has done so.
+    mutating func computes(_ id: SocketID, _ kind: ConnectStep.Kind?, at now: MonotonicTime) {
+        computing[id] = kind.map { ($0, now) }
     }
 
-    /// What the attempt has waited for so long that it is worth telling, before it has failed.
+    /// What has held the attempt up for so long that it is worth telling, before it has failed.
     func hindrance(at now: MonotonicTime) -> PostgresError? {
-        guard let since = computingSince, now - since >= LoginHelpers.standardPatience else { return nil }
-        return .loginKeys()
+        guard let oldest = computing.values.min(by: { $0.since < $1.since }),
+            now - oldest.since >= LoginHelpers.standardPatience
+        else { return nil }
+        return .slowLogin(oldest.kind)
     }
 
     /// A socket that was closed while another thread worked on it is closed by now.
@@ -229,7 +231,7 @@ struct ConnectRace {
     /// Time has passed.
     mutating func tick(at now: MonotonicTime, _ book: inout AddressBook) { settle(at: now, &book) }
 
-    /// Nobody wants the session any more.
+    /// The caller has given the attempt up.
     mutating func abandon(at now: MonotonicTime, _ book: inout AddressBook) {
         guard !isOver else { return }
         for flight in flights { close(flight, at: now, &book) }
@@ -320,7 +322,7 @@ struct ConnectRace {
                 continue
             }
             let server = target(of: flight).server
-            note(computing[flight.id] != nil ? .loginKeys() : timeout(server: server), server: server)
+            note(computing[flight.id].map { .slowLogin($0.kind) } ?? timeout(server: server), server: server)
             candidates[flight.candidate].stage = .over
             close(flight, at: now, &book)
         }

@@ -16,8 +16,8 @@ final class ConnectSocket {
         case heard
         /// libpq has closed its socket and opened another one: `sslmode=prefer` tries again without TLS.
         case reopened
-        /// Another thread works on it, or does no more.
-        case computes(Bool)
+        /// Another thread works on it, or (with `nil`) has done so.
+        case computes(ConnectStep.Kind?)
         /// It is closed.
         case failed(PostgresError)
         case connected(PostgresConnection)
@@ -125,14 +125,14 @@ final class ConnectSocket {
         let step = ConnectStep(connection, notices, kind: kind) { outcome in
             // Handed back.
             self.state = .polling(connection, nil)
-            self.report(.computes(false))
+            self.report(.computes(nil))
             switch outcome {
             case .polled(let status): self.polled(status)
             case .refused(let error): self.fail(error)
             }
         }
         state = .stepping(step)
-        report(.computes(true))
+        report(.computes(kind))
         helpers.run(step)
     }
 

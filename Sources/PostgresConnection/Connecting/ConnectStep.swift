@@ -7,7 +7,7 @@ internal import Glibc
 /// for a million; those of TLS are no less; GSSAPI talks to a Kerberos server meanwhile.
 ///
 /// The PGconn belongs to the helper from ``LoginHelpers/run(_:)`` on. It comes back with the completion, unless the step
-/// was abandoned: the helper closes it then, when libpq returns, and nobody waits for that.
+/// was abandoned: the helper then closes it as soon as libpq returns, and nothing waits for that.
 ///
 /// ```
 ///   queued ──▶ running ──▶ over
@@ -16,7 +16,7 @@ internal import Glibc
 @LoopActor
 final class ConnectStep {
     /// What takes so long.
-    enum Kind { case keys, tls, gss }
+    enum Kind: Sendable { case keys, tls, gss }
 
     enum Outcome {
         case polled(PostgresPollingStatusType)
@@ -33,7 +33,7 @@ final class ConnectStep {
     /// Hears what the server says meanwhile; libpq holds a pointer to it.
     private let notices: SessionNotices
     let completion: @LoopActor (Outcome) -> Void
-    /// What is left to be called when an abandoned step has closed its socket.
+    /// Called when an abandoned step has closed its socket.
     var released: (@LoopActor () -> Void)?
     let owner = Locked(Owner.helper)
     var patience: TimerID?
@@ -70,11 +70,11 @@ final class ConnectStep {
 package final class LoginHelpers {
     package static let shared = LoginHelpers(limit: min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 2), mostThreads))
     static let mostThreads = 4
-    /// None: at 5, requests came before log-ins, and on a busy machine log-ins came too late.
+    /// That of the loop. At 5 the loop went before them, and on a busy machine log-ins came too late.
     private static let niceness: Int32 = 0
     /// The most steps that wait for a thread. Each is a socket, of which pools allow only so many.
     static let queueLimit = 1_000
-    /// For how long no thread may have been free before those that wait for one fail: ten log-ins with usual keys take a
+    /// How long no thread may have been free before the steps that wait for one fail: ten log-ins with usual keys take a
     /// tenth of it.
     nonisolated static let standardPatience = Duration.seconds(1)
 
@@ -105,7 +105,7 @@ package final class LoginHelpers {
         }
     }
 
-    /// Nobody wants the step's connection any more. `released` is called when its socket is closed.
+    /// Gives a step up, and its connection. `released` is called when its socket is closed.
     ///
     /// - Returns: whether it is closed already; `released` is not called then.
     func abandon(_ step: ConnectStep, released: @escaping @LoopActor () -> Void) -> Bool {
@@ -120,12 +120,12 @@ package final class LoginHelpers {
             return owner == .loop
         }
         step.released = released
-        // libpq has returned, and the loop has not heard of it yet.
+        // libpq has returned, but the loop has not taken the completion yet.
         if isDone { PQfinish(OpaquePointer(bitPattern: step.handle)) }
         return isDone
     }
 
-    /// A queue that moves is waited in; where nothing has moved for long, that is said at once.
+    /// A step waits as long as the queue moves. Where nothing has moved for long, it fails with the reason.
     private func armPatience(of step: ConnectStep, until end: MonotonicTime) {
         step.patience = loop.schedule(at: end) {
             let end = self.latestStart + self.patience
@@ -186,26 +186,30 @@ package final class LoginHelpers {
         }
     }
 
+    /// Why none of the threads is free: what most of them do.
     private var overload: PostgresError {
-        if kinds[.keys, default: 0] > 0 { return .loginKeys(busy: kinds[.keys, default: 0]) }
-        let work = kinds[.gss, default: 0] > 0 ? "wait for Kerberos" : "agree on TLS"
-        return PostgresError(
-            code: PostgresError.Code.loginKeys, message: "logging in takes too long: \(running) log-ins \(work)",
-            disposition: .outage)
+        let kind = kinds.max { $0.value < $1.value }?.key ?? .keys
+        return .slowLogin(kind, busy: kinds[kind, default: 0])
     }
 }
 
 extension PostgresError {
-    /// The keys of log-ins take all the time there is.
+    /// A log-in has been held up on this side for long.
     ///
     /// - Parameters:
-    ///   - busy: how many log-ins compute; `nil` when it is this one.
-    static func loginKeys(busy: Int? = nil) -> PostgresError {
-        let work = busy.map { "\($0) log-ins are computing the keys of SCRAM" } ?? "the keys of SCRAM are computed yet"
+    ///   - kind: what by.
+    ///   - busy: how many log-ins are at it, where it is others that hold this one up; `nil` where it is its own work.
+    static func slowLogin(_ kind: ConnectStep.Kind, busy: Int? = nil) -> PostgresError {
+        let who = busy.map { $0 == 1 ? "another log-in is still" : "\($0) other log-ins are still" } ?? "it is still"
+        let work =
+            switch kind {
+            case .keys: "computing the keys of SCRAM; the server asks for very many rounds"
+            case .tls: "computing the TLS handshake"
+            case .gss: "waiting for Kerberos"
+            }
         return PostgresError(
-            code: Code.loginKeys,
-            message: "logging in takes too long: \(work); the server asks for very many rounds",
-            hint: manyRoundsHint, disposition: .outage)
+            code: Code.loginKeys, message: "logging in takes too long: \(who) \(work)",
+            hint: kind == .keys ? manyRoundsHint : nil, disposition: .outage)
     }
 
     static let manyRoundsHint = "Lower scram_iterations on the server and set the password again."
