@@ -86,6 +86,8 @@ extension EndToEnd {
         @Test("a process that was halted and goes on is live, and says that it stood still")
         func halted() async throws {
             try await withService(Self.nowhere, arguments: ["--liveness-limit", "300ms"]) { service async throws in
+                // It listens before its heart beats; an answer comes after both.
+                #expect(await service.get("/livez").status == 200)
                 service.process.signal(SIGSTOP)
                 let id = service.process.id
                 #expect(try await Deadline(in: patience).wait { ProcessTable.entry(id)?.isStopped ?? false })
