@@ -5,21 +5,14 @@ internal import Glibc
 ///
 /// For the few calls that block and cannot be interrupted. A thread of one's own for as long as one takes: Dispatch's
 /// pool would grow without a bound when they stall.
-///
-/// - Parameter niceness: how far the thread gives way to others, the loop above all, where it computes for long.
-func startThread(niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void) -> Bool {
+func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
     defer { pthread_attr_destroy(&attributes) }
     pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
     pthread_attr_setstacksize(&attributes, 512 << 10)
     var thread = pthread_t()
-    let box = Unmanaged.passRetained(
-        ThreadBody {
-            // On Linux, 0 is the calling thread (setpriority(2), "C library/kernel differences").
-            if niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
-            body()
-        })
+    let box = Unmanaged.passRetained(ThreadBody(body))
     let status = pthread_create(&thread, &attributes, runThreadBody, box.toOpaque())
     if status != 0 { box.release() }
     return status == 0

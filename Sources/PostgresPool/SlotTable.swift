@@ -139,24 +139,25 @@ struct SlotTable: Sendable {
 
     /// free → closing: for a further socket of a connect that races addresses. It is given back by ``release(_:at:)``.
     mutating func borrow(at now: MonotonicTime) -> ConnectionID? {
-        guard let index = free.popLast() else { return nil }
-        let serial = slots[index].serial
-        slots[index] = Slot()
-        slots[index].serial = serial
-        slots[index].isBorrowed = true
-        move(index, to: .closing, at: now)
+        guard let id = takeFree(for: .closing, at: now) else { return nil }
+        slots[id.index].isBorrowed = true
         closingCount -= 1
-        return id(at: index)
+        return id
     }
 
     /// free → connecting
     mutating func allocate(generation: UInt32, at now: MonotonicTime) -> ConnectionID? {
+        guard let id = takeFree(for: .connecting, at: now) else { return nil }
+        slots[id.index].generation = generation
+        return id
+    }
+
+    private mutating func takeFree(for state: SlotState, at now: MonotonicTime) -> ConnectionID? {
         guard let index = free.popLast() else { return nil }
         let serial = slots[index].serial
         slots[index] = Slot()
         slots[index].serial = serial
-        slots[index].generation = generation
-        move(index, to: .connecting, at: now)
+        move(index, to: state, at: now)
         return id(at: index)
     }
 

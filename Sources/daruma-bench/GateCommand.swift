@@ -25,6 +25,10 @@ struct GateCommand: AsyncParsableCommand {
     @Option(help: "Show so many of the dearest functions of each case (pipe through `swift demangle`).")
     var top = 0
 
+    /// How often a case that seems dearer is measured again before it counts: how many answers of a pipeline come in one
+    /// read depends on what else the machine does, and what is dearer is dearer each time.
+    private static let furtherTries = 2
+
     func run() async throws {
         try await reportingErrors {
             let known = InstructionBaseline(parsing: Files.read(baseline) ?? "")
@@ -35,8 +39,10 @@ struct GateCommand: AsyncParsableCommand {
             var hottest: [String] = []
             try await withDatabase { url in
                 for item in try cases() {
-                    let (few, many) = try await measure(item, url)
-                    let cost = RequestCost(of: item.turns.many - item.turns.few, between: few, and: many)
+                    var (cost, few, many) = try await measure(item, url)
+                    for _ in 0..<Self.furtherTries where known.verdict(on: item.rawValue, cost).isWorse {
+                        (cost, few, many) = try await measure(item, url)
+                    }
                     measured.costs[item.rawValue] = cost
                     let before = known.costs[item.rawValue]?.texts[0] ?? "–"
                     var mark = ""
@@ -94,11 +100,12 @@ struct GateCommand: AsyncParsableCommand {
         }
     }
 
-    private func measure(_ item: GateCase, _ url: String) async throws -> (CallgrindProfile, CallgrindProfile) {
-        (
-            try await profile(item, turns: item.turns.few, url),
-            try await profile(item, turns: item.turns.many, url)
-        )
+    private func measure(
+        _ item: GateCase, _ url: String
+    ) async throws -> (cost: RequestCost, few: CallgrindProfile, many: CallgrindProfile) {
+        let few = try await profile(item, turns: item.turns.few, url)
+        let many = try await profile(item, turns: item.turns.many, url)
+        return (RequestCost(of: item.turns.many - item.turns.few, between: few, and: many), few, many)
     }
 
     private func profile(_ item: GateCase, turns: Int, _ url: String) async throws -> CallgrindProfile {

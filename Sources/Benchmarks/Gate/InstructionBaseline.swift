@@ -61,6 +61,8 @@ package struct InstructionBaseline: Sendable, Equatable {
         case better(Double)
         /// More than is let through; the figures that are.
         case worse(Double, [String])
+
+        package var isWorse: Bool { if case .worse = self { true } else { false } }
     }
 
     package func verdict(on name: String, _ cost: RequestCost) -> Verdict {
