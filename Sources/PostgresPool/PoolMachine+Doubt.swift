@@ -36,15 +36,20 @@ extension PoolMachine {
     /// How long a doubt lasts before it is a suspicion. With the floor of ``PoolSettings/silence`` this makes ``stall``.
     static let doubtPatience = Duration.milliseconds(650)
 
-    /// A leased connection has been silent for longer than ``silenceLimit``. `canBeAbandoned`: its query is safe to repeat,
-    /// and the one who leased it waits for another connection as well.
+    /// A leased connection has been silent for longer than ``silenceLimit``.
+    ///
+    /// - Parameters:
+    ///   - canBeAbandoned: its query is safe to repeat, and the one who leased it waits for another connection as well.
+    ///   - answerBy: the query's deadline.
     mutating func silent(
-        _ id: ConnectionID, canBeAbandoned: Bool, path: PostgresConnection.Path = .acknowledged, at now: MonotonicTime
+        _ id: ConnectionID, canBeAbandoned: Bool, answerBy: MonotonicTime = .distantFuture,
+        path: PostgresConnection.Path = .acknowledged, at now: MonotonicTime
     ) {
         guard slots.state(id) == .leased else { return }
         slots.update(id) {
             $0.isSilent = true
             $0.canBeAbandoned = canBeAbandoned
+            $0.answerBy = answerBy
         }
         let othersWereHeard = latestProof > now.advanced(byNanoseconds: -silenceLimit)
         switch health {
@@ -72,7 +77,7 @@ extension PoolMachine {
         let asked = slots.idle.count > 2 ? slots.idle.first : nil
         doubt = Doubt(
             since: now, roomAt: now + Self.roomPatience, suspectAt: now + Self.doubtPatience,
-            wantsConnect: asked == nil || hasCandidates)
+            wantsConnect: asked == nil || hasCandidates(at: now))
         if let asked { beginCheck(slots.id(at: asked), at: now) }
         soundOutDoubt(at: now)
     }
@@ -102,7 +107,7 @@ extension PoolMachine {
         if now >= doubt.suspectAt { return becomeSuspect(Self.silenceCause, since: doubt.since, at: now) }
         guard now >= doubt.roomAt else { return }
         self.doubt?.roomAt = .distantFuture
-        guard hasCandidates, !slots.hasFree, slots.connectingCount == 0, slots.closingCount == 0,
+        guard hasCandidates(at: now), !slots.hasFree, slots.connectingCount == 0, slots.closingCount == 0,
             hedges.allows(at: now)
         else { return }
         // An idle one that nobody has asked, before anybody's query.
@@ -115,22 +120,29 @@ extension PoolMachine {
 
     // MARK: Hedging
 
-    private var hasCandidates: Bool { slots.slots.contains { $0.canBeAbandoned && !$0.isHedged } }
+    /// Whether a query may be hedged. Where the usual answer would come too late for it, a hedge would only take a
+    /// connection from somebody else: at 900 ms, two hedges of 600 queries made one of the others late.
+    private func isCandidate(_ slot: Slot, at now: MonotonicTime) -> Bool {
+        slot.canBeAbandoned && !slot.isHedged && now.advanced(byNanoseconds: answers.mean) <= slot.answerBy
+    }
+
+    private func hasCandidates(at now: MonotonicTime) -> Bool { slots.slots.contains { isCandidate($0, at: now) } }
 
     /// Another session has answered as quickly as usual: what is silent all the while may be dead for itself.
     mutating func hedgeSilent(butFor id: ConnectionID, at now: MonotonicTime) {
-        guard hasCandidates else { return }
+        guard slots.silentCount > 0 else { return }
         let unusual = now.advanced(byNanoseconds: -silenceLimit)
         let candidates = slots.ids(in: .leased).filter { candidate in
             guard candidate != id, let slot = slots.slot(candidate) else { return false }
             // What was answered was asked later than what is silent: before that, both may have met a slow server.
             guard slot.since <= latestQuickQuestion else { return false }
             // What is usual may have become more since its silence was noticed.
-            return slot.canBeAbandoned && !slot.isHedged && slot.since <= unusual
+            return isCandidate(slot, at: now) && slot.since <= unusual
         }
         guard !candidates.isEmpty else { return }
-        // Nobody is to be sent from one dead connection to the next.
-        if let doubt {
+        // Nobody is to be sent from one dead connection to the next. On a slow database the checks would take as long as a query,
+        // and everybody's spare connections with them.
+        if let doubt, silenceLimit <= silenceFloor {
             for index in slots.idle where slots.slots[index].lastHeard < doubt.since {
                 beginCheck(slots.id(at: index), at: now)
             }
@@ -141,7 +153,7 @@ extension PoolMachine {
     /// `isFree`: the session's way is dead, so the query does not run twice.
     private mutating func hedge(_ id: ConnectionID, isFree: Bool = false, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.canBeAbandoned, !slot.isHedged else { return }
-        guard isFree || hedges.take(at: now) else { return }
+        guard isFree || isCandidate(slot, at: now) && hedges.take(at: now) else { return }
         slots.update(id) { $0.isHedged = true }
         actions.append(.hedge(id))
         actions.append(.report(.hedged))

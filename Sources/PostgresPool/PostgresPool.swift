@@ -171,10 +171,10 @@ public final class PostgresPool {
     }
 
     /// The query on this connection has been silent for long. `query` is told when it may be hedged.
-    func silent(_ leased: Leased, hedging query: QueryRace?) {
+    func silent(_ leased: Leased, hedging query: QueryRace?, answerBy: MonotonicTime = .distantFuture) {
         silentQueries[leased.id] = query
         let path = leased.connection.path
-        apply { $0.silent(leased.id, canBeAbandoned: query != nil, path: path, at: $1) }
+        apply { $0.silent(leased.id, canBeAbandoned: query != nil, answerBy: answerBy, path: path, at: $1) }
     }
 
     func assess(_ error: PostgresError) {

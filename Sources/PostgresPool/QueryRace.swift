@@ -86,9 +86,9 @@ final class QueryRace: StatementClient {
 
     func connectionIsSilent(_ connection: PostgresConnection) {
         if let first, first.connection === connection {
-            pool.silent(first, hedging: isRepeatable && asks == 0 ? self : nil)
+            pool.silent(first, hedging: isRepeatable && asks == 0 ? self : nil, answerBy: deadline)
         } else if let second, second.connection === connection {
-            pool.silent(second, hedging: nil)
+            pool.silent(second, hedging: nil, answerBy: deadline)
         }
     }
 

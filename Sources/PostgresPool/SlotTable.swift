@@ -55,6 +55,8 @@ struct Slot: Sendable, Hashable {
     var isDedicated = false
     /// Leased and silent, and whoever leased it can do without: its query is safe to repeat.
     var canBeAbandoned = false
+    /// By when the query that is silent on it needs its answer.
+    var answerBy = MonotonicTime.distantFuture
     /// The query on it has been allowed to run on another session as well.
     var isHedged = false
     /// When a server accepted the connect that is under way, and when it last said something in it.

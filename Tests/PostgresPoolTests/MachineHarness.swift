@@ -126,9 +126,10 @@ struct MachineHarness {
     }
 
     mutating func silence(
-        _ id: ConnectionID, canBeAbandoned: Bool = true, path: PostgresConnection.Path = .acknowledged
+        _ id: ConnectionID, canBeAbandoned: Bool = true, answerBy: MonotonicTime = .distantFuture,
+        path: PostgresConnection.Path = .acknowledged
     ) {
-        apply { $0.silent(id, canBeAbandoned: canBeAbandoned, path: path, at: $1) }
+        apply { $0.silent(id, canBeAbandoned: canBeAbandoned, answerBy: answerBy, path: path, at: $1) }
     }
 
     /// A connect races a further address; `false` when there is no slot for it.

@@ -178,6 +178,24 @@ import Testing
         #expect(world.health == .up)
     }
 
+    @Test(
+        "a query is hedged only where the usual answer would come in time for it; on a slow database nobody's spare is asked",
+        arguments: [(900, 140, false), (900, 1_000, true), (1, 140, true)])
+    func inTime(usual: Int, left: Int, isHedged: Bool) throws {
+        var world = try quickPool(4)
+        for _ in 0..<40 { world.release(try world.mustLease(), took: .milliseconds(usual)) }
+        let limit = Duration.nanoseconds(world.machine.silenceLimit)
+        world.advance(limit + .milliseconds(1))
+        let lease = try world.mustLease()
+        world.advance(limit + .milliseconds(1))
+        world.silence(lease, answerBy: world.now + .milliseconds(left))
+        let other = try world.mustLease()
+        world.advance(.milliseconds(10))
+        world.release(other, took: .milliseconds(10))
+        #expect(world.hedged == (isHedged ? [lease] : []), "\(usual) ms are usual, and \(left) ms are left")
+        if usual == 900 { #expect(world.checking.count <= 1, "a check takes as long as a query") }
+    }
+
     @Test("five slow reads that may be repeated are executed five times")
     func slowReads() throws {
         var world = MachineHarness { $0.maximum = 10 }

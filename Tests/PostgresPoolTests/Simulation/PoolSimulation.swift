@@ -108,7 +108,9 @@ struct PoolSimulation {
         case .deadline(let client, let turn) where clients[client].turn == turn: expire(client)
         case .silent(let id, let client, let turn) where clients[client].turn == turn && running[id] != nil:
             let isFirst = clients[client].first == id
-            machine.silent(id, canBeAbandoned: isFirst, path: path(of: id), at: now)
+            machine.silent(
+                id, canBeAbandoned: isFirst, answerBy: clients[client].begins + Self.deadline, path: path(of: id),
+                at: now)
         case .answer(let id, let sentAt, let serial) where running[id]?.serial == serial: answered(id, sentAt)
         case .accepted(let id) where open.contains(id):
             // A server that is stuck does not know of it yet.
