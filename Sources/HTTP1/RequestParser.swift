@@ -296,12 +296,9 @@ public struct RequestParser: Sendable {
             end += 1
         }
         guard end > range.lowerBound else { throw .malformedChunkSize }
-        // RFC 9112 §7.1.1: extensions are ignored, within bounds. Anything else here is read differently by others.
         if end < range.upperBound {
-            let rest = bytes.trimmed(end..<range.upperBound)
-            guard !rest.isEmpty, bytes[rest.lowerBound] == UInt8(ascii: ";") else { throw .malformedChunkExtension }
-            for index in rest where !bytes[index].isFieldValue { throw .malformedChunkExtension }
-            extensionBytes += rest.count
+            guard ChunkExtensions.areValid(bytes, end..<range.upperBound) else { throw .malformedChunkExtension }
+            extensionBytes += range.upperBound - end
             guard extensionBytes <= ParserLimits.chunkExtensions else { throw .chunkLineTooLong }
         }
         guard size <= limits.body - bodyBytes else { throw .bodyTooLarge }

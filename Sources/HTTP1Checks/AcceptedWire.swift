@@ -125,6 +125,10 @@ package struct AcceptedWire: CustomStringConvertible, Sendable {
         .chunked("chunk sizes in both cases", "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n"),
         .chunked("extensions", "3;a=b;c=\"d e\"\r\nabc\r\n0;x\r\n\r\n"),
         .chunked("a blank before an extension", "3 ;a\r\nabc\r\n0\r\n\r\n"),
+        .chunked("blanks wherever they may stand", "3\t; a = b ;c =\t\"d\"\r\nabc\r\n0\r\n\r\n"),
+        .chunked(
+            "quoted strings with all that they may hold",
+            "3;a=\"\";b=\"\\\"\\\\\";c=\"=;\t \u{E4}\"\r\nabc\r\n0;d=\";\"\r\n\r\n"),
         .chunked("trailers", "0\r\nX: y\r\nContent-Length: 7\r\n\r\n"),
         .chunked("content that looks like an end", "5\r\n0\r\n\r\n\r\n0\r\n\r\n"),
         .init(

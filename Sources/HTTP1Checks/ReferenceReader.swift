@@ -115,12 +115,10 @@ struct ReferenceReader {
         while true {
             let line = try readLine(256)
             let digits = line.prefix { $0.isHexadecimal }
-            let rest = Array(line.dropFirst(digits.count)).trimmed
             guard !digits.isEmpty, digits.count <= 15 else { throw .refused }
-            if digits.count < line.count {
-                guard rest.first == UInt8(ascii: ";"), rest.allSatisfy(\.isFieldByte) else { throw .refused }
-                extensions += rest.count
-            }
+            let rest = line.dropFirst(digits.count)
+            guard Self.areExtensions(Array(rest)) else { throw .refused }
+            extensions += rest.count
             let size = Int(String(decoding: digits, as: UTF8.self), radix: 16) ?? .max
             guard extensions <= 4096, size <= limits.body - total else { throw .refused }
             total += size
@@ -133,6 +131,43 @@ struct ReferenceReader {
             }
         }
         _ = try readFields(Self.checkNothing)
+    }
+
+    /// RFC 9112 §7.1.1, with the quoted strings taken out first: what is left then has the shape of `;token=token`.
+    private static func areExtensions(_ bytes: [UInt8]) -> Bool {
+        var plain: [UInt8] = []
+        var isQuoted = false
+        var isEscaped = false
+        for byte in bytes {
+            guard byte.isFieldByte else { return false }
+            if !isQuoted {
+                isQuoted = byte == UInt8(ascii: "\"")
+                // A quoted string stands where a token may; the mark is one that no token has.
+                plain.append(isQuoted ? UInt8(ascii: "(") : byte)
+            } else if isEscaped {
+                isEscaped = false
+            } else if byte == UInt8(ascii: "\\") {
+                isEscaped = true
+            } else if byte == UInt8(ascii: "\"") {
+                isQuoted = false
+                plain.append(UInt8(ascii: ")"))
+            }
+        }
+        guard !isQuoted else { return false }
+        if plain.isEmpty { return true }
+        let parts = plain.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false).map { [UInt8]($0) }
+        guard parts[0].trimmed.isEmpty else { return false }
+        for (index, part) in parts.enumerated().dropFirst() {
+            // Blanks may stand before the next semicolon, and not before the end of the line.
+            if index == parts.count - 1, part.last == 32 || part.last == 9 { return false }
+            let sides = part.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+                .map { [UInt8]($0).trimmed }
+            guard sides.count >= 1, !sides[0].isEmpty, sides[0].allSatisfy(\.isTchar) else { return false }
+            guard sides.count == 2 else { continue }
+            let isString = sides[1] == Array("()".utf8)
+            guard isString || !sides[1].isEmpty && sides[1].allSatisfy(\.isTchar) else { return false }
+        }
+        return parts.count > 1
     }
 
     /// Field lines and the empty line behind them.
