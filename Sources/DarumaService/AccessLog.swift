@@ -65,7 +65,7 @@ package final class AccessLog: ServerObserver {
 
     private func log(_ exchange: Exchange, status: Int) {
         let request = exchange.request
-        if scope == .withoutHealth, HealthRoutes.paths.contains(request.path) { return }
+        if scope == .withoutHealth, HealthRoutes.paths.contains(request.rawPath) { return }
         var path = request.target
         if let query = path.utf8.firstIndex(of: UInt8(ascii: "?")) { path = String(path[..<query]) }
         log(

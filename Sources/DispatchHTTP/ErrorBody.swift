@@ -3,7 +3,8 @@ public import HTTPTypes
 
 /// Errors as JSON: `{"status": false, "error": {"message": …}}`, pretty-printed with two spaces.
 public enum ErrorBody {
-    /// An error answer.
+    /// An error answer, which nobody keeps: 404, 405, 410, 414 and 501 may be cached unless they say otherwise (RFC 9110
+    /// §15.1), and be served long after there is something at the path.
     ///
     /// - Parameters:
     ///   - status: The status.
@@ -12,7 +13,9 @@ public enum ErrorBody {
     public static func response(
         _ status: HTTPResponse.Status, _ message: String, fields: HTTPFields = [:]
     ) -> Response {
-        Response(
+        var fields = fields
+        if fields[.cacheControl] == nil { fields[.cacheControl] = "no-store" }
+        return Response(
             status: status,
             text: """
                 {

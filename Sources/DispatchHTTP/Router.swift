@@ -2,7 +2,8 @@ internal import DispatchLoop
 public import HTTP1
 public import HTTPTypes
 
-/// Exact paths to handlers. `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere; other paths get 404, other
+/// Exact paths to handlers, compared with what came, undecoded: a path that a proxy in front did not recognize is none
+/// here either, and neither is one with dot segments or empty ones. `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere; other paths get 404, other
 /// methods 405 with `Allow` (RFC 9110 §15.5.6), methods that nobody here has heard of 501 (§9.1).
 public struct Router: Responder {
     /// Answers the requests of one path and method.
@@ -116,13 +117,13 @@ public struct Router: Responder {
     }
 
     /// Whether the request's path has been set essential.
-    public func isEssential(_ request: RequestHead) -> Bool { essentialPaths.contains(request.path) }
+    public func isEssential(_ request: RequestHead) -> Bool { essentialPaths.contains(request.rawPath) }
 
     /// The answer to `request`.
     public func respond(to request: RequestHead) -> Answer {
         let method = request.method
         if method == .connect { return .now(connectRefusal) }
-        let path = request.path
+        let path = request.rawPath
         guard let index = indices[path] else {
             // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
             if method == .options, path == "*" { return .now(serverOptions) }

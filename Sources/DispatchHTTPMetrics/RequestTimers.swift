@@ -33,7 +33,7 @@ struct RequestTimers {
         for route in routes where entries[route] == nil { entries[route] = [] }
     }
 
-    /// The timer for a request; `path` is its path, decoded.
+    /// The timer for a request; `path` is its path as it came.
     mutating func timer(path: String, method: HTTPRequest.Method, status: Int) -> Timer {
         if let latest, latest.status == status, latest.path == path, latest.method == method { return latest.timer }
         let timer = lookUp(path, method, status)

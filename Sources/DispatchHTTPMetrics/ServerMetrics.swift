@@ -86,7 +86,7 @@ public final class ServerMetrics: ServerObserver {
 
     /// Counts a request; a streaming answer when it ends.
     public func answered(_ exchange: Exchange) {
-        timers.timer(path: exchange.request.path, method: exchange.request.method, status: exchange.status)
+        timers.timer(path: exchange.request.rawPath, method: exchange.request.method, status: exchange.status)
             .recordNanoseconds(exchange.nanoseconds)
     }
 

@@ -40,14 +40,20 @@ public struct RequestHead: Sendable {
     /// The request target as it was sent.
     public var target: String { bytes.span.text(parsedTarget.whole) }
 
-    /// The path, decoded. An encoded slash stays `%2F`. `*` for a server-wide `OPTIONS`, empty for `CONNECT`.
+    /// The path, decoded, to read a name from. An encoded slash stays `%2F`. `*` for a server-wide `OPTIONS`, empty for
+    /// `CONNECT`. To decide what is served, compare ``rawPath``.
     public var path: String { parsedTarget.decodedPath ?? bytes.span.text(parsedTarget.path) }
 
-    /// Whether the decoded path is `path`. Builds no text, unlike asking for ``path``.
-    public func hasPath(_ path: StaticString) -> Bool {
-        if let decoded = parsedTarget.decodedPath { return decoded == "\(path)" }
-        return bytes.span.isEqual(parsedTarget.path, path)
+    /// The path as it came, visible ASCII; `/` where an absolute target has none. A proxy in front that forbids `/metrics`
+    /// sees `/%6detrics` as another path (RFC 3986 §6.2.2 leaves that to it), and so does whoever compares this one.
+    public var rawPath: String {
+        // An absolute target without a path has none of its own.
+        guard !parsedTarget.path.isEmpty else { return parsedTarget.decodedPath ?? "" }
+        return bytes.span.text(parsedTarget.path)
     }
+
+    /// Whether the path is `path`, byte by byte as it came. Builds no text, unlike asking for ``rawPath``.
+    public func hasPath(_ path: StaticString) -> Bool { bytes.span.isEqual(parsedTarget.path, path) }
 
     /// What follows the question mark as it was sent; `nil` when there is no question mark.
     public var query: String? { parsedTarget.query.map { bytes.span.text($0) } }

@@ -36,15 +36,35 @@ struct RouterTests {
 
     @Test(
         "an unknown path is 404 and echoes nothing",
-        arguments: ["/x", "//", "/%2F", "/<script>", "/query/", "/Query"])
+        arguments: [
+            "/x", "//", "/%2F", "/<script>", "/query/", "/Query", "/%71uery", "/q%75ery", "//query", "/./query",
+            "/x/../query", "/query/.", "http://a//query",
+        ])
     func notFound(_ target: String) async throws {
         let response = try await Self.respond(.get, target)
         #expect(response.status == .notFound)
         #expect(response.fields[.contentType] == "application/json; charset=utf-8")
+        #expect(response.fields[.cacheControl] == "no-store", "by default a 404 may be kept")
         #expect(
             Self.text(response)
                 == "{\n  \"status\": false,\n  \"error\": {\n    \"message\": \"There is nothing at this path.\"\n  }\n}"
         )
+    }
+
+    @Test("a letter that Unicode takes for another one is another one")
+    func lookalike() throws {
+        var router = Router()
+        router.get("/OK", always: Response(status: .ok, text: "fine", contentType: "text/plain"))
+        router.setEssential("/OK")
+        for (target, isFound) in [("/OK", true), ("/O%E2%84%AA", false), ("/%4FK", false)] {
+            let request = try RequestHead(.get, target)
+            guard case .now(let response) = router.respond(to: request) else {
+                Issue.record("expected an answer at once")
+                return
+            }
+            #expect(response.status == (isFound ? .ok : .notFound), "\(target)")
+            #expect(router.isEssential(request) == isFound, "\(target)")
+        }
     }
 
     @Test(
@@ -54,6 +74,7 @@ struct RouterTests {
         let response = try await Self.respond(method, "/")
         #expect(response.status == .methodNotAllowed)
         #expect(response.fields[.allow] == "GET, HEAD, OPTIONS")
+        #expect(response.fields[.cacheControl] == "no-store")
         #expect(Self.text(response).contains("\"message\": \"This path answers GET, HEAD, OPTIONS.\""))
     }
 
@@ -65,6 +86,7 @@ struct RouterTests {
         for target in ["/", "/x", "/body"] {
             let response = try await Self.respond(method, target)
             #expect(response.status == .notImplemented)
+            #expect(response.fields[.cacheControl] == "no-store")
             #expect(!Self.text(response).contains(name))
             #expect(!response.closesConnection)
         }
