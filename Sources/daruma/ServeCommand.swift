@@ -60,7 +60,13 @@ struct ServeCommand {
             settings.accessLog == .off ? nil : LogSink(descriptor: STDOUT_FILENO, format: settings.logFormat)
         defer { accessLog?.flush(timeout: .milliseconds(200)) }
         let application = await Application(settings, logger: logger, accessLog: accessLog, manager: manager)
-        let signals = LeaveSignals()
+        let signals = LeaveSignals { number in
+            logger.warning(
+                "leaving at once: told a second time", metadata: ["signal": "\(LeaveSignals.name(of: number))"])
+            sink.flush(timeout: .milliseconds(200))
+            // Not exit(3): that waits for what other threads hold, and would not be at once.
+            _exit(128 + number)
+        }
         defer { signals.release() }
         do throws(ListenError) {
             try await application.start()

@@ -20,7 +20,9 @@ extension EndToEnd {
             try await sandbox.remove()
         }
 
-        @Test("a signal with requests in flight: all answered, exit 0, no session left", arguments: [SIGTERM, SIGINT])
+        @Test(
+            "a signal with requests in flight: all answered, exit 0, no session left",
+            arguments: [SIGTERM, SIGINT, SIGHUP])
         func leavesPolitely(_ signal: Int32) async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL()) { service in
@@ -41,6 +43,35 @@ extension EndToEnd {
                     #expect(try await Deadline(in: patience).wait { try await sandbox.sessionCount() == 0 })
                 }
             }
+        }
+
+        private func start(_ words: [String], _ arguments: [String] = []) async throws -> ServiceProcess {
+            try await ServiceProcess.start(
+                words + [try ServiceProcess.darumaBinary(), "serve", "--host", "127.0.0.1", "--port", "0"] + arguments,
+                environment: ["DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "PORT": nil, "HOST": nil])
+        }
+
+        @Test("told a second time it leaves at once, with the signal's status", arguments: [SIGTERM, SIGINT, SIGHUP])
+        func secondSignal(_ second: Int32) async throws {
+            let process = try await start([], ["--drain-delay", "60s"])
+            _ = try await process.waitUntilListening(within: patience)
+            process.signal(SIGTERM)
+            #expect(try await Deadline(in: patience).wait { process.log.contains("not ready any more") })
+            // At the pace of a person: what comes within 100 ms is the first one's echo.
+            try await Task.sleep(for: .milliseconds(150))
+            process.signal(second)
+            #expect(try await process.waitForExit(within: patience) == .code(128 + second), "\(process.log)")
+            #expect(process.log.contains("leaving at once: told a second time"))
+        }
+
+        @Test("a terminal that closes does not end what was started with nohup")
+        func nohup() async throws {
+            let process = try await start(["nohup"])
+            let port = try await process.waitUntilListening(within: patience)
+            process.signal(SIGHUP)
+            #expect(await HTTPProbe.get("/", port: port, limit: patience).isGood)
+            process.signal(SIGTERM)
+            #expect(try await process.waitForExit(within: patience) == .code(0), "\(process.log)")
         }
     }
 }

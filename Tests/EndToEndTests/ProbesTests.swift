@@ -73,8 +73,6 @@ extension EndToEnd {
                             let answer = await service.get("/readyz")
                             return answer.status == 503 && answer.body.contains(#""leaving": true"#)
                         })
-                    // Told once is told; who says it again must not cut it short.
-                    service.process.signal(SIGTERM)
                     for path in ["/livez", "/", "/ping", "/primary"] {
                         #expect(await service.get(path).status == 200, "\(path)")
                     }
