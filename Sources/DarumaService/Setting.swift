@@ -69,7 +69,10 @@ package enum Setting: String, CaseIterable, Sendable {
     private var description: (meaning: String, standard: String) {
         switch self {
         case .host:
-            ("Address to listen on: an IPv4 or IPv6 address, a name in /etc/hosts, localhost, or * for all.", "*")
+            (
+                "Address to listen on: an IPv4 or IPv6 address, a name in /etc/hosts, localhost, or * (or ::) for all.",
+                "*"
+            )
         case .port: ("Port to listen on; 0 lets the system choose.", "8080")
         case .adminPort:
             ("Port of its own for /metrics and what else is for operators; 0 lets the system choose.", "the same port")

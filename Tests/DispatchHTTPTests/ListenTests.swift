@@ -24,7 +24,7 @@ struct ListenTests {
         "a host stands for its addresses",
         arguments: [
             ("", ["0.0.0.0", "::"]), ("*", ["0.0.0.0", "::"]), ("localhost", ["127.0.0.1", "::1"]),
-            ("127.0.0.1", ["127.0.0.1"]), ("::1", ["::1"]), ("0.0.0.0", ["0.0.0.0"]),
+            ("::", ["0.0.0.0", "::"]), ("127.0.0.1", ["127.0.0.1"]), ("::1", ["::1"]), ("0.0.0.0", ["0.0.0.0"]),
         ])
     func addresses(_ host: String, _ expected: [String]) async throws {
         let server = try Self.start(host: host)
