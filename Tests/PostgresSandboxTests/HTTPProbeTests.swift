@@ -1,3 +1,4 @@
+import Glibc
 import PostgresSandbox
 import Testing
 
@@ -28,14 +29,29 @@ struct HTTPProbeTests {
         #expect(exchange.summary == "400 57P01")
     }
 
-    @Test("uses a kept connection again, and a fresh one when the server has closed it")
+    @Test("uses a kept connection again, and tells when the server closes it under a request")
     func keepAlive() async throws {
         let server = try StubServer([.send([Self.length]), .sendAndClose([]), .send([Self.length])])
         let outcomes = await offCooperativeThreads {
             let probe = HTTPProbe(port: server.port)
-            return [probe.get("/"), probe.get("/")].map(\.outcome)
+            return [probe.get("/"), probe.get("/"), probe.get("/")].map(\.outcome)
         }
-        #expect(outcomes == [.answered(status: 200, body: "hello"), .answered(status: 200, body: "hello")])
+        let good = HTTPExchange.Outcome.answered(status: 200, body: "hello")
+        #expect(outcomes == [good, .failed("closed unannounced"), good])
+    }
+
+    @Test("takes a fresh connection when the server has closed the kept one before a request")
+    func closedWhileIdle() async throws {
+        let server = try StubServer([.sendAndClose([Self.length]), .send([Self.length])])
+        let outcomes = await offCooperativeThreads {
+            let probe = HTTPProbe(port: server.port)
+            let first = probe.get("/").outcome
+            let deadline = Deadline(in: .seconds(10))
+            while !probe.hasEnded, deadline.remaining > .zero { usleep(1_000) }
+            return [first, probe.get("/").outcome]
+        }
+        let good = HTTPExchange.Outcome.answered(status: 200, body: "hello")
+        #expect(outcomes == [good, good])
     }
 
     @Test("a server that closes in the middle of an answer has failed")

@@ -85,6 +85,13 @@ package final class DeadlineSocket: Sendable {
         }
     }
 
+    /// Whether the peer has ended it, as far as is known here. Does not wait.
+    package var hasEnded: Bool {
+        var byte: UInt8 = 0
+        let count = recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        return count == 0 || count < 0 && errno != EAGAIN && errno != EINTR
+    }
+
     private func wait(for events: Int16, _ deadline: Deadline) throws(Failure) {
         while true {
             var entry = pollfd(fd: descriptor, events: events, revents: 0)

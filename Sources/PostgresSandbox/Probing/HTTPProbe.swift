@@ -17,6 +17,8 @@ package final class HTTPProbe {
     private let style: ProbeStyle
     private let limit: Duration
     private var socket: DeadlineSocket?
+    /// Whether the connection has been used before.
+    private var isReused = false
     private var received: [UInt8] = []
     private var pending: (path: String, begin: ContinuousClock.Instant, deadline: Deadline)?
 
@@ -58,17 +60,12 @@ package final class HTTPProbe {
         }
     }
 
+    /// Whether the kept connection has ended since its last answer.
+    package var hasEnded: Bool { socket?.hasEnded ?? false }
+
     /// Asks and waits for the answer. Blocks the thread.
     package func get(_ path: String) -> HTTPExchange {
-        let isReused = socket != nil
-        if let failed = send(path) { return failed }
-        let exchange = receive()
-        // A server may close a kept connection while the request is on its way (RFC 9112 §9.3.1):
-        // that is no failure of the service, if a fresh connection works.
-        guard isReused, case .failed(let reason) = exchange.outcome, reason == "closed" || reason == "reset",
-            received.isEmpty
-        else { return exchange }
-        return send(path) ?? receive()
+        send(path) ?? receive()
     }
 
     /// Sends the request and comes back at once, so that it can be in flight while something else
@@ -77,13 +74,16 @@ package final class HTTPProbe {
         let request = (path: path, begin: ContinuousClock.now, deadline: Deadline(in: limit))
         pending = request
         received = []
+        // As a client that watches its idle connections: nothing is lost on one that ended before anything was sent.
+        if hasEnded { socket = nil }
+        isReused = socket != nil
         do throws(DeadlineSocket.Failure) {
             if socket == nil { socket = try DeadlineSocket(host: host, port: port, deadline: request.deadline) }
             let text = style.request(path, authority: "\(host):\(port)", keepsConnection: mode == .keepAlive)
             try socket?.send(Array(text.utf8), deadline: request.deadline)
             return nil
         } catch {
-            return finish(.failed(error.description))
+            return finish(.failed(word(for: error)))
         }
     }
 
@@ -97,7 +97,7 @@ package final class HTTPProbe {
                 // The end of the connection may be the end of the body.
                 guard error == .closed, let answer = HTTPAnswer(received, isComplete: true, hasBody: style.hasBody)
                 else {
-                    return finish(.failed(error.description))
+                    return finish(.failed(word(for: error)))
                 }
                 self.socket = nil
                 return finish(.answered(status: answer.status, body: answer.body))
@@ -107,6 +107,13 @@ package final class HTTPProbe {
                 return finish(.answered(status: answer.status, body: answer.body))
             }
         }
+    }
+
+    /// A kept connection that ends under a request, without a word of the answer: nobody had said `Connection: close` before, and
+    /// the request is lost. A client that asks again hides that (RFC 9112 §9.3.1); this one tells of it.
+    private func word(for error: DeadlineSocket.Failure) -> String {
+        guard isReused, received.isEmpty, error == .closed || error == .reset else { return error.description }
+        return "\(error) unannounced"
     }
 
     private func finish(_ outcome: HTTPExchange.Outcome) -> HTTPExchange {
