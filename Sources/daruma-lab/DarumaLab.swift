@@ -10,7 +10,7 @@ struct DarumaLab: AsyncParsableCommand {
         abstract: "Stops, kills and freezes PostgreSQL under a running service, and shows what comes of it.",
         subcommands: [
             DemoCommand.self, ChaosCommand.self, DatabaseCommand.self, ProbesCommand.self, ViewersCommand.self,
-            HTTPScaleCommand.self, PrometheusCommand.self, ReaderCommand.self,
+            HTTPScaleCommand.self, PrometheusCommand.self, ReaderCommand.self, DeploysCommand.self,
         ])
 }
 

@@ -59,6 +59,9 @@ package final class Timeline: Sendable {
 
     package var marks: [Mark] { state.withLock { $0.marks } }
 
+    /// How many exchanges have ended, on all paths.
+    package var count: Int { state.withLock { $0.exchanges.count } }
+
     /// The exchanges on a path in the order in which they began.
     package func exchanges(on path: String) -> [HTTPExchange] {
         state.withLock { $0.exchanges.filter { $0.path == path } }.sorted { $0.begin < $1.begin }

@@ -1,0 +1,22 @@
+import PostgresSandbox
+import Testing
+
+extension EndToEnd {
+    @Suite("deployed again,", .serialized)
+    struct DeployTests {
+        /// Seconds, and nothing in it that a sanitizer sees better than the tests of the parts.
+        @Test(
+            "with a drain delay, behind HAProxy and under load, no request is lost",
+            .enabled(if: HAProxy.program != nil && !isUnderSanitizer))
+        func rollingRestart() async throws {
+            var settings = RollingRestarts.Settings()
+            settings.proxy = .haproxy
+            settings.drainDelay = .seconds(1)
+            settings.restarts = 2
+            settings.clients = 8
+            settings.requests = 1_000
+            let report = try await RollingRestarts(settings).run()
+            #expect(report.failures == [:], "of \(report.requests) requests")
+        }
+    }
+}
