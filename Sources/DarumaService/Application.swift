@@ -32,6 +32,8 @@ package final class Application {
     private static let serverShare = 0.75
     private static let adminShare = 0.05
     private static let poolShare = 0.15
+    /// When that has not been enough, what still waits is cancelled; the rest is left for the last lines of the log.
+    private static let cancellationShare = 0.97
 
     /// - Parameter accessLog: where the lines about requests go, if they are wanted.
     package init(
@@ -129,18 +131,20 @@ package final class Application {
             await closePool()
         }
         let alarm = Task {
-            try await Task.sleep(for: settings.drainDelay + settings.shutdownTimeout)
+            try await Task.sleep(for: settings.drainDelay + settings.shutdownTimeout * Self.cancellationShare)
             leaving.cancel()
         }
         await leaving.value
         alarm.cancel()
     }
 
-    /// Says that it is not ready, waits until that has got about, answers what is in flight and stops listening;
-    /// operators can look until the clients are done.
+    /// Says that it is not ready, and with each answer that it is the connection's last one; waits until that has got
+    /// about, answers what is in flight and stops listening. Operators can look until the clients are done.
     private func drain() async {
         health.leave()
         managerReporter?.stopping()
+        server?.announceDrain()
+        adminServer?.announceDrain()
         if settings.drainDelay > .zero {
             logger.info("not ready any more; serving on", metadata: ["for": .duration(settings.drainDelay)])
             // Ends early when the time for leaving is over.

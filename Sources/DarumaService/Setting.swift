@@ -13,7 +13,7 @@ package enum Setting: String, CaseIterable, Sendable {
     case connectTimeout, loginTimeout, outageGrace, silenceTimeout, checkTimeout
     case httpMaxConnections, httpReservedConnections, httpReservedTimeout
     case httpHeaderTimeout, httpBodyTimeout, httpBodyTotalTimeout, httpIdleTimeout
-    case httpWriteTimeout, httpWriteTotalTimeout, httpLingerTimeout, httpMaxLingerBytes
+    case httpWriteTimeout, httpWriteTotalTimeout, httpLingerTimeout, httpMaxLingerBytes, httpDrainGrace
     case httpMaxRequestLine, httpMaxHeaderBytes, httpMaxHeaderCount, httpMaxBody
     case httpRequestsPerTurn, httpMaxPendingOutput, httpMaxStreamBacklog, httpBacklog, reusePort
     case statusMaxViewers, metrics
@@ -52,7 +52,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .livenessLimit, .drainDelay, .outageGrace, .poolIdleTimeout, .poolMaxLifetime, .poolKeepalive,
             .pingTimeout, .shutdownTimeout, .connectTimeout, .loginTimeout, .silenceTimeout, .checkTimeout,
             .httpReservedTimeout, .httpHeaderTimeout, .httpBodyTimeout, .httpBodyTotalTimeout, .httpIdleTimeout,
-            .httpWriteTimeout, .httpWriteTotalTimeout, .httpLingerTimeout:
+            .httpWriteTimeout, .httpWriteTotalTimeout, .httpLingerTimeout, .httpDrainGrace:
             "duration"
         case .poolMin, .poolMax, .poolMaxIdle, .httpMaxConnections, .httpReservedConnections, .httpMaxHeaderCount,
             .httpRequestsPerTurn, .httpBacklog, .statusMaxViewers:
@@ -86,8 +86,13 @@ package enum Setting: String, CaseIterable, Sendable {
         case .pingFailureStatus: ("Status with which /ping fails: 400 or 503.", "400")
         case .readyRequiresDb: ("Whether /readyz fails while the database is away: true or false.", "false")
         case .livenessLimit: ("How late the event loop may be, again and again, before /livez fails.", "5s")
-        case .drainDelay: ("How long requests are served as before after SIGTERM, while /readyz fails already.", "0s")
-        case .shutdownTimeout: ("How long leaving may take after SIGTERM and the drain delay.", "5s")
+        case .drainDelay:
+            (
+                "How long requests are served after SIGTERM, each answer with Connection: close, while /readyz fails already.",
+                "0s"
+            )
+        case .shutdownTimeout:
+            ("How long leaving may take after SIGTERM and the drain delay; then the process ends all the same.", "5s")
         case .poolMin: ("Connections kept open when nobody needs them.", "1")
         case .poolMax: ("The most connections to the database at any moment.", "10")
         case .poolMaxIdle: ("The most idle connections kept.", "as pool-max")
@@ -116,6 +121,8 @@ package enum Setting: String, CaseIterable, Sendable {
         case .httpWriteTotalTimeout: ("How long a client may be behind with reading its answers.", "2m")
         case .httpLingerTimeout: ("How long a client may take to notice its last answer and to close.", "2s")
         case .httpMaxLingerBytes: ("How much is read and dropped meanwhile, in bytes.", "4194304")
+        case .httpDrainGrace:
+            ("How long a connection may be quiet after SIGTERM and the drain delay before it is closed.", "1s")
         case .httpMaxRequestLine: ("The longest request line, in bytes.", "8192")
         case .httpMaxHeaderBytes: ("The largest header, in bytes.", "16384")
         case .httpMaxHeaderCount: ("The most header fields.", "100")
@@ -173,6 +180,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .httpWriteTotalTimeout: return duration(text) { settings.http.timeouts.write = $0 }
         case .httpLingerTimeout: return duration(text) { settings.http.timeouts.linger = $0 }
         case .httpMaxLingerBytes: return number(text, 0...1 << 30) { settings.http.maxLingerBytes = $0 }
+        case .httpDrainGrace: return durationOrForever(text) { settings.http.timeouts.drainGrace = $0 ?? .zero }
         case .httpMaxRequestLine: return number(text, 64...1 << 20) { settings.http.limits.requestLine = $0 }
         case .httpMaxHeaderBytes: return number(text, 256...1 << 20) { settings.http.limits.fieldBytes = $0 }
         case .httpMaxHeaderCount: return number(text, 1...10_000) { settings.http.limits.fieldCount = $0 }

@@ -5,10 +5,9 @@ internal import HTTPTypes
 // Requests to answers.
 extension Connection {
     func respond(to request: consuming RequestHead) {
-        state.began(at: server.loop.now)
         if let identifier = server.requestIdentifier { request.id = identifier(request) }
         guard !isOnReserve() || server.responder.isEssential(request) else {
-            state.close(after: .overloaded)
+            machine.close(after: .overloaded)
             return finish(Self.overloaded, of: request, since: server.loop.now)
         }
         switch server.responder.respond(to: request) {
@@ -35,29 +34,25 @@ extension Connection {
     private func completed(_ response: Response) {
         guard let request = working.take() else { return }
         task = nil
-        guard state.phase != .closed else {
+        guard !machine.isClosed else {
             if let observer = server.observer {
                 observer.abandoned(exchange(request, status: 0, bodyBytes: 0, since: workingSince))
             }
             return
         }
         finish(response, of: request, since: workingSince)
-        if !isProcessing {
-            if state.closing == nil, !state.isBlocked, server.sendsAtEndOfRound(self) {
-                waitsForEndOfRound = true
-                return
-            }
-            flush()
-            goOn()
-        }
+        if !isActing, machine.mayHoldBack, server.sendsAtEndOfRound(self) { return machine.holdBack() }
+        goOn()
     }
 
     private func finish(_ response: Response, of request: RequestHead, since: MonotonicTime) {
-        let connection = persistence(after: response, to: request)
+        if machine.hasNoBufferedBytes { noteEnd() }
+        let connection = machine.frame(
+            answerTo: request, closes: response.closesConnection || place == .reserved)
         let bodyBytes = ResponseSerializer.append(
             response, isHead: request.method == .head, connection: connection, date: server.date(),
             requestID: request.id, to: &server.output)
-        state.answered(at: server.loop.now)
+        machine.answered(at: server.loop.now)
         server.answered += 1
         if let observer = server.observer {
             observer.answered(
@@ -65,29 +60,10 @@ extension Connection {
         }
     }
 
-    /// Decides whether this answer is the last one on the connection.
-    func persistence(after response: Response, to request: RequestHead) -> ResponseSerializer.Connection {
-        guard state.closing == nil else { return .closes }
-        if parser.bufferedBytes == 0 { noteEnd() }
-        let noneFollow = state.inputEnded && parser.bufferedBytes == 0
-        if !request.keepAlive || request.method == .connect || noneFollow {
-            state.close(after: noneFollow ? .clientClosed : .requested)
-        } else if response.closesConnection || place == .reserved {
-            state.close(after: .answered)
-        } else if server.isDraining, parser.bufferedBytes == 0 {
-            // Requests that are here already are answered too; this is the last of them.
-            state.close(after: .drained)
-        } else {
-            return request.version == .http10 ? .persistsForHTTP10 : .persists
-        }
-        return .closes
-    }
-
-    /// Answers something that is no request, as the last answer.
-    func refuse(_ error: HTTP1Error?, _ response: Response, _ reason: CloseReason) {
-        state.close(after: reason)
+    /// Collects the answer to something that is no request.
+    func collect(refusal response: Response, _ error: HTTP1Error?) {
         let bodyBytes = ResponseSerializer.append(
-            response, isHead: parser.isReadingHead, connection: .closes, date: server.date(), to: &server.output)
+            response, isHead: machine.isReadingHead, connection: .closes, date: server.date(), to: &server.output)
         server.observer?.refused(
             Refusal(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
     }

@@ -5,48 +5,41 @@ internal import HTTP1
 extension Connection {
     /// Sends what has been collected for this connection.
     func flush() {
-        guard !server.output.isEmpty else { return }
-        if state.isBlocked {
+        guard !server.output.isEmpty else { return machine.queued() }
+        if machine.state.isBlocked {
             output.append(server.output)
-            server.releaseOutput()
-            return
-        }
-        let outcome = Socket.send(descriptor, server.output)
-        switch outcome {
-        case .bytes(let count) where count == server.output.count: break
-        case .bytes(let count): block(after: count)
-        case .wouldBlock: block(after: 0)
-        case .failed:
-            server.releaseOutput()
-            return close(.reset)
+            machine.queued()
+        } else {
+            switch Socket.send(descriptor, server.output) {
+            case .bytes(let count) where count == server.output.count: machine.wrote(all: true, at: server.loop.now)
+            case .bytes(let count): keep(server.output[count...])
+            case .wouldBlock: keep(server.output[...])
+            case .failed: close(.reset)
+            }
         }
         server.releaseOutput()
     }
 
     /// Sends what waited for the end of the round.
     func send(_ answer: ArraySlice<UInt8>) {
-        waitsForEndOfRound = false
-        guard state.phase != .closed else { return }
+        machine.sendsNow()
+        guard !machine.isClosed else { return }
         switch Socket.send(descriptor, answer) {
         case .bytes(let count) where count == answer.count: break
-        case .bytes(let count):
-            output.append(answer.dropFirst(count))
-            outputIsBlocked()
-        case .wouldBlock:
-            output.append(answer)
-            outputIsBlocked()
+        case .bytes(let count): keep(answer.dropFirst(count))
+        case .wouldBlock: keep(answer)
         case .failed: close(.reset)
         }
     }
 
-    private func block(after sent: Int) {
-        output.append(server.output[sent...])
+    /// Keeps what the kernel would not take, and hears when it takes more.
+    func keep(_ rest: ArraySlice<UInt8>) {
+        output.append(rest)
         outputIsBlocked()
     }
 
-    /// The kernel takes no more: hears when it does again.
     func outputIsBlocked() {
-        state.outputBlocked(at: server.loop.now)
+        machine.wrote(all: false, at: server.loop.now)
         server.evictable.remove(slot)
         if !wantsWrite, let registration {
             // Stays so: edge-triggered, it costs nothing more.
@@ -59,11 +52,7 @@ extension Connection {
         switch output.withBytes({ Socket.send(descriptor, $0) }) {
         case .bytes(let count):
             output.sent(count)
-            if output.count == 0 {
-                state.outputSent()
-            } else {
-                state.outputBlocked(at: server.loop.now)
-            }
+            machine.wrote(all: output.count == 0, at: server.loop.now)
         case .wouldBlock: break
         case .failed: close(.reset)
         }

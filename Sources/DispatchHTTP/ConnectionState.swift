@@ -53,6 +53,8 @@ struct ConnectionState {
     var inputEnded = false
     /// The last answer has been decided; why the connection closes once it is sent.
     private(set) var closing: CloseReason?
+    /// The server leaves: without a request for so many nanoseconds the connection closes.
+    private var grace: Int64?
 
     init(at now: MonotonicTime) {
         since = now
@@ -105,13 +107,21 @@ struct ConnectionState {
         blockedProgress = now
     }
 
-    /// All output is sent.
-    mutating func outputSent() { blockedSince = nil }
+    /// All output is sent. Who took its time with an answer has the whole idle time for its next request.
+    mutating func outputSent(at now: MonotonicTime) {
+        guard blockedSince != nil else { return }
+        blockedSince = nil
+        if phase == .idle { since = now }
+    }
 
     /// The answer that was decided is the last one. The first reason stays.
     mutating func close(after reason: CloseReason) {
         if closing == nil { closing = reason }
     }
+
+    /// The server leaves. A client that knows nothing of it may be sending a request at this moment, so that one who has
+    /// asked a moment ago is waited for: its next answer tells it. Who has been quiet for longer is not.
+    mutating func leaves(grace: Int64) { self.grace = grace }
 
     mutating func linger(at now: MonotonicTime) {
         phase = .lingering
@@ -134,7 +144,7 @@ struct ConnectionState {
                 blockedSince.advanced(byNanoseconds: timeouts.write))
         }
         switch phase {
-        case .idle: return since.advanced(byNanoseconds: timeouts.idle)
+        case .idle: return since.advanced(byNanoseconds: min(timeouts.idle, grace ?? .max))
         case .head: return since.advanced(byNanoseconds: timeouts.head)
         case .body:
             return min(
@@ -148,7 +158,7 @@ struct ConnectionState {
     var expiry: Expiry {
         if isBlocked { return .abort(.writeTimeout) }
         switch phase {
-        case .idle: return .close(.idleTimeout)
+        case .idle: return .close(grace == nil ? .idleTimeout : .drained)
         case .head: return .answerTimeout(.headTimeout)
         case .body: return .answerTimeout(.bodyTimeout)
         case .lingering, .working, .streaming, .closed: return .close(closing ?? .answered)
@@ -159,7 +169,7 @@ struct ConnectionState {
 /// The timeouts in nanoseconds: they are added to the time with every request, and `Duration` counts attoseconds in 128
 /// bits.
 struct DeadlineTable {
-    var head, bodyStall, body, idle, writeStall, write, linger: Int64
+    var head, bodyStall, body, idle, writeStall, write, linger, drainGrace: Int64
 
     init(_ timeouts: ServerConfiguration.Timeouts) {
         head = timeouts.head.nanoseconds
@@ -169,5 +179,6 @@ struct DeadlineTable {
         writeStall = timeouts.writeStall.nanoseconds
         write = timeouts.write.nanoseconds
         linger = timeouts.linger.nanoseconds
+        drainGrace = timeouts.drainGrace.nanoseconds
     }
 }

@@ -33,18 +33,20 @@ public final class HTTPServer {
     var yielding = 0
     /// How many requests have been answered.
     public internal(set) var answered = 0
-    /// Whether `drain` has begun.
-    public private(set) var isDraining = false
+    /// Whether the server leaves or is about to: each answer says that it is the last one.
+    public var isDraining: Bool { leaving.isAnnounced }
 
-    private var listeners: [Listener] = []
+    /// How far it is with leaving, and who waits for the end.
+    var leaving = ServerDrain()
+    var drainWaiters: [CheckedContinuation<Void, Never>] = []
+
+    private(set) var listeners: [Listener] = []
     private var table = ConnectionTable()
     private var places: Places
     private var cachedDate = HTTPDate(secondsSinceEpoch: 0)
     /// Accepting waits for a place or a descriptor.
     private var isAcceptPaused = false
     private var pauseTimer: TimerID?
-    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
-    private var forced = 0
     private var memoryTimer: TimerID?
 
     /// How many connections are accepted in one go before others have their turn.
@@ -114,6 +116,8 @@ public final class HTTPServer {
 
     /// How many requests are being answered, streams included. Looks at each connection.
     public var activeCount: Int { table.connections.count { $0.isAnswering } }
+
+    var connections: [Connection] { table.connections }
 
     private func accept(on listener: Listener) {
         guard listener.registration != nil, pauseTimer == nil else { return }
@@ -219,7 +223,7 @@ public final class HTTPServer {
         table.remove(connection.slot)
         observer?.connectionClosed(reason)
         resumeAccepting()
-        if isDraining, connectionCount == 0 { finishDraining() }
+        finishDrainingIfEmpty()
         returnMemorySoon()
     }
 
@@ -275,53 +279,14 @@ public final class HTTPServer {
         if output.capacity > 262_144 { output = [] } else { output.removeAll(keepingCapacity: true) }
     }
 
-    // MARK: Leaving
-
-    /// What became of the connections when the server left.
-    public struct DrainReport: Sendable, Equatable {
-        /// Requests answered since the drain began.
-        public var answered: Int
-        /// Connections closed by force, because they were not done at the deadline.
-        public var forced: Int
-
-        /// A report.
-        public init(answered: Int, forced: Int) {
-            self.answered = answered
-            self.forced = forced
-        }
-    }
-
-    /// Leaves: accepts no more, answers what is in flight with `Connection: close`, closes idle connections at once
-    /// and, at the deadline, the rest.
-    ///
-    /// Connections that the kernel has completed but nobody has accepted are accepted first, and a request that waits
-    /// on an idle connection is answered: neither client can know that it came too late.
-    public func drain(deadline: MonotonicTime) async -> DrainReport {
-        let answeredBefore = answered
-        isDraining = true
-        loop.submit { [self] in
-            stopListening()
-            // Streams first: they have no end of their own, and those who write to them should know at once.
-            for connection in table.connections { connection.cutStream() }
-            for connection in table.connections { connection.drain() }
-            if connectionCount == 0 { finishDraining() }
-        }
-        let timer = loop.schedule(at: deadline) { [self] in forceAll() }
-        await withCheckedContinuation { continuation in
-            drainWaiters.append(continuation)
-            // The drain may have been and gone: an `await` may let others run before this.
-            if listeners.isEmpty, connectionCount == 0 { finishDraining() }
-        }
-        loop.cancel(timer)
-        return DrainReport(answered: answered - answeredBefore, forced: forced)
-    }
-
-    private func stopListening() {
+    /// Takes what the kernel has completed and nobody has accepted, and listens no more.
+    func stopListening() {
         if let pauseTimer { loop.cancel(pauseTimer) }
         pauseTimer = nil
         for listener in listeners {
             var left = Int(configuration.backlog)
-            while left > 0, places.isFree(.ordinary) {
+            // As with any newcomer, an idle connection makes room for one whose request may be here already.
+            while left > 0, Socket.isReadable(listener.descriptor), places.isFree(.ordinary) || evict(.idle) {
                 left -= 1
                 switch Socket.accept(listener.descriptor) {
                 case .success(let (descriptor, peer)): open(descriptor, peer, on: .ordinary)
@@ -332,19 +297,5 @@ public final class HTTPServer {
             listener.close(loop)
         }
         listeners = []
-    }
-
-    private func forceAll() {
-        for connection in table.connections {
-            forced += 1
-            connection.close(.drainForced)
-        }
-        finishDraining()
-    }
-
-    private func finishDraining() {
-        let waiters = drainWaiters
-        drainWaiters = []
-        for waiter in waiters { waiter.resume() }
     }
 }

@@ -53,12 +53,15 @@ public struct ServerConfiguration: Sendable {
         public var linger: Duration
         /// For everything that waits for a client on a reserved place.
         public var reserved: Duration
+        /// For a next request when the server leaves, whose answer says that it is the last one. A connection that has
+        /// been quiet for longer already is closed at once.
+        public var drainGrace: Duration
 
         /// Timeouts, each with its default.
         public init(
             head: Duration = .seconds(10), bodyStall: Duration = .seconds(30), body: Duration = .seconds(120),
             idle: Duration = .seconds(75), writeStall: Duration = .seconds(30), write: Duration = .seconds(120),
-            linger: Duration = .seconds(2), reserved: Duration = .seconds(2)
+            linger: Duration = .seconds(2), reserved: Duration = .seconds(2), drainGrace: Duration = .seconds(1)
         ) {
             self.head = head
             self.bodyStall = bodyStall
@@ -68,6 +71,7 @@ public struct ServerConfiguration: Sendable {
             self.write = write
             self.linger = linger
             self.reserved = reserved
+            self.drainGrace = drainGrace
         }
 
         /// The same with nothing longer than `reserved`.
@@ -75,7 +79,7 @@ public struct ServerConfiguration: Sendable {
             Timeouts(
                 head: min(head, reserved), bodyStall: min(bodyStall, reserved), body: min(body, reserved),
                 idle: min(idle, reserved), writeStall: min(writeStall, reserved), write: min(write, reserved),
-                linger: min(linger, reserved), reserved: reserved)
+                linger: min(linger, reserved), reserved: reserved, drainGrace: min(drainGrace, reserved))
         }
     }
 

@@ -1,4 +1,5 @@
 internal import CLinux
+internal import DispatchLoop
 internal import Glibc
 
 /// The system calls on sockets, with `errno` in their results.
@@ -122,6 +123,12 @@ enum Socket {
         return poll(&request, 1, 0) > 0
     }
 
+    /// Whether the kernel says that a connection can be written to: not before a third of its buffer is free.
+    static func isWritable(_ descriptor: Int32) -> Bool {
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&request, 1, 0) > 0
+    }
+
     /// The error that the kernel has noted, 0 for none. Asking clears it.
     static func pendingError(_ descriptor: Int32) -> Int32 {
         var error: Int32 = 0
@@ -133,6 +140,19 @@ enum Socket {
     static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32 = 1) {
         var value = value
         setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    /// Has the kernel give a connection up whose client has vanished without a word – a machine that lost power, a
+    /// network that is gone – after so long without an acknowledgement: of what was sent (tcp(7), TCP_USER_TIMEOUT), and
+    /// where nothing is, of a question (SO_KEEPALIVE).
+    static func watchPeer(_ descriptor: Int32, for limit: Duration) {
+        let milliseconds = max(limit.nanoseconds / 1_000_000, 1)
+        let third = Int32(clamping: min(max(milliseconds / 3000, 1), 32_767))
+        set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: milliseconds))
+        set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, third)
+        set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, third)
+        set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPCNT, 3)
+        set(descriptor, SOL_SOCKET, SO_KEEPALIVE)
     }
 
     static func shutdownWriting(_ descriptor: Int32) {

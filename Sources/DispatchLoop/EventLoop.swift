@@ -258,7 +258,9 @@ public final class EventLoop: SerialExecutor {
     private func rounds() {
         var patience: Int32 = 0
         while true {
-            let count = Int(epoll_wait(epoll, events, Int32(Self.batch), patience))
+            var count = Int(epoll_wait(epoll, events, Int32(Self.batch), patience))
+            // Who was stopped and continued has looked at nothing (EINTR), and timers must not come before sockets.
+            if count < 0 { count = Int(epoll_wait(epoll, events, Int32(Self.batch), 0)) }
             turnStart = .now()
             if let armed, armed.advanced(byNanoseconds: Self.lateness) < turnStart { latestPause = turnStart }
             if count > 0 { deliver(count) }

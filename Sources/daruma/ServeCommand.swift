@@ -74,7 +74,13 @@ struct ServeCommand {
             throw CommandFailure.unavailable("\(error)")
         }
         await signals.arrive()
+        let hardStop = HardStop(after: settings.drainDelay + settings.shutdownTimeout) {
+            logger.critical("could not leave in time; ending all the same")
+            sink.flush(timeout: .milliseconds(100))
+            _exit(HardStop.exitStatus)
+        }
         await application.leave()
+        hardStop.cancel()
         logger.info("bye")
     }
 }

@@ -95,9 +95,10 @@ struct ConnectionStateTests {
         #expect(state.expiry == .abort(.writeTimeout))
         for second in stride(from: Int64(130), to: 230, by: 20) { state.outputBlocked(at: Self.at(second)) }
         #expect(state.deadline(Self.table) == Self.at(231))
-        state.outputSent()
+        state.outputSent(at: Self.at(230))
         #expect(state.takesRequests)
         #expect(state.expiry == .close(.idleTimeout))
+        #expect(state.deadline(Self.table) == Self.at(305), "the idle time begins when the answer has been taken")
     }
 
     @Test("a stream has no deadline while its client reads, takes no request meanwhile, and ends like an answer")
@@ -115,7 +116,7 @@ struct ConnectionStateTests {
         state.outputBlocked(at: Self.at(200))
         #expect(state.deadline(Self.table) == Self.at(231))
         #expect(state.expiry == .abort(.writeTimeout))
-        state.outputSent()
+        state.outputSent(at: Self.at(250))
         #expect(state.deadline(Self.table) == nil)
         state.answered(at: Self.at(300))
         #expect(state.deadline(Self.table) == Self.at(375))

@@ -6,7 +6,7 @@ import Testing
 struct DrainTests {
     @Test("requests in flight are answered with Connection: close, idle connections end, new ones are refused")
     func answersWhatIsInFlight() async throws {
-        try await withServer { server in
+        try await withServer({ $0.timeouts.drainGrace = .zero }) { server in
             let port = server.port
             let (idle, busy) = try await offLoop {
                 let idle = try TestClient(port: port)
@@ -27,6 +27,7 @@ struct DrainTests {
             let replies = try await offLoop { try busy.map { try $0.reply() } }
             #expect(replies.map(\.body) == (0..<16).map { "held \($0)" })
             #expect(replies.allSatisfy { $0.fields["connection"] == "close" })
+            for client in busy { client.close() }
             let drained = await report
             #expect(drained == HTTPServer.DrainReport(answered: 16, forced: 0))
             #expect(await server.events.closes(17) == Array(repeating: .drained, count: 17))
@@ -54,7 +55,7 @@ struct DrainTests {
 
     @Test("a request that has arrived on an idle connection or an unaccepted one is answered")
     func answersWhatHasArrived() async throws {
-        try await withServer { server in
+        try await withServer({ $0.timeouts.linger = .milliseconds(20) }) { server in
             let port = server.port
             // While the loop is held, a request arrives on an idle connection and another on a new one. Then it drains.
             let idle = try await offLoop {
@@ -93,12 +94,19 @@ struct DrainTests {
             // The listener is gone once the drain has begun.
             try await offLoop { while (try? TestClient(port: port)) != nil {} }
             try await offLoop {
-                for _ in 0..<count {
-                    let status = try client.reply().status
-                    #expect(status == 200)
+                // The first answer that is begun after the drain says that nothing follows; those before it come too.
+                var isLast = count == 1
+                var answers = 0
+                while !isLast || answers == 0 {
+                    let reply = try client.reply()
+                    #expect(reply.status == 200)
+                    answers += 1
+                    if reply.fields["connection"] == "close" { isLast = true }
                 }
+                #expect(answers <= count)
                 let isEnded = try client.isEnded()
-                #expect(isEnded)
+                #expect(isEnded, "something came after the last answer")
+                client.close()
             }
             let forced = await report.forced
             #expect(forced == 0)
@@ -114,6 +122,113 @@ struct DrainTests {
             let reports = await [first, second]
             #expect(reports == Array(repeating: HTTPServer.DrainReport(answered: 0, forced: 0), count: 2))
             #expect(await server.server.addresses.isEmpty)
+        }
+    }
+
+    @Test("an idle connection is told with its next answer, and is not closed before")
+    func tellsIdleOnes() async throws {
+        try await withServer({ $0.timeouts.drainGrace = .seconds(60) }) { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send(ConversationTests.get)
+                _ = try client.reply()
+                return client
+            }
+            async let report = server.server.drain(deadline: EventLoop.shared.now + .seconds(30))
+            // The listener is gone once the drain has begun.
+            try await offLoop { while (try? TestClient(port: port)) != nil {} }
+            let reply = try await offLoop {
+                try client.send(ConversationTests.get)
+                let reply = try client.reply()
+                let isEnded = try client.isEnded()
+                #expect(isEnded)
+                client.close()
+                return reply
+            }
+            #expect(reply.body == "hello")
+            #expect(reply.fields["connection"] == "close")
+            #expect(await report == HTTPServer.DrainReport(answered: 1, forced: 0))
+        }
+    }
+
+    @Test("at the deadline a connection that only waits is let go, and does not count as cut off")
+    func idleAtTheDeadline() async throws {
+        try await withServer({ $0.timeouts.drainGrace = .seconds(60) }) { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send(ConversationTests.get)
+                _ = try client.reply()
+                return client
+            }
+            let report = await server.server.drain(deadline: EventLoop.shared.now + .milliseconds(30))
+            #expect(report == HTTPServer.DrainReport(answered: 0, forced: 0))
+            #expect(await server.events.closes(1) == [.drained])
+            #expect(try await offLoop { try client.isEnded() })
+        }
+    }
+
+    @Test("half a request does not hold the server beyond the deadline")
+    func halfARequest() async throws {
+        try await withServer { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET / HTTP/1.1\r\nHo")
+                return client
+            }
+            while await server.server.headCount == 0 { await Task.yield() }
+            let report = await server.server.drain(deadline: EventLoop.shared.now + .milliseconds(30))
+            #expect(report == HTTPServer.DrainReport(answered: 0, forced: 1))
+            #expect(try await offLoop { try client.isEnded() })
+        }
+    }
+
+    @Test("once it is announced, each answer says that it is the last one, and new connections are served")
+    func announced() async throws {
+        try await withServer { server in
+            let port = server.port
+            let old = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send(ConversationTests.get)
+                _ = try client.reply()
+                return client
+            }
+            await server.server.announceDrain()
+            let replies = try await offLoop {
+                let new = try TestClient(port: port)
+                return try [old, new].map { client in
+                    try client.send(ConversationTests.get)
+                    return try client.reply()
+                }
+            }
+            #expect(replies.map(\.body) == ["hello", "hello"])
+            #expect(replies.map(\.fields["connection"]) == ["close", "close"])
+        }
+    }
+
+    @Test("a client that pipelines without a pause is told, gets every answer up to that, and no reset")
+    func pipelining() async throws {
+        try await withServer { server in
+            let port = server.port
+            let client = try TestClient(port: port)
+            let sending = Task {
+                try await offLoop {
+                    let many = String(repeating: ConversationTests.get, count: 500)
+                    while (try? client.send(many)) != nil {}
+                }
+            }
+            await server.events.until { $0.statuses.count >= 100 }
+            async let report = server.server.drain(deadline: EventLoop.shared.now + .seconds(30))
+            try await offLoop {
+                while try client.reply().fields["connection"] != "close" {}
+                let isEnded = try client.isEnded()
+                #expect(isEnded, "something came after the last answer")
+                client.reset()
+            }
+            try await sending.value
+            #expect(await report.forced == 0)
         }
     }
 }

@@ -228,4 +228,23 @@ struct StreamTests {
             behind.close()
         }
     }
+
+    @Test(
+        "a client that vanishes without a word is dropped after the time for writing, not the kernel's quarter of an hour"
+    )
+    func vanishes() async throws {
+        try await withServer({ $0.timeouts.writeStall = .milliseconds(300) }) { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+                _ = try client.read(through: "\r\n\r\n")
+                return client
+            }
+            client.dropEverything()
+            await server.broadcast.send("news")
+            let closes = await server.events.closes(1)
+            #expect(closes == [.reset], "the kernel says that the connection has timed out")
+        }
+    }
 }

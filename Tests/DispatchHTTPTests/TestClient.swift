@@ -79,6 +79,21 @@ final class TestClient: Sendable {
         close()
     }
 
+    /// From now on the kernel drops whatever comes for this socket, unacknowledged, as if the machine were gone.
+    func dropEverything() {
+        // `struct sock_fprog` with one instruction: return 0, no byte of the packet is kept.
+        struct Program {
+            var length: UInt16
+            var instructions: UnsafeMutableRawPointer?
+        }
+        var instruction: [UInt16] = [6, 0, 0, 0]
+        instruction.withUnsafeMutableBytes { bytes in
+            var program = Program(length: 1, instructions: bytes.baseAddress)
+            setsockopt(
+                descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<Program>.size))
+        }
+    }
+
     func endWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
 
     func send(_ text: String) throws { try send(Array(text.utf8)) }

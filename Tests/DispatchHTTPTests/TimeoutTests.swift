@@ -142,6 +142,39 @@ struct TimeoutTests {
         }
     }
 
+    @Test("what came while the loop did not turn is answered, for more connections than one look at the sockets takes")
+    func loopIsHeld() async throws {
+        try await withServer({
+            $0.timeouts.idle = .milliseconds(200)
+            $0.timeouts.head = .milliseconds(200)
+            $0.timeouts.bodyStall = .milliseconds(200)
+        }) { server in
+            let post = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+            let kinds = [("", ConversationTests.get), ("GET / HT", "TP/1.1\r\nHost: a\r\n\r\n"), (post + "ab", "cd")]
+            let port = server.port
+            let clients = try await offLoop {
+                try (0..<400).map { number in
+                    let client = try TestClient(port: port)
+                    try client.send(kinds[number % kinds.count].0)
+                    return client
+                }
+            }
+            await server.events.until { $0.opened == 400 }
+            try await Self.whileLoopIsHeld(clients) { try $0.send(kinds[$1 % kinds.count].1) }
+            let statuses = try await offLoop { try clients.map { try $0.reply().status } }
+            #expect(statuses == (0..<400).map { $0 % kinds.count == 2 ? 201 : 200 })
+        }
+    }
+
+    /// Sends, and holds the loop until every deadline has passed.
+    @LoopActor
+    private static func whileLoopIsHeld(
+        _ clients: [TestClient], _ send: (TestClient, Int) throws -> Void
+    ) throws {
+        for (number, client) in clients.enumerated() { try send(client, number) }
+        try pass(milliseconds: 250)
+    }
+
     /// Lets time pass where that is what is tried.
     static func pass(milliseconds: Int32) throws {
         _ = isReadable(-1, within: milliseconds)
