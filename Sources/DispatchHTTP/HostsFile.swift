@@ -16,16 +16,23 @@ enum HostsFile {
 
     /// The same for the given content.
     static func addresses(of name: String, port: UInt16, in text: String) -> [SocketAddress] {
-        let name = name.lowercased()
+        // By bytes: as text, the sign for kelvin is the letter k, and a character that joins hides a `#` or a line's end.
+        let name = name.utf8.map(lowercased)
         var found: [SocketAddress] = []
-        for line in text.split(whereSeparator: \.isNewline) {
-            let words = line.prefix { $0 != "#" }.split { $0 == " " || $0 == "\t" }
-            guard words.dropFirst().contains(where: { $0.lowercased() == name }),
-                let address = words.first.flatMap({ SocketAddress(String($0), port: port) }), !found.contains(address)
+        for line in text.utf8.split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }) {
+            let words = line.prefix { $0 != UInt8(ascii: "#") }
+                .split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+            guard words.dropFirst().contains(where: { $0.lazy.map(lowercased).elementsEqual(name) }),
+                let digits = words.first.map({ String(decoding: $0, as: UTF8.self) }),
+                let address = SocketAddress(digits, port: port), !found.contains(address)
             else { continue }
             found.append(address)
         }
         return found
+    }
+
+    private static func lowercased(_ byte: UInt8) -> UInt8 {
+        byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
     }
 
     private static func read() -> String {

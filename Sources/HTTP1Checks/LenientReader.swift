@@ -26,8 +26,11 @@ struct LenientReader {
         /// HTTP/1.0 has no transfer coding, so it is overlooked.
         static let noCodingInHTTP10 = Leniency(rawValue: 512)
 
-        static let allCases = (0..<10).map { Leniency(rawValue: 1 << $0) }
-        static let combinations = 1024
+        /// A quoted string in a chunk extension goes on over line ends.
+        static let quotedLineEnds = Leniency(rawValue: 1024)
+
+        static let allCases = (0..<11).map { Leniency(rawValue: 1 << $0) }
+        static let combinations = 2048
     }
 
     let wire: ArraySlice<UInt8>
@@ -69,7 +72,7 @@ struct LenientReader {
 
     private mutating func endOfChunks() -> Int? {
         while true {
-            guard let line = nextLine(), let size = number(line, radix: 16) else { return nil }
+            guard let line = nextChunkLine(), let size = number(line, radix: 16) else { return nil }
             guard size <= wire.endIndex - position else { return nil }
             if size == 0 { break }
             position += size
@@ -95,6 +98,27 @@ struct LenientReader {
             if leniency.contains(.endsAtNUL) { value = Array(value.prefix { $0 != 0 }) }
             fields.append((name.lowercased, value.trimmed))
         }
+    }
+
+    /// A chunk's size and its extensions.
+    private mutating func nextChunkLine() -> [UInt8]? {
+        guard var line = nextLine() else { return nil }
+        guard leniency.contains(.quotedLineEnds) else { return line }
+        while Self.isInQuotedString(line) {
+            guard let more = nextLine() else { return nil }
+            line += more
+        }
+        return line
+    }
+
+    private static func isInQuotedString(_ line: [UInt8]) -> Bool {
+        var isOpen = false
+        var rest = line[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "\"") { isOpen.toggle() }
+            if isOpen, byte == UInt8(ascii: "\\") { _ = rest.popFirst() }
+        }
+        return isOpen
     }
 
     private mutating func nextLine() -> [UInt8]? {

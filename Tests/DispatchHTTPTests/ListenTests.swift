@@ -62,10 +62,12 @@ struct ListenTests {
             ::1 web ip6-loopback
             nonsense web
             192.0.2.7 web
+            192.0.2.10 \u{212A}ube
             """
         let addresses = HostsFile.addresses(of: "WEB", port: 80, in: text)
         #expect(addresses.map(\.description) == ["192.0.2.7:80", "192.0.2.9:80", "[::1]:80"])
         #expect(HostsFile.addresses(of: "late", port: 80, in: text).isEmpty)
+        #expect(HostsFile.addresses(of: "kube", port: 80, in: text).isEmpty, "the sign for kelvin is no k")
         #expect(HostsFile.addresses(of: "127.0.0.1", port: 80, in: text).isEmpty)
     }
 

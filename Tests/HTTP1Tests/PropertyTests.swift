@@ -22,7 +22,7 @@ struct PropertyTests {
         }
         while !wire.isEmpty, Int.random(in: 0..<3, using: &generator) == 0 {
             let index = Int.random(in: 0..<wire.count, using: &generator)
-            let interesting = Array("\r\n :;,%/?*0159afGH\u{0}\u{7F}\t".utf8)
+            let interesting = Array("\r\n :;,=\"\\%/?*0159afGH\u{0}\u{7F}\t".utf8)
             switch Int.random(in: 0..<4, using: &generator) {
             case 0: wire[index] = UInt8.random(in: .min ... .max, using: &generator)
             case 1: wire.insert(interesting.randomElement(using: &generator) ?? 0, at: index)
