@@ -7,9 +7,9 @@ struct DeploysCommand: AsyncParsableCommand {
         commandName: "deploys",
         abstract: "Replaces the processes of a service one after the other, behind nginx and HAProxy and under load.",
         discussion: """
-            Two processes share a port (--reuse-port). A new one starts, an old one is told to leave (SIGTERM), and so on. \
-            Each proxy has a run with the drain delay, which may lose no request, and one without, to compare. The exit \
-            code is 1 if a request was lost with the delay.
+            Two processes share a port, by --reuse-port or by a socket that they are handed. A new one starts, an old one \
+            is told to leave (SIGTERM), and so on. Each proxy has runs with the drain delay, which may lose no request, \
+            and one without, to compare. The exit code is 1 if a request was lost with the delay.
             """)
 
     @Option(help: "How many processes are replaced in each run.")
@@ -38,14 +38,19 @@ struct DeploysCommand: AsyncParsableCommand {
         try await LabExit.run {
             var verdicts: [Verdict] = []
             for proxy in RollingRestarts.Proxy.allCases {
-                for delay in [Duration.milliseconds(Int64(command.drainDelay * 1000)), .zero] {
-                    let report = try await command.run(proxy, delay)
+                let delay = Duration.milliseconds(Int64(command.drainDelay * 1000))
+                let runs: [(RollingRestarts.Sharing, Duration)] = [
+                    (.reusePort, delay), (.activation, delay), (.reusePort, .zero),
+                ]
+                for (sharing, delay) in runs {
+                    let report = try await command.run(proxy, sharing, delay)
                     let kinds = report.failures.sorted { $0.key < $1.key }.map { "\($0.value) × \($0.key)" }
                     let words = kinds.isEmpty ? "" : " (\(kinds.joined(separator: ", ")))"
                     verdicts.append(
                         Verdict(
                             isKept: report.lost == 0 || delay == .zero,
-                            text: "\(proxy.rawValue), drain delay \(delay.shown): \(report.lost) of \(report.requests) "
+                            text:
+                                "\(proxy.rawValue), \(sharing.rawValue), drain delay \(delay.shown): \(report.lost) of \(report.requests) "
                                 + "requests lost in \(command.restarts) restarts\(words); a process took at most "
                                 + "\(report.slowestEnd.shown) to leave"))
                 }
@@ -56,14 +61,17 @@ struct DeploysCommand: AsyncParsableCommand {
         }
     }
 
-    private func run(_ proxy: RollingRestarts.Proxy, _ delay: Duration) async throws -> RollingRestarts.Report {
+    private func run(
+        _ proxy: RollingRestarts.Proxy, _ sharing: RollingRestarts.Sharing, _ delay: Duration
+    ) async throws -> RollingRestarts.Report {
         var settings = RollingRestarts.Settings()
+        settings.sharing = sharing
         settings.proxy = proxy
         settings.drainDelay = delay
         settings.restarts = restarts
         settings.clients = clients
         settings.requests = requests
-        Terminal.say(Terminal.coloured("\(proxy.rawValue), drain delay \(delay.shown)", .faint))
+        Terminal.say(Terminal.coloured("\(proxy.rawValue), \(sharing.rawValue), drain delay \(delay.shown)", .faint))
         return try await RollingRestarts(settings) { Terminal.say(Terminal.coloured("  \($0)", .faint)) }.run()
     }
 }

@@ -25,7 +25,9 @@ struct PipeliningTests {
                 let rounds = figures[Pipelining.Cell(query: query, way: way)] ?? []
                 #expect(rounds.count == plan.rounds)
                 // Each caller asks at least once, however slow the machine is.
-                #expect(rounds.allSatisfy { $0.requestsPerSecond > 0 && ($0.p50 ?? 0) > 0 && $0.failures == 0 })
+                #expect(
+                    rounds.allSatisfy { $0.requestsPerSecond > 0 && ($0.p50 ?? 0) > 0 && $0.failures == 0 },
+                    "\(query), \(way): \(rounds)")
             }
         }
     }

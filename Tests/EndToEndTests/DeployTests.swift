@@ -7,9 +7,10 @@ extension EndToEnd {
         /// Seconds, and nothing in it that a sanitizer sees better than the tests of the parts.
         @Test(
             "with a drain delay, behind HAProxy and under load, no request is lost",
-            .enabled(if: HAProxy.program != nil && !isUnderSanitizer))
-        func rollingRestart() async throws {
+            .enabled(if: HAProxy.program != nil && !isUnderSanitizer), arguments: RollingRestarts.Sharing.allCases)
+        func rollingRestart(_ sharing: RollingRestarts.Sharing) async throws {
             var settings = RollingRestarts.Settings()
+            settings.sharing = sharing
             settings.proxy = .haproxy
             settings.drainDelay = .seconds(1)
             settings.restarts = 2

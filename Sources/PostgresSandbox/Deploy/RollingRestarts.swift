@@ -9,9 +9,18 @@ package struct RollingRestarts: Sendable {
         case haproxy
     }
 
+    /// How the processes come to share the port.
+    package enum Sharing: String, Sendable, CaseIterable {
+        /// Each has a socket of its own (`--reuse-port`), and the kernel shares the connections out.
+        case reusePort = "reuse-port"
+        /// All are handed the same listening socket, as by a service manager (sd_listen_fds(3)).
+        case activation
+    }
+
     /// How it is done.
     package struct Settings: Sendable {
         package var proxy = Proxy.nginx
+        package var sharing = Sharing.reusePort
         /// The service's `--drain-delay`.
         package var drainDelay = Duration.seconds(5)
         package var restarts = 10
@@ -49,15 +58,16 @@ package struct RollingRestarts: Sendable {
     package func run() async throws -> Report {
         var serving: [ServiceProcess] = []
         var port: UInt16 = 0
+        let listener = settings.sharing == .activation ? try ListeningSocket() : nil
         do {
             for _ in 0..<Self.processes {
-                serving.append(try await start(on: port))
+                serving.append(try await start(on: port, listener))
                 port = try await serving[0].waitUntilListening()
             }
             let (proxyPort, proxy) = try await startProxy(before: port)
             let report: Report
             do {
-                report = try await deploy(&serving, on: port, through: proxyPort)
+                report = try await deploy(&serving, on: port, listener, through: proxyPort)
             } catch {
                 _ = try? await proxy.stop()
                 throw error
@@ -71,12 +81,21 @@ package struct RollingRestarts: Sendable {
         }
     }
 
-    private func start(on port: UInt16) async throws -> ServiceProcess {
-        let process = try await ServiceProcess.start(
-            [
-                try ServiceProcess.darumaBinary(), "serve", "--host", "127.0.0.1", "--port", "\(port)",
-                "--reuse-port", "true", "--drain-delay", "\(Int(settings.drainDelay.milliseconds))ms",
-            ], environment: ["DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "PORT": nil, "HOST": nil])
+    private func start(on port: UInt16, _ listener: ListeningSocket?) async throws -> ServiceProcess {
+        let options = ["serve", "--drain-delay", "\(Int(settings.drainDelay.milliseconds))ms"]
+        let environment = ["DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "PORT": nil, "HOST": nil]
+        let binary = try ServiceProcess.darumaBinary()
+        let process: ServiceProcess
+        if let listener {
+            // The process id is the shell's, which becomes the service.
+            let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""
+            process = try await ServiceProcess.start(
+                ["/bin/sh", "-c", script, binary] + options, environment: environment, input: listener.descriptor)
+        } else {
+            process = try await ServiceProcess.start(
+                [binary] + options + ["--host", "127.0.0.1", "--port", "\(port)", "--reuse-port", "true"],
+                environment: environment)
+        }
         _ = try await process.waitUntilListening()
         return process
     }
@@ -93,7 +112,7 @@ package struct RollingRestarts: Sendable {
     }
 
     private func deploy(
-        _ serving: inout [ServiceProcess], on port: UInt16, through proxy: UInt16
+        _ serving: inout [ServiceProcess], on port: UInt16, _ listener: ListeningSocket?, through proxy: UInt16
     ) async throws -> Report {
         let timeline = Timeline()
         let begin = ContinuousClock.now
@@ -103,7 +122,7 @@ package struct RollingRestarts: Sendable {
         var slowest = Duration.zero
         do {
             for turn in 1...max(settings.restarts, 1) {
-                serving.append(try await start(on: port))
+                serving.append(try await start(on: port, listener))
                 let leaving = serving.removeFirst()
                 let told = ContinuousClock.now
                 leaving.signal(SIGTERM)
@@ -127,4 +146,21 @@ package struct RollingRestarts: Sendable {
         return Report(
             requests: exchanges.count, failures: failures, slowestEnd: slowest, time: ContinuousClock.now - begin)
     }
+}
+
+/// A socket that listens on a free port of the loopback address and accepts nothing itself: for those that it is handed to.
+private final class ListeningSocket: Sendable {
+    let descriptor: Int32
+
+    init() throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let isBound = LoopbackAddress.with(0) { bind(descriptor, $0, $1) == 0 }
+        guard isBound, listen(descriptor, 1_024) == 0 else {
+            let reason = String(cString: strerror(errno))
+            close(descriptor)
+            throw SandboxError(.launch, "no socket to hand over: \(reason)")
+        }
+    }
+
+    deinit { close(descriptor) }
 }

@@ -39,8 +39,10 @@ package final class ServiceProcess: Sendable {
     }
 
     /// Starts `command`; nil values in `environment` remove a variable. Does not wait for it to listen.
+    ///
+    /// - Parameter input: a descriptor that becomes the process's standard input, and stays the caller's.
     package static func start(
-        _ command: [String], environment: [String: String?] = [:], logPath: String? = nil
+        _ command: [String], environment: [String: String?] = [:], logPath: String? = nil, input: Int32? = nil
     ) async throws -> ServiceProcess {
         guard let executable = command.first else { throw SandboxError(.service, "the command is empty") }
         let folder = logPath == nil ? try TemporaryFolder() : nil
@@ -66,8 +68,12 @@ package final class ServiceProcess: Sendable {
             let started = Locked<CheckedContinuation<Int32, any Error>?>(continuation)
             Task {
                 do {
+                    let null = input == nil ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1
+                    defer { if null >= 0 { close(null) } }
                     let result = try await Subprocess.run(
-                        configuration, input: .none,
+                        configuration,
+                        input: .fileDescriptor(
+                            FileDescriptor(rawValue: input ?? null), closeAfterSpawningProcess: false),
                         output: .fileDescriptor(descriptor, closeAfterSpawningProcess: false),
                         error: .fileDescriptor(descriptor, closeAfterSpawningProcess: false)
                     ) { execution in
@@ -146,7 +152,7 @@ package final class ServiceProcess: Sendable {
         let authority = log[words.upperBound...].drop { $0 == "/" || $0 == "\\" }
             .prefix { !$0.isWhitespace && $0 != "\"" && $0 != "/" }
         guard let colon = authority.lastIndex(of: ":") else { return nil }
-        let digits = authority[authority.index(after: colon)...]
+        let digits = authority[authority.index(after: colon)...].prefix(while: \.isNumber)
         // A line that is still being written may end within the number.
         guard digits.endIndex != log.endIndex else { return nil }
         return UInt16(digits)
