@@ -1,17 +1,17 @@
 import Dispatch
 import DispatchLoop
 
-/// What happens when the time for leaving is over and the process is still there: a handler that does not end, or an
-/// event loop that does not turn, must not hold it until somebody sends SIGKILL.
+/// Ends the process when the time for a graceful shutdown is over. A handler that never returns, or a blocked event loop,
+/// would otherwise keep the process until it gets a SIGKILL.
 ///
-/// It stands on a queue of its own, which has a thread whatever the loop and the tasks do.
+/// It runs on a queue of its own, which has a thread whatever the loop and the tasks do.
 package struct HardStop: Sendable {
-    /// `EX_SOFTWARE` of sysexits.h: it was this program that failed, not its user or the machine.
+    /// `EX_SOFTWARE` (sysexits.h): the program has failed, not its user or the machine.
     package static let exitStatus: Int32 = 70
 
     private let isCancelled = Locked(false)
 
-    /// Performs `action` after so long, off the loop.
+    /// Runs `action` after `limit`, off the loop, unless ``cancel()`` comes first.
     package init(after limit: Duration, _ action: @escaping @Sendable () -> Void) {
         DispatchQueue(label: "daruma.hard-stop", qos: .userInitiated)
             .asyncAfter(deadline: .now() + .nanoseconds(Int(limit.nanoseconds))) { [isCancelled] in
@@ -19,6 +19,6 @@ package struct HardStop: Sendable {
             }
     }
 
-    /// All has ended in time.
+    /// The shutdown has ended in time.
     package func cancel() { isCancelled.withLock { $0 = true } }
 }

@@ -3,7 +3,7 @@ internal import Glibc
 internal import HTTP1
 internal import HTTPTypes
 
-// How a connection ends, and when something is due.
+// The end of a connection, and its deadlines.
 extension Connection {
     /// Finds its place among those that can make room for others.
     func findQueue() {
@@ -34,17 +34,17 @@ extension Connection {
 
     // MARK: The server leaves
 
-    /// From now on the grace counts.
+    /// Starts the grace.
     func beginLeaving() { machine.leave(grace: deadlines.drainGrace) }
 
-    /// What the server's drain wants to know.
+    /// The connection's activity, as the server's drain sees it.
     var doing: ServerDrain.Doing {
         if stream != nil { return machine.state.isBlocked ? .streamingBehind : .streaming }
         if machine.state.phase == .lingering { return .lingering }
         return machine.isIdle ? .idle : .busy
     }
 
-    /// Does what the server's drain says.
+    /// Performs a verdict of the server's drain.
     func perform(_ verdict: ServerDrain.Verdict) {
         switch verdict {
         case .goesOn: break
@@ -56,9 +56,10 @@ extension Connection {
         }
     }
 
-    /// Takes what has arrived and what can be sent, whether the loop has been told of it or not.
+    /// Sends and reads what the socket allows now, without waiting for the loop's event.
     func look() {
-        // Not whatever room there is: a client that reads a byte now and then would be given more for ever.
+        // `poll` reports a socket as writable when a third of its buffer is free. Any free byte would be too little: a
+        // client that reads one byte now and then would prolong its deadline for ever.
         if machine.state.isBlocked, Socket.isWritable(descriptor) { sendPending() }
         machine.look()
         goOn()

@@ -32,7 +32,7 @@ extension Connection {
         }
     }
 
-    /// Keeps what the kernel would not take, and hears when it takes more.
+    /// Queues output that the kernel did not take, and registers for the event that it takes more.
     func keep(_ rest: ArraySlice<UInt8>) {
         output.append(rest)
         outputIsBlocked()

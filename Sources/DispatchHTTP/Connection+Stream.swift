@@ -24,7 +24,7 @@ extension Connection {
         }
         // What the kernel holds for a client that does not read is behind as well; by itself it would take megabytes.
         Socket.set(descriptor, SOL_SOCKET, SO_SNDBUF, Int32(clamping: server.maxStreamBacklog))
-        // Its handler would write for ever to a client that vanished without a word.
+        // A client that vanishes silently acknowledges nothing, and the handler would write to it for ever.
         Socket.watchPeer(descriptor, for: server.configuration.timeouts.writeStall)
         let stream = BodyStream(self, request: request, status: response.status.code, began: server.loop.now)
         self.stream = stream

@@ -3,8 +3,8 @@ internal import Glibc
 internal import HTTP1
 internal import HTTPTypes
 
-/// One client's connection: a socket, its registration, buffers, and the task that works on an answer. It tells
-/// `ConnectionMachine` what happens and does what that says; it decides nothing itself.
+/// One client's connection: a socket, its registration, buffers, and the task that works on an answer. It reports events to
+/// ``ConnectionMachine`` and performs the machine's actions; it decides nothing itself.
 ///
 /// Its memory is bounded: at most twice `ParserLimits.buffered` of input (50 KiB by default), and output of
 /// `maxPendingOutput` (64 KiB) and one answer beyond it. Idle, it is about 1 KiB.
@@ -23,7 +23,7 @@ final class Connection {
     /// What the kernel would not take. Empty nearly always: answers are collected in a buffer that all connections
     /// share, and are gone at the end of the event.
     var output = PendingOutput()
-    /// Whether the loop tells when the kernel takes more.
+    /// Whether the loop reports when the kernel takes more output.
     var wantsWrite = false
     var timer = DeadlineTimer()
     /// The handler that works on an answer, and its request.
@@ -32,7 +32,7 @@ final class Connection {
     var workingSince: MonotonicTime
     /// The streaming answer that runs.
     var stream: BodyStream?
-    /// The machine's actions are being performed, further up in the stack.
+    /// Whether a caller further up the stack performs the machine's actions.
     private(set) var isActing = false
 
     init(slot: Int, descriptor: Int32, peer: PeerAddress, place: Places.Kind, server: HTTPServer) {
@@ -76,7 +76,7 @@ final class Connection {
         goOn()
     }
 
-    /// Does all that can be done now, finds the place among those that can make room, and arms the timer.
+    /// Performs all actions that are possible now, updates the eviction queues, and arms the timer.
     func goOn() {
         guard !isActing, !machine.isClosed else { return }
         isActing = true
@@ -137,8 +137,8 @@ final class Connection {
         }
     }
 
-    /// Looks whether the end that has been announced is all that is left to be read, so that the answer to the last
-    /// request can say that it is the last one.
+    /// Looks whether the reported end is all that is left to read. The answer to the last request can then say that it is
+    /// the last one.
     func noteEnd() {
         if machine.mayBeAtEnd, Socket.isAtEnd(descriptor) { machine.receivedEnd() }
     }

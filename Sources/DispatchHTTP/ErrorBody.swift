@@ -3,8 +3,8 @@ public import HTTPTypes
 
 /// Errors as JSON: `{"status": false, "error": {"message": …}}`, pretty-printed with two spaces.
 public enum ErrorBody {
-    /// An error answer, which nobody keeps: 404, 405, 410, 414 and 501 may be cached unless they say otherwise (RFC 9110
-    /// §15.1), and be served long after there is something at the path.
+    /// An error answer, with `Cache-Control: no-store`. By default caches may keep 404, 405, 410, 414 and 501 (RFC 9110
+    /// §15.1), and serve them after the path has got a handler.
     ///
     /// - Parameters:
     ///   - status: The status.

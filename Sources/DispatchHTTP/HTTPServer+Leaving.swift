@@ -1,6 +1,6 @@
 public import DispatchLoop
 
-// How the server leaves. What is due when says `ServerDrain`.
+// The server's shutdown: performs what ``ServerDrain`` decides.
 extension HTTPServer {
     /// What became of the connections when the server left.
     public struct DrainReport: Sendable, Equatable {
@@ -16,22 +16,22 @@ extension HTTPServer {
         }
     }
 
-    /// Whether `drain` has begun: nothing is accepted any more.
+    /// Whether `drain` has begun, so that the server accepts no more connections.
     var hasLeft: Bool { leaving.isLeaving }
 
-    /// Says from now on with each answer that it is the last one of its connection (`Connection: close`, RFC 9112 §9.6),
-    /// and serves on, new connections included: who asks again does so on a new connection, which a load balancer can
-    /// send elsewhere. To be followed by ``drain(deadline:)``, which then finds nobody that does not know.
+    /// Makes each answer from now on say `Connection: close` (RFC 9112 §9.6). The server still accepts and serves
+    /// connections. A client then sends its next request over a new connection, which a load balancer can send elsewhere,
+    /// so that ``drain(deadline:)`` later finds no client that has not been told.
     public func announceDrain() {
         guard leaving.announce() else { return }
         for connection in connections { connection.machine.announceLeaving() }
     }
 
-    /// Leaves: accepts no more, answers what is in flight with `Connection: close`, closes each connection that is quiet
-    /// for ``ServerConfiguration/Timeouts/drainGrace`` – at once if it has been already – and, at the deadline, the rest.
+    /// Shuts the server down: stops accepting, answers requests in flight with `Connection: close`, closes each connection
+    /// that has been idle for ``ServerConfiguration/Timeouts/drainGrace``, and closes the rest at the deadline.
     ///
-    /// Connections that the kernel has completed but nobody has accepted are accepted first, and a request that comes
-    /// on an idle connection within the grace is answered: neither client can know that it comes too late.
+    /// The server first accepts the connections in the kernel's backlog, and answers a request that arrives on an idle
+    /// connection within the grace, because neither client can know that it comes too late.
     public func drain(deadline: MonotonicTime) async -> DrainReport {
         let answeredBefore = answered
         announceDrain()
@@ -40,7 +40,7 @@ extension HTTPServer {
         let timer = loop.schedule(at: deadline) { [self] in endAll() }
         await withCheckedContinuation { continuation in
             drainWaiters.append(continuation)
-            // The drain may have been and gone: an `await` may let others run before this.
+            // The drain may be over already: other work of the loop may run before this `await` continues.
             if leaving.stage == .left { finishDraining() }
         }
         loop.cancel(timer)
@@ -52,7 +52,7 @@ extension HTTPServer {
         stopListening()
         let all = connections
         for connection in all { connection.beginLeaving() }
-        // Streams first: they have no end of their own, and those who write to them should know at once.
+        // Streams come first, because they have no end of their own and their writers should know at once.
         for connection in all where connection.stream != nil {
             connection.perform(leaving.verdictAtStart(on: connection.doing))
         }
@@ -62,7 +62,8 @@ extension HTTPServer {
         finishDrainingIfEmpty()
     }
 
-    /// The deadline: what has arrived is still taken, since the process may have been stopped meanwhile; then all ends.
+    /// The deadline has passed. Requests that have arrived are still read, because the process may have been stopped
+    /// meanwhile; then all connections close.
     private func endAll() {
         for connection in connections { connection.look() }
         for connection in connections { connection.perform(leaving.verdictAtDeadline(on: connection.doing)) }

@@ -16,7 +16,8 @@ enum HostsFile {
 
     /// The same for the given content.
     static func addresses(of name: String, port: UInt16, in text: String) -> [SocketAddress] {
-        // By bytes: as text, the sign for kelvin is the letter k, and a character that joins hides a `#` or a line's end.
+        // Compares bytes. As a String, the Kelvin sign equals the letter k, and a combining character hides a `#` or a line
+        // end.
         let name = name.utf8.map(lowercased)
         var found: [SocketAddress] = []
         for line in text.utf8.split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }) {

@@ -35,7 +35,7 @@ final class Listener {
         let port = configuration.port
         let families = [SocketAddress.Family.ipv4, .ipv6]
         switch configuration.host {
-        // All of IPv6 is all of IPv4 as well, as for Node and Go; a socket each, as for `*`.
+        // `::` includes IPv4, as in Node and Go. Each family has a socket, as for `*`.
         case "", "*", "::": return try openAll(families.map { .any($0, port: port) }, configuration)
         case "localhost": return try openAll(families.map { .loopback($0, port: port) }, configuration)
         default:

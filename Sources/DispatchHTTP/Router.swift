@@ -2,8 +2,8 @@ internal import DispatchLoop
 public import HTTP1
 public import HTTPTypes
 
-/// Exact paths to handlers, compared with what came, undecoded: a path that a proxy in front did not recognize is none
-/// here either, and neither is one with dot segments or empty ones. `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere; other paths get 404, other
+/// Exact paths to handlers. The router compares ``RequestHead/rawPath`` and normalizes nothing, so a path that a proxy in
+/// front does not recognize has no handler here either. `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere; other paths get 404, other
 /// methods 405 with `Allow` (RFC 9110 §15.5.6), methods that nobody here has heard of 501 (§9.1).
 public struct Router: Responder {
     /// Answers the requests of one path and method.

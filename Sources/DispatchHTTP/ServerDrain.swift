@@ -1,16 +1,16 @@
 internal import DispatchLoop
 
-/// How a server leaves. Pure: told what it is asked to do and what its connections are doing, it says what becomes of
-/// each, and when it is done.
+/// The server's shutdown, as a value. Its inputs are the calls of `HTTPServer` and what each connection is doing; its
+/// outputs are a verdict for each connection and the moment at which the server has left.
 ///
 /// ```
 /// serving ─announce→ announced ─leave→ leaving ─no connection left→ left
 ///    └──────────────leave──────────────▲  └─deadline→ (idle ones drained, the rest forced) → left
 /// ```
-/// - serving: answers say nothing of an end.
-/// - announced: connections are still accepted. Each answer says `close`, so that clients go elsewhere by themselves.
-/// - leaving: nothing is accepted. Streams, which have no end of their own, are cut. Who waits for nothing is let go after
-///   a grace, everybody else once the answer is sent.
+/// - serving: connections persist.
+/// - announced: the server still accepts connections. Each answer says `Connection: close`, so clients move elsewhere.
+/// - leaving: the server accepts no connection and ends streams, which have no end of their own. An idle connection closes
+///   after a grace, a busy one after its answer.
 /// - left: no connection is open.
 struct ServerDrain {
     enum Stage: Equatable {
@@ -24,40 +24,40 @@ struct ServerDrain {
     enum Doing: CaseIterable {
         /// It waits for a request.
         case idle
-        /// A part of a request is here, or a handler works on one, or an answer is on its way.
+        /// It has a part of a request, a handler works on one, or an answer is not sent yet.
         case busy
-        /// An answer that has no end by itself goes on, and its client reads.
+        /// It streams an answer, and the client keeps up.
         case streaming
-        /// The same, and its client is behind.
+        /// It streams an answer, and the client is behind.
         case streamingBehind
-        /// Its last answer is sent, and the client has not noticed.
+        /// It has sent its last answer and is half-closed.
         case lingering
     }
 
-    /// What becomes of a connection.
+    /// What the server does with a connection.
     enum Verdict: Equatable {
-        /// It goes on.
+        /// Leave it alone.
         case goesOn
-        /// It closes as soon as it has been quiet for the grace.
+        /// Close it when it has been idle for the grace.
         case awaitsRequest
-        /// Its stream ends in order.
+        /// End its stream in order.
         case cutStream
-        /// It ends without what it has not read.
+        /// Close it and discard what the client has not read.
         case abort
-        /// It ends, and nothing is lost by it.
+        /// Close it; no request is lost.
         case close
-        /// It ends although it is not done.
+        /// Close it although a request is unanswered.
         case force
     }
 
     private(set) var stage = Stage.serving
-    /// How many connections were not done at the deadline.
+    /// How many connections were closed at the deadline with a request unanswered.
     private(set) var forced = 0
 
-    /// Whether each answer says that it is the last one.
+    /// Whether each answer says `Connection: close`.
     var isAnnounced: Bool { stage != .serving }
 
-    /// Whether connections are accepted no more.
+    /// Whether the server accepts no more connections.
     var isLeaving: Bool {
         switch stage {
         case .serving, .announced: false
@@ -65,14 +65,18 @@ struct ServerDrain {
         }
     }
 
-    /// From now on each answer is the last one of its connection. Returns whether that is news.
+    /// Makes each answer from now on the last one of its connection.
+    ///
+    /// - Returns: `false` if the drain was announced already.
     mutating func announce() -> Bool {
         guard stage == .serving else { return false }
         stage = .announced
         return true
     }
 
-    /// Leaves. Returns whether that is news; an earlier deadline counts also when it is not.
+    /// Begins to leave.
+    ///
+    /// - Returns: `false` if the server leaves already. The earlier of the two deadlines then counts.
     mutating func leave(by deadline: MonotonicTime) -> Bool {
         switch stage {
         case .serving, .announced:
@@ -85,7 +89,7 @@ struct ServerDrain {
         }
     }
 
-    /// What becomes of a connection when leaving begins.
+    /// The verdict on a connection when leaving begins.
     func verdictAtStart(on doing: Doing) -> Verdict {
         switch doing {
         case .idle: .awaitsRequest
@@ -95,7 +99,7 @@ struct ServerDrain {
         }
     }
 
-    /// What becomes of a connection at the deadline, after a look at its socket.
+    /// The verdict on a connection at the deadline, after a look at its socket.
     mutating func verdictAtDeadline(on doing: Doing) -> Verdict {
         switch doing {
         case .idle, .lingering: return .close
@@ -105,7 +109,9 @@ struct ServerDrain {
         }
     }
 
-    /// So many connections are open. Returns whether the server has left by that, just now.
+    /// Takes the number of open connections.
+    ///
+    /// - Returns: whether the server has left with this call.
     mutating func connections(_ count: Int) -> Bool {
         guard count == 0, case .leaving = stage else { return false }
         stage = .left

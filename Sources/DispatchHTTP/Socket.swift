@@ -123,7 +123,7 @@ enum Socket {
         return poll(&request, 1, 0) > 0
     }
 
-    /// Whether the kernel says that a connection can be written to: not before a third of its buffer is free.
+    /// Whether the kernel reports the socket as writable, which it does when a third of its buffer is free.
     static func isWritable(_ descriptor: Int32) -> Bool {
         var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         return poll(&request, 1, 0) > 0
@@ -142,9 +142,9 @@ enum Socket {
         setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    /// Has the kernel give a connection up whose client has vanished without a word – a machine that lost power, a
-    /// network that is gone – after so long without an acknowledgement: of what was sent (tcp(7), TCP_USER_TIMEOUT), and
-    /// where nothing is, of a question (SO_KEEPALIVE).
+    /// Makes the kernel close a connection whose peer has vanished silently (a machine without power, a lost network) when
+    /// the peer has acknowledged nothing for `limit`: neither data (tcp(7), TCP_USER_TIMEOUT) nor, on an idle connection,
+    /// keep-alive probes (SO_KEEPALIVE).
     static func watchPeer(_ descriptor: Int32, for limit: Duration) {
         let milliseconds = max(limit.nanoseconds / 1_000_000, 1)
         let third = Int32(clamping: min(max(milliseconds / 3000, 1), 32_767))

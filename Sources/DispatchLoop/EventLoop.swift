@@ -42,8 +42,8 @@ public final class EventLoop: SerialExecutor {
     private let turningThread = Atomic<UInt>(0)
     private let inbox = Locked(Inbox())
 
-    // Unsafe because `add`, which the runtime calls without isolation, appends here as well: only after `isOnLoop` has said
-    // that this thread is in a turn. Everybody else who touches it is isolated to LoopActor.
+    // `nonisolated(unsafe)`, because the runtime calls `add` without isolation, and `add` appends here. It does so only after
+    // `isOnLoop` has said that this thread is in a turn; all other code that touches `jobs` is isolated to LoopActor.
     private nonisolated(unsafe) var jobs: [Work] = []
     @LoopActor private var runningJobs: [Work] = []
     /// What is to be done at the end of the round.

@@ -6,7 +6,8 @@ internal import Glibc
 /// Why not `Synchronization.Mutex`: ThreadSanitizer does not see its futex and reports false races on what it guards;
 /// it knows pthread's.
 ///
-/// `@unchecked Sendable`, because this is the type that exists to make it so: `value` is touched only under the lock.
+/// `@unchecked Sendable`, because the lock is what makes it so, which the compiler cannot see: `value` is touched only
+/// between lock and unlock.
 package final class Locked<Value>: @unchecked Sendable {
     private var value: Value
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>

@@ -1,6 +1,6 @@
-/// What may follow the size of a chunk. The extensions mean nothing here (RFC 9112 §7.1.1: unknown ones are ignored), but
-/// their grammar decides where the line ends: whoever takes an unclosed quote for an extension may read the line end in it
-/// differently from the next one.
+/// The extensions after the size of a chunk. The parser ignores them, as RFC 9112 §7.1.1 asks for unknown ones, but checks
+/// their grammar, because the grammar decides where the line ends: of two parsers, one may take a line end within an
+/// unclosed quote for a part of the extension and the other for the end of the line. That is request smuggling.
 enum ChunkExtensions {
     /// Whether `range` holds extensions and nothing else.
     ///

@@ -40,19 +40,20 @@ public struct RequestHead: Sendable {
     /// The request target as it was sent.
     public var target: String { bytes.span.text(parsedTarget.whole) }
 
-    /// The path, decoded, to read a name from. An encoded slash stays `%2F`. `*` for a server-wide `OPTIONS`, empty for
-    /// `CONNECT`. To decide what is served, compare ``rawPath``.
+    /// The percent-decoded path. An encoded slash stays `%2F`. `*` for a server-wide `OPTIONS`, empty for `CONNECT`. Routes
+    /// and access rules compare ``rawPath`` instead.
     public var path: String { parsedTarget.decodedPath ?? bytes.span.text(parsedTarget.path) }
 
-    /// The path as it came, visible ASCII; `/` where an absolute target has none. A proxy in front that forbids `/metrics`
-    /// sees `/%6detrics` as another path (RFC 3986 §6.2.2 leaves that to it), and so does whoever compares this one.
+    /// The path as the client sent it, in visible ASCII; `/` if an absolute target has no path. A proxy's rule for
+    /// `/metrics` does not match `/%6detrics`, and a comparison with this path does not either (RFC 3986 §6.2.2 makes
+    /// normalization optional).
     public var rawPath: String {
-        // An absolute target without a path has none of its own.
+        // An absolute target without a path: the parser has put `/` or `*` here.
         guard !parsedTarget.path.isEmpty else { return parsedTarget.decodedPath ?? "" }
         return bytes.span.text(parsedTarget.path)
     }
 
-    /// Whether the path is `path`, byte by byte as it came. Builds no text, unlike asking for ``rawPath``.
+    /// Whether ``rawPath`` equals `path`, byte by byte. Allocates no string.
     public func hasPath(_ path: StaticString) -> Bool { bytes.span.isEqual(parsedTarget.path, path) }
 
     /// What follows the question mark as it was sent; `nil` when there is no question mark.

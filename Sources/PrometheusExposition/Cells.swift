@@ -42,8 +42,9 @@ final class GaugeCell: RecorderHandler, MeterHandler {
 /// How many values there were between the boundaries, and their sum.
 final class HistogramCell: RecorderHandler, TimerHandler {
     let boundaries: [Double]
-    /// One for each boundary and one for what lies beyond them all; allocated in `init`, freed in `deinit`, and touched
-    /// in between by atomic operations only, hence safe to share.
+    /// One for each boundary and one for what lies beyond them all.
+    // `nonisolated(unsafe)`, because a pointer is not Sendable. The memory is allocated in `init` and freed in `deinit`; in
+    // between only atomic operations touch it.
     private nonisolated(unsafe) let counts: UnsafeMutablePointer<Atomic<Int>>
     private let total = AtomicDouble()
 

@@ -2,18 +2,18 @@ import Dispatch
 import DispatchLoop
 import Glibc
 
-/// The signals that ask the process to leave: SIGTERM, SIGINT, and SIGHUP, which a terminal sends when it closes. The first
-/// one asks it to leave in order; a second one, to leave at once.
+/// The signals that shut the process down: SIGTERM, SIGINT, and SIGHUP, which a terminal sends when it closes. The first
+/// one starts a graceful shutdown, the second one ends the process at once.
 ///
-/// SIGHUP ends a process by default, so whoever sends it expects the end, and there is nothing here to read again. Where it
-/// is ignored from the start (nohup(1)), it stays so.
+/// SIGHUP shuts down because that is its default action, and the service has no configuration file to reload. A process
+/// that starts with SIGHUP ignored (nohup(1)) goes on ignoring it.
 struct LeaveSignals {
     private static var numbers: [Int32] { [SIGTERM, SIGINT] + (isIgnored(SIGHUP) ? [] : [SIGHUP]) }
-    /// What comes this soon after the first is no second wish: some supervisors signal the process and then its group.
+    /// A signal this soon after the first one is no second one: some supervisors signal the process and then its group.
     private static let echo = Duration.milliseconds(100)
 
-    /// From here on they no longer end the process, but wait until they are listened to. For the main thread, before
-    /// there are others.
+    /// Blocks the signals, so that they stay pending until a ``LeaveSignals`` handles them. The main thread calls this
+    /// before it starts other threads, which inherit the mask.
     static func block() {
         var signals = sigset_t()
         sigemptyset(&signals)
@@ -24,9 +24,9 @@ struct LeaveSignals {
     private let sources: [any DispatchSourceSignal]
     private let arrivals: AsyncStream<Void>
 
-    /// Catches them from now on.
+    /// Handles the signals from now on.
     ///
-    /// - Parameter second: called with a signal's number where it is not the first, on a thread of Dispatch's.
+    /// - Parameter second: called on a thread of Dispatch with the number of each signal after the first.
     init(second: @escaping @Sendable (Int32) -> Void) {
         let (arrivals, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
         let first = Locked<MonotonicTime?>(nil)
@@ -54,7 +54,7 @@ struct LeaveSignals {
         for await _ in arrivals { return }
     }
 
-    /// Keeps on catching them until here.
+    /// Stops handling the signals.
     func release() {
         for source in sources { source.cancel() }
     }

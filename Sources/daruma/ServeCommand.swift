@@ -64,7 +64,7 @@ struct ServeCommand {
             logger.warning(
                 "leaving at once: told a second time", metadata: ["signal": "\(LeaveSignals.name(of: number))"])
             sink.flush(timeout: .milliseconds(200))
-            // Not exit(3): that waits for what other threads hold, and would not be at once.
+            // exit(3) would run exit handlers, which may wait for other threads.
             _exit(128 + number)
         }
         defer { signals.release() }

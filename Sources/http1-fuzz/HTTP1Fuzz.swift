@@ -22,6 +22,7 @@ enum HTTP1Fuzz {
 
     private static func tryInput(_ input: UnsafeBufferPointer<UInt8>) -> CInt {
         let bytes = Array(input)
+        // A crash is how libFuzzer is told of a finding: it then keeps the input and prints the message.
         if let breach = ParserChecks.breach(bytes) ?? ResponseChecks.breach(bytes) { fatalError(breach) }
         return 0
     }

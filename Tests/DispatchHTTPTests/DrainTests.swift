@@ -4,14 +4,17 @@ import Testing
 
 @Suite("leaving politely", .timeLimit(.minutes(1)))
 struct DrainTests {
+    /// Waits until the listener is gone, which is when the drain has begun.
+    private static func drainBegins(_ port: UInt16) async throws {
+        try await offLoop { while (try? TestClient(port: port)) != nil {} }
+    }
+
     @Test("requests in flight are answered with Connection: close, idle connections end, new ones are refused")
     func answersWhatIsInFlight() async throws {
         try await withServer({ $0.timeouts.drainGrace = .zero }) { server in
             let port = server.port
             let (idle, busy) = try await offLoop {
-                let idle = try TestClient(port: port)
-                try idle.send(ConversationTests.get)
-                _ = try idle.reply()
+                let idle = try TestClient.afterOneAnswer(port: port)
                 let busy = try (0..<16).map { number in
                     let client = try TestClient(port: port)
                     try client.send("GET /held?\(number) HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -58,12 +61,7 @@ struct DrainTests {
         try await withServer({ $0.timeouts.linger = .milliseconds(20) }) { server in
             let port = server.port
             // While the loop is held, a request arrives on an idle connection and another on a new one. Then it drains.
-            let idle = try await offLoop {
-                let client = try TestClient(port: port)
-                try client.send(ConversationTests.get)
-                _ = try client.reply()
-                return client
-            }
+            let idle = try await offLoop { try TestClient.afterOneAnswer(port: port) }
             let late = try await Self.whileLoopIsHeld(server, port, idle)
             let replies = try await offLoop { [try idle.reply(), try late.reply()] }
             #expect(replies.map(\.body) == ["hello", "hello"])
@@ -91,8 +89,7 @@ struct DrainTests {
             let port = server.port
             let client = try await ConversationTests.blockedClient(server, path, count: count)
             async let report = server.server.drain(deadline: EventLoop.shared.now + .seconds(30))
-            // The listener is gone once the drain has begun.
-            try await offLoop { while (try? TestClient(port: port)) != nil {} }
+            try await Self.drainBegins(port)
             try await offLoop {
                 // The first answer that is begun after the drain says that nothing follows; those before it come too.
                 var isLast = count == 1
@@ -129,15 +126,9 @@ struct DrainTests {
     func tellsIdleOnes() async throws {
         try await withServer({ $0.timeouts.drainGrace = .seconds(60) }) { server in
             let port = server.port
-            let client = try await offLoop {
-                let client = try TestClient(port: port)
-                try client.send(ConversationTests.get)
-                _ = try client.reply()
-                return client
-            }
+            let client = try await offLoop { try TestClient.afterOneAnswer(port: port) }
             async let report = server.server.drain(deadline: EventLoop.shared.now + .seconds(30))
-            // The listener is gone once the drain has begun.
-            try await offLoop { while (try? TestClient(port: port)) != nil {} }
+            try await Self.drainBegins(port)
             let reply = try await offLoop {
                 try client.send(ConversationTests.get)
                 let reply = try client.reply()
@@ -156,12 +147,7 @@ struct DrainTests {
     func idleAtTheDeadline() async throws {
         try await withServer({ $0.timeouts.drainGrace = .seconds(60) }) { server in
             let port = server.port
-            let client = try await offLoop {
-                let client = try TestClient(port: port)
-                try client.send(ConversationTests.get)
-                _ = try client.reply()
-                return client
-            }
+            let client = try await offLoop { try TestClient.afterOneAnswer(port: port) }
             let report = await server.server.drain(deadline: EventLoop.shared.now + .milliseconds(30))
             #expect(report == HTTPServer.DrainReport(answered: 0, forced: 0))
             #expect(await server.events.closes(1) == [.drained])
@@ -189,12 +175,7 @@ struct DrainTests {
     func announced() async throws {
         try await withServer { server in
             let port = server.port
-            let old = try await offLoop {
-                let client = try TestClient(port: port)
-                try client.send(ConversationTests.get)
-                _ = try client.reply()
-                return client
-            }
+            let old = try await offLoop { try TestClient.afterOneAnswer(port: port) }
             await server.server.announceDrain()
             let replies = try await offLoop {
                 let new = try TestClient(port: port)

@@ -25,6 +25,14 @@ final class TestClient: Sendable {
             adopting: socket(ipv6 ? AF_INET6 : AF_INET, type, 0), port: port, ipv6: ipv6, receiveBuffer: receiveBuffer)
     }
 
+    /// A client that has had one answer and keeps its connection.
+    static func afterOneAnswer(port: UInt16) throws -> TestClient {
+        let client = try TestClient(port: port)
+        try client.send(ConversationTests.get)
+        _ = try client.reply()
+        return client
+    }
+
     /// Connects a socket that exists.
     init(adopting socket: Int32, port: UInt16, ipv6: Bool = false, receiveBuffer: Int32? = nil) throws {
         descriptor = socket

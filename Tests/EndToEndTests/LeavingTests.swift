@@ -78,7 +78,8 @@ extension EndToEnd {
 
 /// Sixteen requests, each on a connection of its own, sent and received on threads that may block.
 private final class RequestsInFlight: @unchecked Sendable {
-    // Used by one of `send` and `receive` at a time, one after the other.
+    // `@unchecked`, because probes are not Sendable. `send` has returned before `receive` begins, so one thread at a time
+    // uses them.
     private let probes: [HTTPProbe]
 
     init(port: UInt16) { probes = (0..<16).map { _ in HTTPProbe(port: port, limit: patience) } }

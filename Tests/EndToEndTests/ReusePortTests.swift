@@ -33,8 +33,9 @@ extension EndToEnd {
                 load.stop()
 
                 let failures = await results
-                // Whoever was connected to it lost one request, and was served by another process from then on.
-                #expect(failures.filter { !$0.isEmpty }.count == counts[most], "\(failures)")
+                // A client that was connected to it lost the request that it had sent, and none if it had sent none; it was
+                // served by another process from then on.
+                #expect(failures.filter { !$0.isEmpty }.count <= counts[most], "\(failures)")
                 // Twice where the new connection got into its backlog in the moment before the kernel had closed that.
                 #expect(failures.allSatisfy { $0.count <= 2 }, "\(failures)")
                 #expect(living.map { held(by: $0.element) }.reduce(0, +) == Self.clients)
@@ -77,7 +78,8 @@ extension EndToEnd {
 private final class Load: Sendable {
     private let rounds = Atomic(0)
     private let isOver = Atomic(false)
-    // Used by one thread at a time, first by `begin` and then by `run`.
+    // `nonisolated(unsafe)`, because probes are not Sendable. `begin` has returned before `run` begins, so one thread at a
+    // time uses them.
     private nonisolated(unsafe) let probes: [HTTPProbe]
 
     init(port: UInt16, clients: Int) {

@@ -88,14 +88,3 @@ func ping(_ pool: PostgresPool, deadline: MonotonicTime = soon) async throws {
         "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
     #expect(result.values == ["1"])
 }
-
-/// One server for all tests that do not harm it; removed with this process.
-enum SharedSandbox {
-    private static let task = Task {
-        let sandbox = try await PostgresSandbox.make()
-        try await sandbox.start()
-        return sandbox
-    }
-
-    static func get() async throws -> PostgresSandbox { try await task.value }
-}

@@ -1,4 +1,5 @@
 import PostgresSandbox
+import Synchronization
 import Testing
 
 @Suite("the figures of an outage")
@@ -132,9 +133,10 @@ struct OutageFiguresTests {
     }
 }
 
-/// The watcher is called on the recording thread, here the test's own.
-private final class EventCounter: @unchecked Sendable {
-    private(set) var value = 0
+private final class EventCounter: Sendable {
+    private let events = Atomic(0)
 
-    func count() { value += 1 }
+    var value: Int { events.load(ordering: .relaxed) }
+
+    func count() { events.add(1, ordering: .relaxed) }
 }

@@ -56,12 +56,13 @@ package final class FaultRelay: Sendable {
             throw SandboxError(.service, "cannot make a relay: \(String(cString: strerror(errno)))")
         }
         wake = ends[0]
-        let loop = RelayLoop(address: address, port: port, target: target, wake: ends[1], orders: orders)
+        var loop = RelayLoop(address: address, port: port, target: target, wake: ends[1], orders: orders)
         guard loop.listen() else {
             close(ends[0])
             throw SandboxError(.service, "the relay cannot listen on \(port): \(String(cString: strerror(errno)))")
         }
-        DispatchQueue(label: "relay \(port)").async { [done] in
+        DispatchQueue(label: "relay \(port)").async { [done, loop] in
+            var loop = loop
             loop.run()
             done.signal()
         }

@@ -1,8 +1,8 @@
 import Dispatch
 import Glibc
 
-/// The relay's thread: one `poll` over everything. Owned by that thread once it runs.
-final class RelayLoop: @unchecked Sendable {
+/// What the relay's thread does: one `poll` over everything. A value, which that thread takes over when it starts.
+struct RelayLoop: Sendable {
     /// One client, and the server's side of its connection.
     private struct Link {
         let client: Int32
@@ -40,7 +40,7 @@ final class RelayLoop: @unchecked Sendable {
     private static let socketType =
         Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
 
-    func listen() -> Bool {
+    mutating func listen() -> Bool {
         listener = socket(AF_INET, Self.socketType, 0)
         var one: Int32 = 1
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
@@ -48,7 +48,7 @@ final class RelayLoop: @unchecked Sendable {
         return isBound && Glibc.listen(listener, 512) == 0
     }
 
-    func run() {
+    mutating func run() {
         while obey() {
             var entries = [pollfd(fd: wake, events: Int16(POLLIN), revents: 0)]
             entries.append(pollfd(fd: listener, events: Int16(POLLIN), revents: 0))
@@ -73,7 +73,7 @@ final class RelayLoop: @unchecked Sendable {
             if entries[1].revents != 0 { acceptAll() }
             report()
         }
-        for link in links { closeBoth(link) }
+        for link in links { Self.closeBoth(link) }
         stopListening()
         close(wake)
         let waiting = orders.withLock { orders in
@@ -87,7 +87,7 @@ final class RelayLoop: @unchecked Sendable {
     // MARK: Orders
 
     /// Takes over what was ordered. False when it is time to end.
-    private func obey() -> Bool {
+    private mutating func obey() -> Bool {
         let (behaviour, pending, waiting, isClosed) = orders.withLock { orders in
             defer {
                 orders.pending = []
@@ -109,7 +109,7 @@ final class RelayLoop: @unchecked Sendable {
         for order in pending {
             switch order {
             case .reset:
-                for link in links { reset(link) }
+                for link in links { Self.reset(link) }
                 links = []
             case .forget:
                 for index in links.indices { links[index].isForgotten = true }
@@ -141,7 +141,7 @@ final class RelayLoop: @unchecked Sendable {
 
     /// Shut down before closed: a helper process that is just being started by another thread may hold
     /// copies of our descriptors for a moment, and must not keep the port open by that.
-    private func stopListening() {
+    private mutating func stopListening() {
         guard listener >= 0 else { return }
         shutdown(listener, Int32(SHUT_RDWR))
         close(listener)
@@ -150,7 +150,7 @@ final class RelayLoop: @unchecked Sendable {
 
     // MARK: Connections
 
-    private func acceptAll() {
+    private mutating func acceptAll() {
         while true {
             let client = accept(listener, nil, nil)
             guard client >= 0 else { return }
@@ -167,7 +167,7 @@ final class RelayLoop: @unchecked Sendable {
                 // Blocking is fine: the target is on this machine, and answers or refuses at once.
                 link.server = socket(AF_INET, Self.socketType & ~Int32(SOCK_NONBLOCK.rawValue), 0)
                 guard LoopbackAddress.with(target, { connect(link.server, $0, $1) == 0 }) else {
-                    reset(link)
+                    Self.reset(link)
                     continue
                 }
                 _ = fcntl(link.server, F_SETFL, O_NONBLOCK)
@@ -196,7 +196,7 @@ final class RelayLoop: @unchecked Sendable {
         return events
     }
 
-    private func move(_ index: Int) {
+    private mutating func move(_ index: Int) {
         let now = ContinuousClock.now
         let toServer = flow(links[index], toServer: true)
         let toClient = flow(links[index], toServer: false)
@@ -263,10 +263,11 @@ final class RelayLoop: @unchecked Sendable {
         }
     }
 
-    private func removeFinished() {
+    private mutating func removeFinished() {
+        let resetAfter = behaviour.resetAfter
         links.removeAll { link in
-            if let limit = behaviour.resetAfter, link.sentToClient >= limit {
-                reset(link)
+            if let limit = resetAfter, link.sentToClient >= limit {
+                Self.reset(link)
                 return true
             }
             // A silent door's client has gone; or both sides know of both ends. The server's half of a
@@ -274,12 +275,12 @@ final class RelayLoop: @unchecked Sendable {
             let isOver = (link.server < 0 && link.clientHasGone) || (link.serverIsTold && link.clientIsTold)
             // Whoever closed a socket whole will not read on: telling it takes no second end.
             let isAbandoned = link.serverIsTold && link.toClient.hasEnded || link.clientIsTold && link.clientHasGone
-            if isOver || isAbandoned { closeBoth(link) }
+            if isOver || isAbandoned { Self.closeBoth(link) }
             return isOver || isAbandoned
         }
     }
 
-    private func closeBoth(_ link: Link) {
+    private static func closeBoth(_ link: Link) {
         for descriptor in [link.client, link.server] where descriptor >= 0 {
             shutdown(descriptor, Int32(SHUT_RDWR))
             close(descriptor)
@@ -287,7 +288,7 @@ final class RelayLoop: @unchecked Sendable {
     }
 
     /// Dissolving the association sends RST, whoever else holds a copy of the descriptor.
-    private func reset(_ link: Link) {
+    private static func reset(_ link: Link) {
         for descriptor in [link.client, link.server] where descriptor >= 0 {
             var nowhere = sockaddr(sa_family: sa_family_t(AF_UNSPEC), sa_data: sockaddr().sa_data)
             connect(descriptor, &nowhere, socklen_t(MemoryLayout<sockaddr>.size))

@@ -1,0 +1,11 @@
+/// One server for all tests of a process that do not harm it. It is removed when the process ends.
+package enum SharedSandbox {
+    private static let task = Task {
+        let sandbox = try await PostgresSandbox.make()
+        try await sandbox.start()
+        return sandbox
+    }
+
+    /// The server. The first call starts it.
+    package static func get() async throws -> PostgresSandbox { try await task.value }
+}
