@@ -32,7 +32,7 @@ package final class Application {
     private static let serverShare = 0.75
     private static let adminShare = 0.05
     private static let poolShare = 0.15
-    /// When that has not been enough, what still waits is cancelled; the rest is left for the last lines of the log.
+    /// When tasks that still wait are cancelled. The rest of the time is for the last lines of the log.
     private static let cancellationShare = 0.97
 
     /// - Parameter accessLog: where the lines about requests go, if they are wanted.
@@ -138,8 +138,8 @@ package final class Application {
         alarm.cancel()
     }
 
-    /// Says that it is not ready, and with each answer that it is the connection's last one; waits until that has got
-    /// about, answers what is in flight and stops listening. Operators can look until the clients are done.
+    /// Fails readiness and makes each answer say `Connection: close`, waits for the drain delay, then stops listening and
+    /// answers the requests in flight. The admin server closes after the main one, so that operators can look until then.
     private func drain() async {
         health.leave()
         managerReporter?.stopping()

@@ -53,7 +53,7 @@ struct ConnectionState {
     var inputEnded = false
     /// The last answer has been decided; why the connection closes once it is sent.
     private(set) var closing: CloseReason?
-    /// The server leaves: without a request for so many nanoseconds the connection closes.
+    /// Once the server leaves: the connection closes after this many nanoseconds without a request.
     private var grace: Int64?
 
     init(at now: MonotonicTime) {
@@ -107,7 +107,7 @@ struct ConnectionState {
         blockedProgress = now
     }
 
-    /// All output is sent. Who took its time with an answer has the whole idle time for its next request.
+    /// All output is sent. The idle time begins now, so that a slow reader has all of it for its next request.
     mutating func outputSent(at now: MonotonicTime) {
         guard blockedSince != nil else { return }
         blockedSince = nil
@@ -119,8 +119,8 @@ struct ConnectionState {
         if closing == nil { closing = reason }
     }
 
-    /// The server leaves. A client that knows nothing of it may be sending a request at this moment, so that one who has
-    /// asked a moment ago is waited for: its next answer tells it. Who has been quiet for longer is not.
+    /// The server leaves. A client that has asked a moment ago may be sending its next request, so the connection waits for
+    /// it, and the answer tells the client. A client that has been idle for longer than `grace` is not waited for.
     mutating func leaves(grace: Int64) { self.grace = grace }
 
     mutating func linger(at now: MonotonicTime) {

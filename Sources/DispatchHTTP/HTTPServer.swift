@@ -33,10 +33,10 @@ public final class HTTPServer {
     var yielding = 0
     /// How many requests have been answered.
     public internal(set) var answered = 0
-    /// Whether the server leaves or is about to: each answer says that it is the last one.
+    /// Whether the server leaves, or is about to, so that each answer says `Connection: close`.
     public var isDraining: Bool { leaving.isAnnounced }
 
-    /// How far it is with leaving, and who waits for the end.
+    /// The state of the shutdown, and the callers that wait for its end.
     var leaving = ServerDrain()
     var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
@@ -279,13 +279,13 @@ public final class HTTPServer {
         if output.capacity > 262_144 { output = [] } else { output.removeAll(keepingCapacity: true) }
     }
 
-    /// Takes what the kernel has completed and nobody has accepted, and listens no more.
+    /// Accepts the connections in the kernel's backlog and closes the listeners.
     func stopListening() {
         if let pauseTimer { loop.cancel(pauseTimer) }
         pauseTimer = nil
         for listener in listeners {
             var left = Int(configuration.backlog)
-            // As with any newcomer, an idle connection makes room for one whose request may be here already.
+            // An idle connection makes room, as for any newcomer: the new one's request may have arrived already.
             while left > 0, Socket.isReadable(listener.descriptor), places.isFree(.ordinary) || evict(.idle) {
                 left -= 1
                 switch Socket.accept(listener.descriptor) {

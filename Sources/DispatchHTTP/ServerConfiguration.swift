@@ -53,8 +53,8 @@ public struct ServerConfiguration: Sendable {
         public var linger: Duration
         /// For everything that waits for a client on a reserved place.
         public var reserved: Duration
-        /// For a next request when the server leaves, whose answer says that it is the last one. A connection that has
-        /// been quiet for longer already is closed at once.
+        /// How long the server, once it leaves, waits for the next request of an idle connection, to answer it with
+        /// `Connection: close`. It closes a connection at once that has been idle for longer.
         public var drainGrace: Duration
 
         /// Timeouts, each with its default.

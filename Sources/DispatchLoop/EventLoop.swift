@@ -259,7 +259,8 @@ public final class EventLoop: SerialExecutor {
         var patience: Int32 = 0
         while true {
             var count = Int(epoll_wait(epoll, events, Int32(Self.batch), patience))
-            // Who was stopped and continued has looked at nothing (EINTR), and timers must not come before sockets.
+            // After SIGSTOP and SIGCONT `epoll_wait` fails with EINTR and has looked at no socket. It looks again, because
+            // timers must not fire before the sockets have been read.
             if count < 0 { count = Int(epoll_wait(epoll, events, Int32(Self.batch), 0)) }
             turnStart = .now()
             if let armed, armed.advanced(byNanoseconds: Self.lateness) < turnStart { latestPause = turnStart }

@@ -1,6 +1,8 @@
-import PostgresSandbox
+import Dispatch
 import Synchronization
 import Testing
+
+@testable import PostgresSandbox
 
 @Suite("the figures of an outage")
 struct OutageFiguresTests {
@@ -118,6 +120,27 @@ struct OutageFiguresTests {
         arguments: [(420, "0.4 ms"), (12_345, "12 ms"), (999_600, "1000 ms"), (3_210_000, "3.2 s"), (2_000, "2 ms")])
     func shown(_ microseconds: Int, _ text: String) {
         #expect(Duration.microseconds(microseconds).shown == text)
+    }
+
+    @Test("waiting for those under way waits for them, and for nobody who comes later")
+    func underWay() async throws {
+        let timeline = Timeline()
+        let (begun, goOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        async let first: Void = offCooperativeThreads {
+            timeline.record(on: "/ping") {
+                begun.signal()
+                goOn.wait()
+                return Self.exchange("/ping", at: 0, took: 1, 200)
+            }
+        }
+        await offCooperativeThreads { begun.wait() }
+        try await timeline.waitForThoseUnderWay(on: "/ping", within: .milliseconds(50))
+        #expect(timeline.count == 0, "it still runs, and the limit has passed")
+        async let waiting: Void = timeline.waitForThoseUnderWay(on: "/ping", within: .seconds(20))
+        goOn.signal()
+        try await waiting
+        #expect(timeline.count == 1)
+        await first
     }
 
     @Test("a timeline tells of changes only, per path")
