@@ -143,15 +143,12 @@ package final class Application {
     private func drain() async {
         health.leave()
         managerReporter?.stopping()
-        server?.announceDrain()
         adminServer?.announceDrain()
-        if settings.drainDelay > .zero {
-            logger.info("not ready any more; serving on", metadata: ["for": .duration(settings.drainDelay)])
-            // Ends early when the time for leaving is over.
-            try? await Task.sleep(for: settings.drainDelay)
-        }
-        logger.info("leaving: answering what is in flight")
-        let report = await server?.drain(deadline: .now() + settings.shutdownTimeout * Self.serverShare)
+        let delay = settings.drainDelay
+        if delay > .zero { logger.info("not ready any more; serving on", metadata: ["for": .duration(delay)]) }
+        let report = await server?.drain(
+            delay: delay, deadline: .now() + delay + settings.shutdownTimeout * Self.serverShare,
+            stopsAccepting: { [logger] in logger.info("leaving: answering what is in flight") })
         logger.info(
             "answered what was in flight",
             metadata: [

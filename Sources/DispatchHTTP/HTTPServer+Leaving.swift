@@ -21,34 +21,57 @@ extension HTTPServer {
 
     /// Makes each answer from now on say `Connection: close` (RFC 9112 §9.6). The server still accepts and serves
     /// connections. A client then sends its next request over a new connection, which a load balancer can send elsewhere,
-    /// so that ``drain(deadline:)`` later finds no client that has not been told.
+    /// so that ``drain(delay:deadline:stopsAccepting:)`` later finds no client that has not been told.
     public func announceDrain() {
         guard leaving.announce() else { return }
         for connection in connections { connection.machine.announceLeaving() }
     }
 
-    /// Shuts the server down: stops accepting, answers requests in flight with `Connection: close`, closes each connection
-    /// that has been idle for ``ServerConfiguration/Timeouts/drainGrace``, and closes the rest at the deadline.
+    /// Shuts the server down. For the delay it serves on with `Connection: close` on each answer. Then it stops accepting,
+    /// answers requests in flight, closes each connection that has been idle for
+    /// ``ServerConfiguration/Timeouts/drainGrace``, and closes the rest at the deadline.
     ///
     /// The server first accepts the connections in the kernel's backlog, and answers a request that arrives on an idle
     /// connection within the grace, because neither client can know that it comes too late.
-    public func drain(deadline: MonotonicTime) async -> DrainReport {
+    ///
+    /// - Parameters:
+    ///   - delay: how long the server accepts connections after the announcement, so that load balancers notice. A second
+    ///     call can shorten it.
+    ///   - deadline: when connections close whose requests are not answered by then.
+    ///   - stopsAccepting: called when the delay is over.
+    public func drain(
+        delay: Duration = .zero, deadline: MonotonicTime, stopsAccepting: @escaping @LoopActor () -> Void = {}
+    ) async -> DrainReport {
         let answeredBefore = answered
         announceDrain()
+        leaving.drain(from: loop.now + delay, by: deadline)
+        if leaving.isLeaving { stopsAccepting() } else { leavingHandlers.append(stopsAccepting) }
         // Not from within a connection's event: the buffers are in use.
-        loop.submit { [self] in beginLeaving(by: deadline) }
-        let timer = loop.schedule(at: deadline) { [self] in endAll() }
+        loop.submit { [self] in takeDrainSteps() }
         await withCheckedContinuation { continuation in
             drainWaiters.append(continuation)
             // The drain may be over already: other work of the loop may run before this `await` continues.
             if leaving.stage == .left { finishDraining() }
         }
-        loop.cancel(timer)
         return DrainReport(answered: answered - answeredBefore, forced: leaving.forced)
     }
 
-    private func beginLeaving(by deadline: MonotonicTime) {
-        guard leaving.leave(by: deadline) else { return }
+    private func takeDrainSteps() {
+        while let step = leaving.step(at: loop.now) {
+            switch step {
+            case .leave: beginLeaving()
+            case .forceRest: forceRest()
+            }
+        }
+        cancelDrainTimer()
+        drainTimer = leaving.nextStep.map { [self] due in
+            loop.schedule(at: due) { [self] in takeDrainSteps() }
+        }
+    }
+
+    private func beginLeaving() {
+        for handler in leavingHandlers { handler() }
+        leavingHandlers = []
         stopListening()
         let all = connections
         for connection in all { connection.beginLeaving() }
@@ -64,7 +87,7 @@ extension HTTPServer {
 
     /// The deadline has passed. Requests that have arrived are still read, because the process may have been stopped
     /// meanwhile; then all connections close.
-    private func endAll() {
+    private func forceRest() {
         for connection in connections { connection.look() }
         for connection in connections { connection.perform(leaving.verdictAtDeadline(on: connection.doing)) }
         finishDraining()
@@ -75,8 +98,14 @@ extension HTTPServer {
     }
 
     private func finishDraining() {
+        cancelDrainTimer()
         let waiters = drainWaiters
         drainWaiters = []
         for waiter in waiters { waiter.resume() }
+    }
+
+    private func cancelDrainTimer() {
+        if let drainTimer { loop.cancel(drainTimer) }
+        drainTimer = nil
     }
 }

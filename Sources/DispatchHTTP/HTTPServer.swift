@@ -36,8 +36,11 @@ public final class HTTPServer {
     /// Whether the server leaves, or is about to, so that each answer says `Connection: close`.
     public var isDraining: Bool { leaving.isAnnounced }
 
-    /// The state of the shutdown, and the callers that wait for its end.
+    /// The state of the shutdown, the timer of its next step, what is called when leaving begins, and the callers that wait
+    /// for the end.
     var leaving = ServerDrain()
+    var drainTimer: TimerID?
+    var leavingHandlers: [@LoopActor () -> Void] = []
     var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
     private(set) var listeners: [Listener] = []

@@ -1,23 +1,37 @@
 internal import DispatchLoop
 
-/// The server's shutdown, as a value. Its inputs are the calls of `HTTPServer` and what each connection is doing; its
-/// outputs are a verdict for each connection and the moment at which the server has left.
+/// The server's shutdown, as a value. Its inputs are the calls of `HTTPServer`, the time, and what each connection is
+/// doing; its outputs are the steps that are due, a verdict for each connection, and the moment at which the server has left.
 ///
 /// ```
-/// serving ─announce→ announced ─leave→ leaving ─no connection left→ left
-///    └──────────────leave──────────────▲  └─deadline→ (idle ones drained, the rest forced) → left
+/// serving ─announce→ announced ─drain→ announced, scheduled ─delay over→ leaving ─no connection left→ left
+///    └─────────────drain────────────────▲                       └─deadline→ (idle ones drained, the rest forced) → left
 /// ```
 /// - serving: connections persist.
 /// - announced: the server still accepts connections. Each answer says `Connection: close`, so clients move elsewhere.
 /// - leaving: the server accepts no connection and ends streams, which have no end of their own. An idle connection closes
 ///   after a grace, a busy one after its answer.
-/// - left: no connection is open.
+/// - left: no connection is open, or all are being closed by force.
 struct ServerDrain {
     enum Stage: Equatable {
         case serving
-        case announced
+        case announced(Schedule?)
         case leaving(by: MonotonicTime)
         case left
+    }
+
+    /// When an announced server stops to accept connections, and when it closes those that are still open.
+    struct Schedule: Equatable {
+        var start: MonotonicTime
+        var deadline: MonotonicTime
+    }
+
+    /// What the server does when a time has come.
+    enum Step: Equatable {
+        /// Stop to accept; carry out ``verdictAtStart(on:)``.
+        case leave
+        /// Carry out ``verdictAtDeadline(on:)``.
+        case forceRest
     }
 
     /// What a connection is doing.
@@ -70,22 +84,44 @@ struct ServerDrain {
     /// - Returns: `false` if the drain was announced already.
     mutating func announce() -> Bool {
         guard stage == .serving else { return false }
-        stage = .announced
+        stage = .announced(nil)
         return true
     }
 
-    /// Begins to leave.
-    ///
-    /// - Returns: `false` if the server leaves already. The earlier of the two deadlines then counts.
-    mutating func leave(by deadline: MonotonicTime) -> Bool {
+    /// Schedules the end. Of several calls the earlier start and the earlier deadline count.
+    mutating func drain(from start: MonotonicTime, by deadline: MonotonicTime) {
         switch stage {
-        case .serving, .announced:
-            stage = .leaving(by: deadline)
-            return true
-        case .leaving(let earlier):
-            stage = .leaving(by: min(earlier, deadline))
-            return false
-        case .left: return false
+        case .serving, .announced(nil):
+            stage = .announced(Schedule(start: min(start, deadline), deadline: deadline))
+        case .announced(let earlier?):
+            let deadline = min(earlier.deadline, deadline)
+            stage = .announced(Schedule(start: min(earlier.start, start, deadline), deadline: deadline))
+        case .leaving(let earlier): stage = .leaving(by: min(earlier, deadline))
+        case .left: break
+        }
+    }
+
+    /// When the next step is due.
+    var nextStep: MonotonicTime? {
+        switch stage {
+        case .serving, .announced(nil), .left: nil
+        case .announced(let schedule?): schedule.start
+        case .leaving(let deadline): deadline
+        }
+    }
+
+    /// Takes the time.
+    ///
+    /// - Returns: the step that is due, if one is. Another one may be due at the same time.
+    mutating func step(at now: MonotonicTime) -> Step? {
+        switch stage {
+        case .announced(let schedule?) where now >= schedule.start:
+            stage = .leaving(by: schedule.deadline)
+            return .leave
+        case .leaving(let deadline) where now >= deadline:
+            stage = .left
+            return .forceRest
+        case .serving, .announced, .leaving, .left: return nil
         }
     }
 

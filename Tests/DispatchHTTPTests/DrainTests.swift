@@ -189,6 +189,38 @@ struct DrainTests {
         }
     }
 
+    @Test("during the delay clients are served and told; a second drain can end it")
+    func delay() async throws {
+        try await withServer { server in
+            let port = server.port
+            let old = try await offLoop { try TestClient.afterOneAnswer(port: port) }
+            let hasBegun = HasBegun()
+            async let first = server.server.drain(delay: .seconds(3600), deadline: .now() + .seconds(7200)) {
+                hasBegun.count += 1
+            }
+            while await !server.server.isDraining { await Task.yield() }
+            let replies = try await offLoop {
+                let new = try TestClient(port: port)
+                return try [old, new].map { client in
+                    try client.send(ConversationTests.get)
+                    return try client.reply()
+                }
+            }
+            #expect(replies.map(\.fields["connection"]) == ["close", "close"])
+            await #expect(hasBegun.count == 0)
+            let second = await server.server.drain(deadline: .now() + .seconds(30)) { hasBegun.count += 1 }
+            #expect(await first.forced == 0 && second.forced == 0)
+            await #expect(hasBegun.count == 2)
+            #expect(throws: (any Error).self) { try TestClient(port: port) }
+        }
+    }
+
+    @LoopActor
+    private final class HasBegun {
+        var count = 0
+        nonisolated init() {}
+    }
+
     @Test("a client that pipelines without a pause is told, gets every answer up to that, and no reset")
     func pipelining() async throws {
         try await withServer { server in

@@ -5,6 +5,10 @@ import Testing
 
 @Suite("how a server leaves")
 struct ServerDrainTests {
+    private typealias Schedule = ServerDrain.Schedule
+
+    private static func at(_ seconds: Int64) -> MonotonicTime { ConnectionStateTests.at(seconds) }
+
     @Test("it is announced once, left once, and over when the last connection has gone")
     func stages() {
         var drain = ServerDrain()
@@ -12,37 +16,82 @@ struct ServerDrainTests {
         expect(drain.announce(), true)
         expect(drain.announce(), false)
         #expect(drain.isAnnounced && !drain.isLeaving)
+        #expect(drain.nextStep == nil, "nobody has said when")
         expect(drain.connections(0), false, "it still accepts")
-        expect(drain.leave(by: ConnectionStateTests.at(5)), true)
+        drain.drain(from: Self.at(2), by: Self.at(5))
+        #expect(drain.nextStep == Self.at(2) && !drain.isLeaving)
         expect(drain.announce(), false)
-        expect(drain.leave(by: ConnectionStateTests.at(3)), false)
-        #expect(drain.stage == .leaving(by: ConnectionStateTests.at(3)), "the earlier deadline counts")
+        expect(drain.connections(0), false, "it still accepts")
+        expect(drain.step(at: Self.at(1)), nil, "the delay is not over")
+        expect(drain.step(at: Self.at(2)), .leave)
+        expect(drain.step(at: Self.at(2)), nil)
+        #expect(drain.nextStep == Self.at(5) && drain.isLeaving)
         expect(drain.connections(1), false)
         expect(drain.connections(0), true)
         expect(drain.connections(0), false, "it has left already")
-        #expect(drain.stage == .left && drain.isLeaving)
-        expect(drain.leave(by: ConnectionStateTests.at(9)), false)
+        #expect(drain.stage == .left && drain.isLeaving && drain.nextStep == nil)
+        drain.drain(from: Self.at(8), by: Self.at(9))
         #expect(drain.stage == .left)
     }
 
+    @Test("at the deadline the rest is forced, once")
+    func deadline() {
+        var drain = ServerDrain()
+        drain.drain(from: Self.at(2), by: Self.at(5))
+        // The process was stopped for long: both steps are due, in their order.
+        expect(drain.step(at: Self.at(7)), .leave)
+        expect(drain.step(at: Self.at(7)), .forceRest)
+        expect(drain.step(at: Self.at(7)), nil)
+        #expect(drain.stage == .left)
+        expect(drain.connections(0), false, "whoever forces the rest knows that it is over")
+    }
+
+    @Test("of several calls the earlier times count")
+    func shortened() {
+        var drain = ServerDrain()
+        drain.drain(from: Self.at(4), by: Self.at(9))
+        drain.drain(from: Self.at(6), by: Self.at(8))
+        #expect(drain.stage == .announced(Schedule(start: Self.at(4), deadline: Self.at(8))))
+        drain.drain(from: Self.at(1), by: Self.at(20))
+        #expect(drain.stage == .announced(Schedule(start: Self.at(1), deadline: Self.at(8))))
+        expect(drain.step(at: Self.at(1)), .leave)
+        drain.drain(from: Self.at(1), by: Self.at(20))
+        #expect(drain.stage == .leaving(by: Self.at(8)))
+        drain.drain(from: Self.at(1), by: Self.at(3))
+        #expect(drain.stage == .leaving(by: Self.at(3)))
+    }
+
+    @Test("a delay beyond the deadline ends with it")
+    func delayBeyondDeadline() {
+        var drain = ServerDrain()
+        drain.drain(from: Self.at(10), by: Self.at(3))
+        #expect(drain.nextStep == Self.at(3))
+        drain = ServerDrain()
+        drain.drain(from: Self.at(5), by: Self.at(9))
+        drain.drain(from: Self.at(5), by: Self.at(3))
+        #expect(drain.nextStep == Self.at(3))
+    }
+
     /// `#expect` does not take calls that change something.
-    private func expect(
-        _ isNews: Bool, _ expected: Bool, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation
+    private func expect<Value: Equatable>(
+        _ value: Value, _ expected: Value, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation
     ) {
-        #expect(isNews == expected, comment, sourceLocation: sourceLocation)
+        #expect(value == expected, comment, sourceLocation: sourceLocation)
     }
 
     @Test("it may begin without being announced")
     func unannounced() {
         var drain = ServerDrain()
-        expect(drain.leave(by: ConnectionStateTests.at(5)), true)
+        drain.drain(from: Self.at(0), by: Self.at(5))
+        expect(drain.step(at: Self.at(0)), .leave)
         #expect(drain.isAnnounced && drain.isLeaving)
     }
 
     @Test("what becomes of each connection", arguments: ServerDrain.Doing.allCases)
     func verdicts(_ doing: ServerDrain.Doing) {
         var drain = ServerDrain()
-        _ = drain.leave(by: ConnectionStateTests.at(5))
+        drain.drain(from: Self.at(0), by: Self.at(5))
+        expect(drain.step(at: Self.at(0)), .leave)
         let (start, end): (ServerDrain.Verdict, ServerDrain.Verdict) =
             switch doing {
             case .idle: (.awaitsRequest, .close)
