@@ -23,15 +23,24 @@ let system = Target.Dependency.product(name: "SystemPackage", package: "swift-sy
 let isFuzzing = Context.environment["DARUMA_FUZZ"] != nil
 let http1Settings = settings + (isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer"])] : [])
 
-// One target per room; a room may import only rooms that stand below it.
+// Three floors: libraries, service, lab. A target may import only what stands above it in this list; nothing imports the lab.
+func library(_ folder: String, _ dependencies: [Target.Dependency] = [], _ own: [SwiftSetting] = settings) -> Target {
+    .target(
+        name: String(folder.split(separator: "/").last ?? ""), dependencies: dependencies,
+        path: "Sources/Libraries/\(folder)", swiftSettings: own)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+}
+
 let package = Package(
     name: "daruma",
     products: [
         .executable(name: "daruma", targets: ["daruma"]),
         .executable(name: "daruma-lab", targets: ["daruma-lab"]),
-        .executable(name: "daruma-bench", targets: ["daruma-bench"]),
-        .library(name: "PostgresPool", targets: ["PostgresPool", "PostgresConnection", "DispatchLoop"]),
-        .library(name: "PostgresPoolMetrics", targets: ["PostgresPoolMetrics", "MetricDescriptions"]),
+        .library(name: "DispatchPostgres", targets: ["DispatchPostgres", "PostgresSession", "DispatchLoop"]),
+        .library(name: "DispatchPostgresMetrics", targets: ["DispatchPostgresMetrics", "MetricDescriptions"]),
         .library(name: "DispatchHTTP", targets: ["DispatchHTTP", "HTTP1", "DispatchLoop"]),
         .library(name: "DispatchHTTPMetrics", targets: ["DispatchHTTPMetrics", "MetricDescriptions"]),
     ],
@@ -46,145 +55,99 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
     ],
     targets: [
-        // C, as it is.
-        .systemLibrary(name: "CLinux"),
-        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-
-        // Random numbers that can be repeated, for the pool, the lab and the tests.
-        .target(name: "SeededRandom", swiftSettings: settings),
-
-        // The loop.
-        .target(name: "DispatchLoop", dependencies: ["CLinux"], swiftSettings: settings),
-
-        // PostgreSQL.
-        .target(
-            name: "PostgresConnection",
-            dependencies: ["CLibPQ", "CLinux", "DispatchLoop", "SeededRandom", collections],
-            swiftSettings: settings),
-        .target(
-            name: "PostgresPool", dependencies: ["PostgresConnection", "DispatchLoop", "SeededRandom", collections],
-            swiftSettings: settings),
-
-        // HTTP.
-        .target(name: "HTTP1", dependencies: [httpTypes], swiftSettings: http1Settings),
-        .target(
-            name: "DispatchHTTP", dependencies: ["HTTP1", "DispatchLoop", "CLinux", httpTypes],
-            swiftSettings: settings),
-
-        // Metrics: what pool and server report, for any backend of swift-metrics; and the service's own backend.
-        .target(name: "MetricDescriptions", swiftSettings: settings),
-        .target(
-            name: "PostgresPoolMetrics",
-            dependencies: ["PostgresPool", "PostgresConnection", "DispatchLoop", "MetricDescriptions", metrics],
-            swiftSettings: settings),
-        .target(
-            name: "DispatchHTTPMetrics",
-            dependencies: ["DispatchHTTP", "HTTP1", "DispatchLoop", "MetricDescriptions", httpTypes, metrics],
-            swiftSettings: settings),
-        .target(
-            name: "PrometheusExposition", dependencies: ["DispatchLoop", "MetricDescriptions", metrics],
-            swiftSettings: settings),
+        // The libraries.
+        .systemLibrary(name: "CLinux", path: "Sources/Libraries/CLinux"),
+        .systemLibrary(
+            name: "CLibPQ", path: "Sources/Libraries/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        library("DispatchLoop", ["CLinux"]),
+        library("Postgres/PostgresSession", ["CLibPQ", "CLinux", "DispatchLoop", collections]),
+        library("Postgres/DispatchPostgres", ["PostgresSession", "DispatchLoop", collections]),
+        library("HTTP/HTTP1", [httpTypes], http1Settings),
+        library("HTTP/DispatchHTTP", ["HTTP1", "DispatchLoop", "CLinux", httpTypes]),
+        // What pool and server report, for any backend of swift-metrics; and the service's own backend.
+        library("Metrics/MetricDescriptions"),
+        library(
+            "Metrics/DispatchPostgresMetrics",
+            ["DispatchPostgres", "PostgresSession", "DispatchLoop", "MetricDescriptions", metrics]),
+        library(
+            "Metrics/DispatchHTTPMetrics",
+            ["DispatchHTTP", "HTTP1", "DispatchLoop", "MetricDescriptions", httpTypes, metrics]),
+        library("Metrics/PrometheusExposition", ["DispatchLoop", "MetricDescriptions", metrics]),
 
         // The service.
-        .target(name: "ServiceManager", swiftSettings: settings),
-        .target(name: "CommandArguments", swiftSettings: settings),
         .target(
             name: "DarumaService",
             dependencies: [
-                "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop", "ServiceManager",
-                "MetricDescriptions", "PostgresPoolMetrics", "DispatchHTTPMetrics", "PrometheusExposition", httpTypes,
-                logging, metrics,
+                "DispatchHTTP", "HTTP1", "DispatchPostgres", "PostgresSession", "DispatchLoop", "MetricDescriptions",
+                "DispatchPostgresMetrics", "DispatchHTTPMetrics", "PrometheusExposition", httpTypes, logging, metrics,
             ],
+            path: "Sources/Service/DarumaService",
             // Compiled in: the binary needs no files beside it.
             resources: ["html", "css", "js"].map { .embedInCode("StatusPage/status.\($0)") },
             swiftSettings: settings),
         .executableTarget(
-            name: "daruma",
-            dependencies: [
-                "DarumaService", "CommandArguments", "DispatchHTTP", "DispatchLoop", "ServiceManager", logging,
-            ], swiftSettings: settings),
+            name: "daruma", dependencies: ["DarumaService", "DispatchHTTP", "DispatchLoop", logging],
+            path: "Sources/Service/daruma", swiftSettings: settings),
 
         // The lab: never in the production image.
-        .target(name: "HTTP1Checks", dependencies: ["HTTP1", "SeededRandom", httpTypes], swiftSettings: settings),
-        .target(name: "PostgresSandbox", dependencies: ["SeededRandom", subprocess, system], swiftSettings: settings),
+        .target(
+            name: "PostgresTestKit", dependencies: ["DispatchLoop", subprocess, system],
+            path: "Sources/Lab/PostgresTestKit", swiftSettings: settings),
+        .target(
+            name: "FaultLab", dependencies: ["PostgresTestKit", "DispatchLoop", subprocess, system],
+            path: "Sources/Lab/FaultLab", swiftSettings: settings),
+        .target(
+            name: "Benchmarks",
+            dependencies: ["PostgresTestKit", "FaultLab", "DispatchPostgres", "PostgresSession", "DispatchLoop"],
+            path: "Sources/Lab/Benchmarks", swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab",
             dependencies: [
-                "PostgresSandbox", "PostgresPool", "PostgresConnection", "DispatchHTTP", "HTTP1", "DispatchLoop",
-                httpTypes, argumentParser,
+                "PostgresTestKit", "FaultLab", "Benchmarks", "DispatchPostgres", "PostgresSession", "DispatchHTTP",
+                "HTTP1", "DispatchLoop", httpTypes, argumentParser,
             ],
-            swiftSettings: settings),
-        .target(
-            name: "Benchmarks",
-            dependencies: ["PostgresSandbox", "PostgresPool", "PostgresConnection", "DispatchLoop"],
-            swiftSettings: settings),
-        .executableTarget(
-            name: "daruma-bench",
-            dependencies: [
-                "Benchmarks", "PostgresSandbox", "PostgresPool", "PostgresConnection", "HTTP1", "DispatchLoop",
-                httpTypes, argumentParser,
-            ],
-            swiftSettings: settings),
+            path: "Sources/Lab/daruma-lab", swiftSettings: settings),
 
-        // Tests, one target per room.
-        .testTarget(
-            name: "DispatchLoopTests", dependencies: ["DispatchLoop", "SeededRandom", "CLinux"], swiftSettings: settings
-        ),
-        .testTarget(
-            name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Checks", "SeededRandom", httpTypes], exclude: ["Corpus"],
+        // Tests, one target for each of the above, and what several of them use.
+        .target(
+            name: "HTTP1Checks", dependencies: ["HTTP1", "DispatchLoop", httpTypes], path: "Tests/Support/HTTP1Checks",
             swiftSettings: settings),
-        .testTarget(
-            name: "DispatchHTTPTests",
-            dependencies: [
-                "DispatchHTTP", "HTTP1", "HTTP1Checks", "DispatchLoop", "SeededRandom", "CLinux", httpTypes,
-            ],
-            swiftSettings: settings),
-        .testTarget(
-            name: "PrometheusExpositionTests",
-            dependencies: ["PrometheusExposition", "MetricDescriptions", "PostgresSandbox", metrics],
-            swiftSettings: settings),
-        .testTarget(
-            name: "DispatchHTTPMetricsTests",
-            dependencies: [
+        tests("DispatchLoopTests", ["DispatchLoop", "CLinux"]),
+        tests("HTTP1Tests", ["HTTP1", "HTTP1Checks", "DispatchLoop", httpTypes], exclude: ["Corpus"]),
+        tests("DispatchHTTPTests", ["DispatchHTTP", "HTTP1", "HTTP1Checks", "DispatchLoop", "CLinux", httpTypes]),
+        tests("PrometheusExpositionTests", ["PrometheusExposition", "MetricDescriptions", "FaultLab", metrics]),
+        tests(
+            "DispatchHTTPMetricsTests",
+            [
                 "DispatchHTTPMetrics", "DispatchHTTP", "HTTP1", "DispatchLoop", "MetricDescriptions", httpTypes,
                 metrics, metricsTestKit,
-            ], swiftSettings: settings),
-        .testTarget(
-            name: "PostgresPoolMetricsTests",
-            dependencies: [
-                "PostgresPoolMetrics", "PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop",
+            ]),
+        tests(
+            "DispatchPostgresMetricsTests",
+            [
+                "DispatchPostgresMetrics", "DispatchPostgres", "PostgresSession", "PostgresTestKit", "DispatchLoop",
                 "MetricDescriptions", metrics, metricsTestKit,
-            ], swiftSettings: settings),
-        .testTarget(
-            name: "PostgresConnectionTests",
-            dependencies: ["PostgresConnection", "PostgresSandbox", "DispatchLoop", "SeededRandom", "CLinux"],
-            swiftSettings: settings),
-        .testTarget(
-            name: "PostgresPoolTests",
-            dependencies: [
-                "PostgresPool", "PostgresConnection", "PostgresSandbox", "DispatchLoop", "SeededRandom", "CLinux",
-            ],
-            swiftSettings: settings),
-        .testTarget(name: "ServiceManagerTests", dependencies: ["ServiceManager"], swiftSettings: settings),
-        .testTarget(name: "CommandArgumentsTests", dependencies: ["CommandArguments"], swiftSettings: settings),
-        .testTarget(
-            name: "DarumaServiceTests",
-            dependencies: [
-                "DarumaService", "DispatchHTTP", "HTTP1", "PostgresPool", "PostgresConnection", "DispatchLoop",
-                "PostgresSandbox", "SeededRandom", "MetricDescriptions", "PrometheusExposition", httpTypes, logging,
-            ],
-            swiftSettings: settings),
-        .testTarget(
-            name: "PostgresSandboxTests", dependencies: ["PostgresSandbox", subprocess], swiftSettings: settings),
-        .testTarget(name: "BenchmarksTests", dependencies: ["Benchmarks", "PostgresSandbox"], swiftSettings: settings),
-        .testTarget(
-            name: "EndToEndTests", dependencies: ["PostgresSandbox", "ServiceManager", "daruma", "daruma-lab"],
-            swiftSettings: settings),
+            ]),
+        tests("PostgresSessionTests", ["PostgresSession", "PostgresTestKit", "FaultLab", "DispatchLoop", "CLinux"]),
+        tests(
+            "DispatchPostgresTests",
+            ["DispatchPostgres", "PostgresSession", "PostgresTestKit", "FaultLab", "DispatchLoop", "CLinux"]),
+        tests(
+            "DarumaServiceTests",
+            [
+                "DarumaService", "DispatchHTTP", "HTTP1", "DispatchPostgres", "PostgresSession", "DispatchLoop",
+                "PostgresTestKit", "FaultLab", "MetricDescriptions", "PrometheusExposition", httpTypes, logging,
+            ]),
+        tests("PostgresTestKitTests", ["PostgresTestKit", subprocess]),
+        tests("FaultLabTests", ["FaultLab", "PostgresTestKit"]),
+        tests("BenchmarksTests", ["Benchmarks", "PostgresTestKit", "FaultLab"]),
+        tests("EndToEndTests", ["PostgresTestKit", "FaultLab", "DarumaService", "daruma", "daruma-lab"]),
     ]
 )
 
 if isFuzzing {
     package.targets.append(
         .executableTarget(
-            name: "http1-fuzz", dependencies: ["HTTP1Checks"], exclude: ["http.dict"], swiftSettings: settings))
+            name: "http1-fuzz", dependencies: ["HTTP1Checks"], path: "Tests/Support/http1-fuzz", exclude: ["http.dict"],
+            swiftSettings: settings))
 }

@@ -1,5 +1,5 @@
 import Benchmarks
-import PostgresSandbox
+import PostgresTestKit
 import Testing
 
 @Suite("the balancer, a hundredth of it,", .timeLimit(.minutes(2)))

@@ -1,5 +1,5 @@
 import Benchmarks
-import PostgresSandbox
+import PostgresTestKit
 import Testing
 
 @Suite("the pipeline's benchmark, a moment of it,", .timeLimit(.minutes(2)))

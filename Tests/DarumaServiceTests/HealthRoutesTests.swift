@@ -1,12 +1,12 @@
 import DispatchHTTP
 import DispatchLoop
+import DispatchPostgres
 import Glibc
 import HTTP1
 import HTTPTypes
 import Logging
-import PostgresConnection
-import PostgresPool
-import PostgresSandbox
+import PostgresSession
+import PostgresTestKit
 import Testing
 
 @testable import DarumaService

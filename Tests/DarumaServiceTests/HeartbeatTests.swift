@@ -1,5 +1,4 @@
 import DispatchLoop
-import SeededRandom
 import Testing
 
 @testable import DarumaService

@@ -1,7 +1,7 @@
+import DispatchPostgres
 import HTTP1
 import HTTPTypes
-import PostgresConnection
-import PostgresPool
+import PostgresSession
 import Testing
 
 @testable import DarumaService

@@ -1,6 +1,5 @@
 import DispatchLoop
-import PostgresPool
-import SeededRandom
+import DispatchPostgres
 import Testing
 
 @testable import DarumaService

@@ -1,11 +1,11 @@
 import DispatchHTTP
 import DispatchLoop
+import DispatchPostgres
 import HTTP1
 import HTTPTypes
 import Logging
-import PostgresConnection
-import PostgresPool
-import PostgresSandbox
+import PostgresSession
+import PostgresTestKit
 import Testing
 
 @testable import DarumaService

@@ -1,7 +1,7 @@
 import DispatchHTTP
+import DispatchPostgres
 import Logging
-import PostgresConnection
-import PostgresPool
+import PostgresSession
 import Testing
 
 @testable import DarumaService

@@ -1,4 +1,4 @@
-import SeededRandom
+import DispatchLoop
 import Testing
 
 @testable import DispatchHTTP

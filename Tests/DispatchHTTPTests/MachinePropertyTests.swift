@@ -1,5 +1,5 @@
+import DispatchLoop
 import HTTP1Checks
-import SeededRandom
 import Testing
 
 @testable import DispatchHTTP

@@ -1,6 +1,4 @@
 import DispatchHTTP
-import DispatchLoop
-import HTTP1
 import HTTPTypes
 
 /// Greets, at once, later, and in pieces.

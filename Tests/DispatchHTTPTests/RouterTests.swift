@@ -4,7 +4,6 @@ import Foundation
 import HTTP1
 import HTTP1Checks
 import HTTPTypes
-import SeededRandom
 import Testing
 
 @Suite("routes without a socket")

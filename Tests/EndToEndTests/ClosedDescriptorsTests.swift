@@ -1,5 +1,5 @@
 import Glibc
-import PostgresSandbox
+import PostgresTestKit
 import Testing
 
 extension EndToEnd {

@@ -1,4 +1,4 @@
-import PostgresSandbox
+import FaultLab
 import Testing
 
 extension EndToEnd {

@@ -1,5 +1,5 @@
 import Glibc
-import PostgresSandbox
+import PostgresTestKit
 import Testing
 
 /// The real binary on a real PostgreSQL. One test at a time: two cores under a dozen databases at once

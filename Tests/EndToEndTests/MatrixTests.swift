@@ -1,5 +1,6 @@
+import PostgresTestKit
+import FaultLab
 import Glibc
-import PostgresSandbox
 import Testing
 
 extension EndToEnd {

@@ -1,5 +1,6 @@
+import FaultLab
 import Foundation
-import PostgresSandbox
+import PostgresTestKit
 import Testing
 
 /// What is about other programs need not be seen under each sanitizer.

@@ -1,4 +1,5 @@
-import PostgresSandbox
+import FaultLab
+import PostgresTestKit
 import Testing
 
 extension EndToEnd {

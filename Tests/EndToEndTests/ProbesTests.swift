@@ -1,5 +1,6 @@
+import FaultLab
 import Glibc
-import PostgresSandbox
+import PostgresTestKit
 import Testing
 
 extension EndToEnd {

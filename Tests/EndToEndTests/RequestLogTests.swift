@@ -1,4 +1,4 @@
-import PostgresSandbox
+import PostgresTestKit
 import Testing
 
 extension EndToEnd {

@@ -1,5 +1,5 @@
 import Glibc
-import PostgresSandbox
+import PostgresTestKit
 import Synchronization
 import Testing
 

@@ -1,6 +1,6 @@
+import DarumaService
 import Glibc
-import PostgresSandbox
-import ServiceManager
+import PostgresTestKit
 import Testing
 
 extension EndToEnd {

@@ -12,7 +12,7 @@ import Testing
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
 
     static func rows() throws -> [Row] {
-        let article = root.appendingPathComponent("Sources/HTTP1/HTTP1.docc/Conformance.md")
+        let article = root.appendingPathComponent("Sources/Libraries/HTTP/HTTP1/HTTP1.docc/Conformance.md")
         let lines = try String(contentsOf: article, encoding: .utf8).split(separator: "\n")
         return lines.compactMap { line in
             let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
@@ -64,7 +64,7 @@ import Testing
 
     @Test("every refusal in the sources has its section beside it")
     func refusalsCite() throws {
-        let file = Self.root.appendingPathComponent("Sources/HTTP1/HTTP1Error.swift")
+        let file = Self.root.appendingPathComponent("Sources/Libraries/HTTP/HTTP1/Parser/HTTP1Error.swift")
         var comment = ""
         var count = 0
         for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {

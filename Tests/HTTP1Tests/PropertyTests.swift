@@ -1,6 +1,6 @@
+import DispatchLoop
 import HTTP1
 import HTTP1Checks
-import SeededRandom
 import Testing
 
 @Suite("what holds for all bytes")

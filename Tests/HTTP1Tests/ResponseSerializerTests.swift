@@ -1,7 +1,7 @@
+import DispatchLoop
 import HTTP1
 import HTTP1Checks
 import HTTPTypes
-import SeededRandom
 import Testing
 
 @Suite("answers as bytes")

@@ -1,6 +1,6 @@
 import CoreMetrics
+import FaultLab
 import MetricDescriptions
-import PostgresSandbox
 import Testing
 
 @testable import PrometheusExposition

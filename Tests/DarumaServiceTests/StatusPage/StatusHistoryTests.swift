@@ -1,9 +1,9 @@
 import DispatchLoop
-import PostgresConnection
+import PostgresSession
 import Testing
 
 @testable import DarumaService
-@testable import PostgresPool
+@testable import DispatchPostgres
 
 @Suite struct StatusHistoryTests {
     private let start = MonotonicTime(nanoseconds: 5_000_000_000)

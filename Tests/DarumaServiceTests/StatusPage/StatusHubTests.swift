@@ -1,10 +1,11 @@
 import DispatchHTTP
 import DispatchLoop
+import DispatchPostgres
+import FaultLab
 import HTTP1
 import HTTPTypes
-import PostgresConnection
-import PostgresPool
-import PostgresSandbox
+import PostgresSession
+import PostgresTestKit
 import Testing
 
 @testable import DarumaService

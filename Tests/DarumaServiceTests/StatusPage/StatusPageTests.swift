@@ -1,7 +1,7 @@
 import DispatchLoop
+import DispatchPostgres
 import HTTP1
 import HTTPTypes
-import PostgresPool
 import Testing
 
 @testable import DarumaService

@@ -1,0 +1,55 @@
+package import DispatchLoop
+internal import DispatchPostgres
+internal import PostgresSession
+
+/// What a check-out costs while many wait: the processor time of joining the queue, being granted and giving back, for
+/// each of so many waiters.
+@LoopActor
+package enum WaiterGrowth {
+    /// Nanoseconds of this process's processor time for each waiter. All of them wait for one connection, which goes
+    /// from hand to hand.
+    package static func cost(waiters count: Int, databaseURL: String) async throws -> Double {
+        var settings = PoolSettings()
+        settings.maximum = 1
+        settings.maximumWaiters = count + 1
+        settings.keepalive = nil
+        settings.silence = .seconds(600)
+        let pool = PostgresPool(ConnectionConfiguration(databaseURL), settings: settings)
+        pool.start()
+        let deadline = MonotonicTime.now() + .seconds(600)
+        let first = try await pool.checkOut(deadline: deadline)
+        // As many turns for few waiters as for many, so that all figures are means of as much.
+        let rounds = max(1, 100_000 / count)
+        let begin = ProcessorTime.nanoseconds
+        var failures = 0
+        for round in 0..<rounds {
+            failures += await turn(pool, count, deadline, release: round == 0 ? first : nil)
+        }
+        let used = ProcessorTime.nanoseconds - begin
+        await pool.close(deadline: .now() + .seconds(5))
+        if failures > 0 { throw PoolBenchmarkFailure(description: "\(failures) of \(count) waiters got no connection") }
+        return Double(used) / Double(rounds * count)
+    }
+
+    private static func turn(
+        _ pool: PostgresPool, _ count: Int, _ deadline: MonotonicTime, release first: PooledConnection?
+    ) async -> Int {
+        var left = count
+        var failures = 0
+        await withCheckedContinuation { continuation in
+            for _ in 0..<count {
+                _ = EventLoop.shared.task {
+                    do {
+                        pool.release(try await pool.checkOut(deadline: deadline))
+                    } catch {
+                        failures += 1
+                    }
+                    left -= 1
+                    if left == 0 { continuation.resume() }
+                }
+            }
+            if let first { _ = EventLoop.shared.task { pool.release(first) } }
+        }
+        return failures
+    }
+}

@@ -1,0 +1,112 @@
+import Dispatch
+import Glibc
+
+/// A TCP connection whose every step has a deadline: what probes are made of. It blocks its thread and
+/// belongs to one thread at a time.
+package final class DeadlineSocket: Sendable {
+    /// Why a step did not succeed.
+    package enum Failure: Error, Equatable, Sendable {
+        case refused
+        case timedOut
+        case closed
+        case reset
+        case other(Int32)
+
+        package init(errno code: Int32) {
+            switch code {
+            case ECONNREFUSED: self = .refused
+            case ECONNRESET, EPIPE: self = .reset
+            default: self = .other(code)
+            }
+        }
+    }
+
+    /// For waiting on several at once.
+    package let descriptor: Int32
+
+    /// Connects. `host` is an IPv4 address in numbers, or `localhost`.
+    package init(host: String, port: UInt16, deadline: Deadline) throws(Failure) {
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        descriptor = socket(AF_INET, type, 0)
+        guard descriptor >= 0 else { throw Failure(errno: errno) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        guard inet_pton(AF_INET, host == "localhost" ? "127.0.0.1" : host, &address.sin_addr) == 1 else {
+            throw .other(EADDRNOTAVAIL)
+        }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        if result == 0 { return }
+        guard errno == EINPROGRESS else { throw Failure(errno: errno) }
+        try wait(for: Int16(POLLOUT), deadline)
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length)
+        if code != 0 { throw Failure(errno: code) }
+    }
+
+    deinit {
+        guard descriptor >= 0 else { return }
+        // A helper process being started by another thread may hold a copy of the descriptor for a moment.
+        shutdown(descriptor, Int32(SHUT_RDWR))
+        close(descriptor)
+    }
+
+    package func send(_ bytes: [UInt8], deadline: Deadline) throws(Failure) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if count > 0 {
+                rest = rest.dropFirst(count)
+            } else if errno == EAGAIN {
+                try wait(for: Int16(POLLOUT), deadline)
+            } else if errno != EINTR {
+                throw Failure(errno: errno)
+            }
+        }
+    }
+
+    /// At least one byte and at most `limit`; `closed` when the peer has ended.
+    package func receive(limit: Int = 65_536, deadline: Deadline) throws(Failure) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: limit)
+        while true {
+            let count = recv(descriptor, &bytes, limit, 0)
+            if count > 0 { return Array(bytes[..<count]) }
+            if count == 0 { throw .closed }
+            if errno == EAGAIN {
+                try wait(for: Int16(POLLIN), deadline)
+            } else if errno != EINTR {
+                throw Failure(errno: errno)
+            }
+        }
+    }
+
+    /// Whether the peer has ended it, as far as is known here. Does not wait.
+    package var hasEnded: Bool {
+        var byte: UInt8 = 0
+        let count = recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        return count == 0 || count < 0 && errno != EAGAIN && errno != EINTR
+    }
+
+    private func wait(for events: Int16, _ deadline: Deadline) throws(Failure) {
+        while true {
+            var entry = pollfd(fd: descriptor, events: events, revents: 0)
+            // Rounded up: a wait of 0.4 ms must not become a spin.
+            let result = poll(&entry, 1, Int32(deadline.remaining.milliseconds.rounded(.up)))
+            if result > 0 { return }
+            if result == 0 { throw .timedOut }
+            if errno != EINTR { throw Failure(errno: errno) }
+        }
+    }
+}
+
+/// Runs blocking work on a thread that may block, away from Swift's few cooperative ones.
+package func offCooperativeThreads<Result: Sendable>(_ work: @escaping @Sendable () -> Result) async -> Result {
+    await withCheckedContinuation { continuation in
+        DispatchQueue.global().async { continuation.resume(returning: work()) }
+    }
+}

@@ -1,0 +1,216 @@
+import DispatchLoop
+import PostgresSession
+
+/// Connects: begun for those who wait, for the minimum and for successors, no more at once than the ramp allows.
+extension PoolMachine {
+    /// A connect that a server has accepted and that has been silent for this long, or for longer than a log-in usually
+    /// takes, is hung. It may end well yet; nobody counts on it any more.
+    static let hungAfter = Duration.seconds(1)
+
+    // MARK: What came of it
+
+    /// A server has accepted the connect, or, with `isAnswer`, has said something in it: a sign of life.
+    mutating func progressed(_ id: ConnectionID, isAnswer: Bool, at now: MonotonicTime) {
+        // That a second address accepts is no news.
+        guard let slot = slots.slot(id), slot.state == .connecting, isAnswer || slot.acceptedAt == nil else { return }
+        slots.update(id) {
+            if slot.acceptedAt == nil { $0.acceptedAt = now }
+            if isAnswer { $0.spokeAt = now }
+            $0.isHung = false
+        }
+        prober.accepted(id)
+        guard isAnswer else { return }
+        guard slot.spokeAt == nil else { return }
+        // The server is there: slow start goes on with its answers, not only with log-ins that are done.
+        prober.heard(id)
+        if health == .up {
+            grow(at: now)
+        } else if health.isProbing, waiters.count > prober.flights.count {
+            bringProbeForward(at: now)
+        }
+    }
+
+    /// What a server had accepted has ended, and the connect goes on with other addresses: nothing of it is at any server.
+    mutating func lostServer(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.state(id) == .connecting else { return }
+        slots.update(id) {
+            $0.acceptedAt = nil
+            $0.spokeAt = nil
+            $0.isHung = false
+        }
+        prober.lostServer(id, at: now)
+        if !waiters.isEmpty { bringProbeForward(at: now) }
+    }
+
+    /// A connect succeeded, after so many nanoseconds; 0 where that says nothing of the server.
+    mutating func connected(_ id: ConnectionID, isReadOnly: Bool, took: Int64 = 0, at now: MonotonicTime) {
+        guard let slot = slots.slot(id), slot.state == .connecting else { return }
+        if isReadOnly, requiresReadWrite {
+            close(id, .wrongRole, at: now)
+            connectFailed(probe: id, Self.wrongRole, began: slot.since, at: now)
+            return
+        }
+        prober.remove(id)
+        if health == .draining || slot.generation != generation {
+            close(id, health == .draining ? .drained : .retired, at: now)
+            return
+        }
+        let wasQuick = took > 0 && took <= logins.limit(floor: silenceLimit)
+        if took > 0 { logins.add(nanoseconds: took) }
+        let expiry = expiry(at: now)
+        slots.update(id) { $0.expiresAt = expiry }
+        actions.append(.report(.connected(id)))
+        latestSuccessBegan = max(latestSuccessBegan, slot.since)
+        ramp.connected()
+        takeProof(id, isQuick: wasQuick, at: now)
+        if slot.isReplacement || retirement.credit < 0 {
+            retirement.credit += 1
+            retireDue(at: now)
+        }
+        comeHome(id, at: now)
+    }
+
+    /// A connect failed, and had opened so many sockets. With `keepsSlot` a helper's thread still holds one, and `closed` is
+    /// to follow.
+    mutating func connectFailed(
+        _ id: ConnectionID, _ error: PostgresError, sockets: Int = 1, keepsSlot: Bool = false, at now: MonotonicTime
+    ) {
+        guard let slot = slots.slot(id), slot.state == .connecting else { return }
+        if keepsSlot { slots.beginClose(id, at: now) } else { slots.release(id, at: now) }
+        connectFailed(
+            probe: id, error, sockets: sockets, began: slot.since, isReplacement: slot.isReplacement, at: now)
+        settle(at: now)
+    }
+
+    /// A slot for a further socket of a connect that races addresses; `nil` when none is free.
+    mutating func borrowSlot(at now: MonotonicTime) -> ConnectionID? { slots.borrow(at: now) }
+
+    /// That socket is closed.
+    mutating func returnSlot(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.slot(id)?.isBorrowed == true else { return }
+        slots.release(id, at: now)
+        settle(at: now)
+    }
+
+    // MARK: Beginning
+
+    mutating func grow(at now: MonotonicTime) {
+        if ramp.hasFailed, let latest = prober.lastStart { ramp.hold(until: latest + Prober.demandSpacing) }
+        guard health == .up else { return }
+        guard slots.connectingCount > 0 || isGrowthWanted || retirement.isWanted else { return }
+        if slots.connectingCount > 0 {
+            noteHung(at: now)
+            closeOvertaken(at: now)
+        }
+        guard now >= ramp.blockedUntil else { return }
+        let need = growthNeed
+        guard need > 0 else { return beginReplacement(at: now) }
+        guard slots.hasFree else {
+            if slots.connectingCount > 0 { closeHung(at: now) }
+            return
+        }
+        guard now >= besideHungAt else { return }
+        let silent = hopefulCount - (ramp.hasFailed ? 0 : connectingSlots.count { $0.spokeAt != nil && !$0.isHung })
+        let count = min(need, (ramp.hasFailed ? 1 : ramp.limit) - silent)
+        for _ in 0..<max(count, 0) where !beginConnect(at: now) { return }
+    }
+
+    /// How many connects should be begun.
+    var growthNeed: Int {
+        guard isGrowthWanted else { return 0 }
+        return max(waiters.count - hopefulCount, settings.minimum - slots.usedCount, 0)
+    }
+
+    private var isGrowthWanted: Bool { !waiters.isEmpty || slots.usedCount < settings.minimum }
+
+    /// When growth that is wanted becomes possible, or a connect under way is to be looked at again.
+    var growthAt: MonotonicTime {
+        // Nearly always, and asked several times with each query.
+        guard slots.connectingCount > 0 else {
+            return slots.hasFree && (isGrowthWanted || retirement.isWanted) ? ramp.blockedUntil : .distantFuture
+        }
+        var time = stalledAt ?? .distantFuture
+        for slot in connectingSlots { time = min(time, overtakenAt(slot)) }
+        guard isGrowthWanted else { return time }
+        for slot in connectingSlots where !slot.isHung { time = min(time, hungAt(slot) ?? .distantFuture) }
+        if hopefulCount > 0 { return time }
+        if slots.hasFree { return min(time, max(ramp.blockedUntil, besideHungAt)) }
+        let oldest = connectingSlots.map(\.since).min() ?? .distantFuture
+        return slots.closingCount > 0 ? time : min(time, max(ramp.blockedUntil, oldest + Prober.acceptedPatience))
+    }
+
+    // MARK: Hung
+
+    var connectingSlots: [Slot] {
+        slots.connectingCount == 0 ? [] : slots.slots.filter { $0.state == .connecting }
+    }
+
+    /// Connects that are under way and not hung.
+    private var hopefulCount: Int { slots.connectingCount - connectingSlots.count(where: \.isHung) }
+
+    /// When a connect is to be taken for hung, if nothing more comes of it; `nil` while no server has accepted it.
+    private func hungAt(_ slot: Slot) -> MonotonicTime? {
+        guard slot.acceptedAt != nil else { return nil }
+        return slot.latestProgress.advanced(byNanoseconds: logins.limit(floor: Self.hungAfter.nanoseconds))
+    }
+
+    private mutating func noteHung(at now: MonotonicTime) {
+        for id in slots.ids(in: .connecting) {
+            if let due = slots.slot(id).flatMap(hungAt), due <= now { slots.update(id) { $0.isHung = true } }
+        }
+    }
+
+    /// When a connect is given up because one that began later has succeeded, and nothing has come of it for long.
+    private func overtakenAt(_ slot: Slot) -> MonotonicTime {
+        guard let hungAt = hungAt(slot), slot.since < latestSuccessBegan else { return .distantFuture }
+        return max(hungAt, slot.since + Prober.acceptedPatience)
+    }
+
+    private mutating func closeOvertaken(at now: MonotonicTime) {
+        for id in slots.ids(in: .connecting) {
+            if let slot = slots.slot(id), overtakenAt(slot) <= now { close(id, .overtaken, at: now) }
+        }
+    }
+
+    /// Hung connects may be processes at the server: beside them one more a second.
+    private var besideHungAt: MonotonicTime {
+        guard connectingSlots.contains(where: \.isHung), let latest = prober.lastStart else { return ramp.blockedUntil }
+        return latest + Prober.acceptedInterval
+    }
+
+    /// All slots are taken: the connect that has hung for longest makes room.
+    private mutating func closeHung(at now: MonotonicTime) {
+        let hung = slots.ids(in: .connecting).filter { slots.slot($0)?.isHung ?? false }
+        guard slots.closingCount == 0, let oldest = hung.min(by: { since($0) < since($1) }),
+            since(oldest) + Prober.acceptedPatience <= now
+        else { return }
+        close(oldest, .hung, at: now)
+    }
+
+    /// While nothing lives and connects are under way: when that is to be called silence. A database that does not even
+    /// answer a connect is no more up than one that does not answer a query.
+    var stalledAt: MonotonicTime? {
+        guard health == .up, slots.livingCount == 0, slots.connectingCount > 0 else { return nil }
+        return connectingSlots.map { slot in
+            slot.acceptedAt == nil
+                ? slot.since.advanced(byNanoseconds: silenceLimit) : slot.latestProgress + Self.stall
+        }.max()
+    }
+
+    /// `false` when there is no free slot.
+    @discardableResult
+    mutating func beginConnect(isReplacement: Bool = false, at now: MonotonicTime) -> Bool {
+        guard let id = slots.allocate(generation: generation, at: now) else { return false }
+        if isReplacement { slots.update(id) { $0.isReplacement = true } }
+        if health.isProbing {
+            prober.started(id, at: now, isSlow: health == .misconfigured)
+        } else {
+            prober.noteConnect(at: now)
+        }
+        actions.append(.connect(id))
+        actions.append(.report(.connecting(id)))
+        return true
+    }
+
+    func since(_ id: ConnectionID) -> MonotonicTime { slots.slot(id)?.since ?? .distantFuture }
+}

@@ -1,0 +1,75 @@
+import DispatchLoop
+package import PostgresSession
+
+// How a slot comes to its session.
+extension PostgresPool {
+    func connect(_ id: ConnectionID) {
+        let limits = ConnectLimits(
+            reachDeadline: loop.now + settings.connectTimeout, loginTimeout: settings.loginTimeout)
+        let attempt = ConnectAttempt(
+            configuration, limits: limits, memory: memory, resolver: resolver, client: self
+        ) { [weak self] result in
+            guard let self, let attempt = attempts[id.index].take() else { return }
+            switch result {
+            case .success(let connection):
+                connections[id.index] = connection
+                if machine.loginProvesNothing { prove(id, connection) } else { connected(id, connection) }
+            case .failure(let error):
+                let isHeld = attempt.openSocketCount > 0
+                if isHeld { attempt.abandon { [weak self] in self?.apply { $0.closed(id, at: $1) } } }
+                apply { $0.connectFailed(id, error, sockets: attempt.socketCount, keepsSlot: isHeld, at: $1) }
+            }
+        }
+        attempts[id.index] = attempt
+        attempt.start()
+    }
+
+    /// Asks for a sign of life from behind a pooler; to the machine that is a part of the connect.
+    private func prove(_ id: ConnectionID, _ connection: PostgresConnection) {
+        connection.start(.roundTrip, deadline: loop.now + settings.connectTimeout) { [weak self] result in
+            // Unless the machine has given the connect up meanwhile.
+            guard let self, connections[id.index] === connection else { return }
+            if case .failure(let error) = result, connection.isClosed {
+                connections[id.index] = nil
+                apply { $0.connectFailed(id, error, at: $1) }
+            } else {
+                connected(id, connection)
+            }
+        }
+    }
+
+    private func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
+        let time = age(of: id, in: .connecting)
+        if let time { measured(.opened(nanoseconds: time)) }
+        let began = time.map { loop.now.advanced(byNanoseconds: -$0) }
+        let took = began.map { $0 >= loop.latestPause } == true ? time ?? 0 : 0
+        connection.onEnd = { [weak self] error in self?.ended(id, error) }
+        learnRole()
+        apply { $0.connected(id, isReadOnly: connection.isReadOnly, took: took, at: $1) }
+    }
+}
+
+// Slots for the sockets of a connect that races several addresses.
+extension PostgresPool: ConnectAttemptClient {
+    package func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool {
+        guard let id = machine.borrowSlot(at: loop.now) else { return false }
+        borrowedSlots[ObjectIdentifier(attempt), default: []].append(id)
+        return true
+    }
+
+    package func attemptClosedExtraSocket(_ attempt: ConnectAttempt) {
+        guard let id = borrowedSlots[ObjectIdentifier(attempt)]?.popLast() else { return }
+        if borrowedSlots[ObjectIdentifier(attempt)]?.isEmpty == true { borrowedSlots[ObjectIdentifier(attempt)] = nil }
+        apply { $0.returnSlot(id, at: $1) }
+    }
+
+    package func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool) {
+        guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
+        apply { $0.progressed($0.slots.id(at: index), isAnswer: isAnswer, at: $1) }
+    }
+
+    package func attemptLostServer(_ attempt: ConnectAttempt) {
+        guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
+        apply { $0.lostServer($0.slots.id(at: index), at: $1) }
+    }
+}

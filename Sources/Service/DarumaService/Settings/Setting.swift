@@ -1,0 +1,243 @@
+import DispatchHTTP
+import DispatchPostgres
+import HTTP1
+import Logging
+import PostgresSession
+
+/// The settings: flag, environment variable, default, meaning and reading of each, in this one place.
+package enum Setting: String, CaseIterable, Sendable {
+    case host, port, adminPort, adminHost, databaseURL
+    case pingTimeout, pingFailureStatus
+    case readyRequiresDb, livenessLimit, drainDelay, shutdownTimeout
+    case poolMin, poolMax, poolMaxIdle, poolIdleTimeout, poolMaxLifetime, poolKeepalive
+    case connectTimeout, loginTimeout, outageGrace, silenceTimeout, checkTimeout
+    case httpMaxConnections, httpReservedConnections, httpReservedTimeout
+    case httpHeaderTimeout, httpBodyTimeout, httpBodyTotalTimeout, httpIdleTimeout
+    case httpWriteTimeout, httpWriteTotalTimeout, httpLingerTimeout, httpMaxLingerBytes, httpDrainGrace
+    case httpMaxRequestLine, httpMaxHeaderBytes, httpMaxHeaderCount, httpMaxBody
+    case httpRequestsPerTurn, httpMaxPendingOutput, httpMaxStreamBacklog, httpBacklog, reusePort
+    case statusMaxViewers, metrics
+    case logLevel, logFormat, accessLog
+
+    /// The flag without its dashes: `poolMaxIdle` is `pool-max-idle`.
+    package var flag: String { words.joined(separator: "-") }
+
+    /// The environment variable: `poolMaxIdle` is `POOL_MAX_IDLE`.
+    package var variable: String { words.joined(separator: "_").uppercased() }
+
+    private var words: [String] {
+        if self == .databaseURL { return ["database", "url"] }
+        var words = [""]
+        for character in rawValue {
+            if character.isUppercase { words.append("") }
+            words[words.count - 1] += character.lowercased()
+        }
+        return words
+    }
+
+    /// What it means, for `--help`.
+    package var meaning: String { description.meaning }
+
+    /// Its default, for `--help`.
+    package var defaultText: String { description.standard }
+
+    /// What kind of value it takes, for `--help`.
+    package var valueName: String {
+        switch self {
+        case .host, .adminHost: "address"
+        case .port, .adminPort: "port"
+        case .databaseURL: "url"
+        case .pingFailureStatus: "status"
+        case .readyRequiresDb, .reusePort, .metrics: "true|false"
+        case .livenessLimit, .drainDelay, .outageGrace, .poolIdleTimeout, .poolMaxLifetime, .poolKeepalive,
+            .pingTimeout, .shutdownTimeout, .connectTimeout, .loginTimeout, .silenceTimeout, .checkTimeout,
+            .httpReservedTimeout, .httpHeaderTimeout, .httpBodyTimeout, .httpBodyTotalTimeout, .httpIdleTimeout,
+            .httpWriteTimeout, .httpWriteTotalTimeout, .httpLingerTimeout, .httpDrainGrace:
+            "duration"
+        case .poolMin, .poolMax, .poolMaxIdle, .httpMaxConnections, .httpReservedConnections, .httpMaxHeaderCount,
+            .httpRequestsPerTurn, .httpBacklog, .statusMaxViewers:
+            "count"
+        case .httpMaxLingerBytes, .httpMaxRequestLine, .httpMaxHeaderBytes, .httpMaxBody, .httpMaxPendingOutput,
+            .httpMaxStreamBacklog:
+            "bytes"
+        case .logLevel: "level"
+        case .logFormat: "text|json"
+        case .accessLog: "off|all|without-health"
+        }
+    }
+
+    private var description: (meaning: String, standard: String) {
+        switch self {
+        case .host:
+            (
+                "Address to listen on: an IPv4 or IPv6 address, a name in /etc/hosts, localhost, or * (or ::) for all.",
+                "*"
+            )
+        case .port: ("Port to listen on; 0 lets the system choose.", "8080")
+        case .adminPort:
+            ("Port of its own for /metrics and what else is for operators; 0 lets the system choose.", "the same port")
+        case .adminHost: ("Address to listen on for them, as for host.", "localhost")
+        case .databaseURL:
+            (
+                "The database: postgres://user:password@host:port/database, or libpq's keyword=value pairs.",
+                "libpq's own PGHOST, PGUSER …"
+            )
+        case .pingTimeout: ("How long /ping may take, the wait for a connection included.", "1s")
+        case .pingFailureStatus: ("Status with which /ping fails: 400 or 503.", "400")
+        case .readyRequiresDb: ("Whether /readyz fails while the database is away: true or false.", "false")
+        case .livenessLimit: ("How late the event loop may be, again and again, before /livez fails.", "5s")
+        case .drainDelay:
+            (
+                "How long requests are served after SIGTERM, each answer with Connection: close, while /readyz fails already.",
+                "0s"
+            )
+        case .shutdownTimeout:
+            ("How long leaving may take after SIGTERM and the drain delay; then the process ends all the same.", "5s")
+        case .poolMin: ("Connections kept open when nobody needs them.", "1")
+        case .poolMax: ("The most connections to the database at any moment.", "10")
+        case .poolMaxIdle: ("The most idle connections kept.", "as pool-max")
+        case .poolIdleTimeout: ("How long a connection above pool-min may be idle; 0s for ever.", "5m")
+        case .poolMaxLifetime: ("How long a connection may live, ±10 %; 0s for ever.", "30m")
+        case .poolKeepalive: ("How long an idle connection may be unheard of before it is tried; 0s for ever.", "30s")
+        case .connectTimeout: ("How long reaching a database server may take, name look-up included.", "5s")
+        case .loginTimeout: ("How long a log-in may take once a server has accepted.", "60s")
+        case .outageGrace: ("How long requests wait through the start of an outage before they are told.", "750ms")
+        case .silenceTimeout:
+            ("How long a query may be silent before that is unusual; more where answers usually take longer.", "300ms")
+        case .checkTimeout:
+            (
+                "How long a suspected connection may be silent before the kernel is asked whether its way is dead.",
+                "250ms"
+            )
+        case .httpMaxConnections: ("The most connections from clients at a time.", "10000")
+        case .httpReservedConnections:
+            ("Connections beyond them, on which only the health answers are given; others get 503.", "16")
+        case .httpReservedTimeout: ("How long such a connection may keep the service waiting.", "2s")
+        case .httpHeaderTimeout: ("How long a client may take for a request's header, from its first byte.", "10s")
+        case .httpBodyTimeout: ("How long a client may pause within a request's body.", "30s")
+        case .httpBodyTotalTimeout: ("How long a client may take for a whole body.", "2m")
+        case .httpIdleTimeout: ("How long a client's connection may be idle before and between requests.", "75s")
+        case .httpWriteTimeout: ("How long a client may take nothing of an answer.", "30s")
+        case .httpWriteTotalTimeout: ("How long a client may be behind with reading its answers.", "2m")
+        case .httpLingerTimeout: ("How long a client may take to notice its last answer and to close.", "2s")
+        case .httpMaxLingerBytes: ("How much is read and dropped meanwhile, in bytes.", "4194304")
+        case .httpDrainGrace:
+            ("How long a connection may be quiet after SIGTERM and the drain delay before it is closed.", "1s")
+        case .httpMaxRequestLine: ("The longest request line, in bytes.", "8192")
+        case .httpMaxHeaderBytes: ("The largest header, in bytes.", "16384")
+        case .httpMaxHeaderCount: ("The most header fields.", "100")
+        case .httpMaxBody: ("The largest request body, in bytes.", "1048576")
+        case .httpRequestsPerTurn: ("Pipelined requests answered before other clients have their turn.", "32")
+        case .httpMaxPendingOutput:
+            ("Answers that wait for a client, in bytes, before its next request is begun.", "65536")
+        case .httpMaxStreamBacklog:
+            ("How far behind, in bytes, a client may be with a stream of events.", "as http-max-pending-output")
+        case .httpBacklog: ("How many new connections the kernel keeps waiting.", "1024")
+        case .reusePort: ("Let further processes listen on the same port: true or false.", "false")
+        case .statusMaxViewers: ("The most pages that may watch /status live at a time.", "500")
+        case .metrics: ("Keep metrics and serve them at /metrics: true or false.", "true")
+        case .logLevel: ("Least level that is logged: trace, debug, info, notice, warning, error or critical.", "info")
+        case .logFormat: ("Log lines for people (text) or machines (json).", "text")
+        case .accessLog: ("A line for each request on standard output: off, all or without-health.", "off")
+        }
+    }
+
+    /// Reads `text` into `settings`; returns what is wrong with it, if anything.
+    func apply(_ text: String, to settings: inout ServiceSettings) -> String? {
+        switch self {
+        case .host: settings.http.host = text == "*" ? "" : text
+        case .port: return number(text, 0...65_535) { settings.http.port = UInt16($0) }
+        case .adminPort: return number(text, 0...65_535) { settings.adminPort = UInt16($0) }
+        case .adminHost: settings.adminHost = text == "*" ? "" : text
+        case .databaseURL: settings.database = ConnectionConfiguration(text)
+        case .pingTimeout: return duration(text) { settings.pingTimeout = $0 }
+        case .pingFailureStatus:
+            guard text == "400" || text == "503" else { return "'\(text)' is neither 400 nor 503" }
+            settings.pingFailureStatus = text == "400" ? 400 : 503
+        case .readyRequiresDb: return truth(text) { settings.readyRequiresDatabase = $0 }
+        case .livenessLimit: return duration(text) { settings.livenessLimit = $0 }
+        case .drainDelay: return durationOrForever(text) { settings.drainDelay = $0 ?? .zero }
+        case .shutdownTimeout: return duration(text) { settings.shutdownTimeout = $0 }
+        case .poolMin: return number(text, 0...10_000) { settings.pool.minimum = $0 }
+        case .poolMax: return number(text, 1...10_000) { settings.pool.maximum = $0 }
+        case .poolMaxIdle: return number(text, 0...10_000) { settings.pool.maximumIdle = $0 }
+        case .poolIdleTimeout: return durationOrForever(text) { settings.pool.idleTimeout = $0 }
+        case .poolMaxLifetime: return durationOrForever(text) { settings.pool.maximumLifetime = $0 }
+        case .poolKeepalive: return durationOrForever(text) { settings.pool.keepalive = $0 }
+        case .connectTimeout: return duration(text) { settings.pool.connectTimeout = $0 }
+        case .loginTimeout: return duration(text) { settings.pool.loginTimeout = $0 }
+        case .outageGrace: return durationOrForever(text) { settings.pool.grace = $0 ?? .zero }
+        case .silenceTimeout: return duration(text) { settings.pool.silence = $0 }
+        case .checkTimeout: return duration(text) { settings.pool.checkTimeout = $0 }
+        case .httpMaxConnections: return number(text, 1...1_000_000) { settings.http.maxConnections = $0 }
+        case .httpReservedConnections: return number(text, 0...1_000_000) { settings.http.reservedConnections = $0 }
+        case .httpReservedTimeout: return duration(text) { settings.http.timeouts.reserved = $0 }
+        case .httpHeaderTimeout: return duration(text) { settings.http.timeouts.head = $0 }
+        case .httpBodyTimeout: return duration(text) { settings.http.timeouts.bodyStall = $0 }
+        case .httpBodyTotalTimeout: return duration(text) { settings.http.timeouts.body = $0 }
+        case .httpIdleTimeout: return duration(text) { settings.http.timeouts.idle = $0 }
+        case .httpWriteTimeout: return duration(text) { settings.http.timeouts.writeStall = $0 }
+        case .httpWriteTotalTimeout: return duration(text) { settings.http.timeouts.write = $0 }
+        case .httpLingerTimeout: return duration(text) { settings.http.timeouts.linger = $0 }
+        case .httpMaxLingerBytes: return number(text, 0...1 << 30) { settings.http.maxLingerBytes = $0 }
+        case .httpDrainGrace: return durationOrForever(text) { settings.http.timeouts.drainGrace = $0 ?? .zero }
+        case .httpMaxRequestLine: return number(text, 64...1 << 20) { settings.http.limits.requestLine = $0 }
+        case .httpMaxHeaderBytes: return number(text, 256...1 << 20) { settings.http.limits.fieldBytes = $0 }
+        case .httpMaxHeaderCount: return number(text, 1...10_000) { settings.http.limits.fieldCount = $0 }
+        case .httpMaxBody: return number(text, 0...1 << 40) { settings.http.limits.body = $0 }
+        case .httpRequestsPerTurn: return number(text, 1...100_000) { settings.http.requestsPerTurn = $0 }
+        case .httpMaxPendingOutput: return number(text, 0...1 << 30) { settings.http.maxPendingOutput = $0 }
+        case .httpMaxStreamBacklog: return number(text, 0...1 << 30) { settings.http.maxStreamBacklog = $0 }
+        case .httpBacklog: return number(text, 1...65_535) { settings.http.backlog = Int32($0) }
+        case .reusePort: return truth(text) { settings.http.reusePort = $0 }
+        case .statusMaxViewers: return number(text, 0...100_000) { settings.statusMaxViewers = $0 }
+        case .metrics: return truth(text) { settings.keepsMetrics = $0 }
+        case .logLevel:
+            guard let level = Logger.Level(rawValue: text) else {
+                return "'\(text)' is not a level: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
+            }
+            settings.logLevel = level
+        case .logFormat:
+            guard let format = LineLogHandler.Format(rawValue: text) else {
+                return "'\(text)' is neither text nor json"
+            }
+            settings.logFormat = format
+        case .accessLog:
+            guard let accessLog = AccessLog.Setting(rawValue: text) else {
+                return "'\(text)' is none of off, all and without-health"
+            }
+            settings.accessLog = accessLog
+        }
+        return nil
+    }
+
+    private func truth(_ text: String, _ set: (Bool) -> Void) -> String? {
+        guard text == "true" || text == "false" else { return "'\(text)' is neither true nor false" }
+        set(text == "true")
+        return nil
+    }
+
+    private func number(_ text: String, _ range: ClosedRange<Int>, _ set: (Int) -> Void) -> String? {
+        guard let value = Int(text), range.contains(value) else {
+            return "'\(text)' is not a number from \(range.lowerBound) to \(range.upperBound)"
+        }
+        set(value)
+        return nil
+    }
+
+    private func duration(_ text: String, _ set: (Duration) -> Void) -> String? {
+        guard let value = Duration(settingText: text), value > .zero else {
+            return "'\(text)' is not a duration such as 250ms, 1.5s, 5m or 2h"
+        }
+        set(value)
+        return nil
+    }
+
+    private func durationOrForever(_ text: String, _ set: (Duration?) -> Void) -> String? {
+        if let value = Duration(settingText: text), value == .zero {
+            set(nil)
+            return nil
+        }
+        return duration(text) { set($0) }
+    }
+}

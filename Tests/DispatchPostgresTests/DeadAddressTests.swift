@@ -1,0 +1,36 @@
+import DispatchLoop
+import PostgresSession
+import PostgresTestKit
+import Testing
+
+@testable import DispatchPostgres
+
+@LoopActor
+@Suite(.timeLimit(.minutes(2))) struct DeadAddressTests {
+    @Test("a dead address before the live one is found out once: sessions that end cost no ping its second")
+    func sessionsEnd() async throws {
+        let sandbox = try await PostgresSandbox.make()
+        try await sandbox.start()
+        let dead = try DeadAddress(port: sandbox.port)
+        let addresses = [dead.address, sandbox.host]
+        let configuration = ConnectionConfiguration("postgres://admin:P%40ssw0rd@db.example:\(sandbox.port)/mydb")
+        var settings = PoolSettings()
+        settings.grace = .seconds(20)
+        let pool = PostgresPool(
+            configuration, settings: settings, resolver: HostResolver { _ in .success(addresses) })
+        pool.start()
+        try await ping(pool)
+        var quickest = Duration.seconds(60)
+        for _ in 0..<5 {
+            try await sandbox.terminateSessions()
+            let start = MonotonicTime.now()
+            try await ping(pool)
+            quickest = min(quickest, .now() - start)
+        }
+        // Each takes a second where the dead one is asked each time. All tests run at once: not every one is quick.
+        #expect(quickest < .milliseconds(700), "\(quickest)")
+        await pool.close(deadline: .now() + .seconds(5))
+        try await sandbox.remove()
+        withExtendedLifetime(dead) {}
+    }
+}

@@ -1,0 +1,60 @@
+import DispatchLoop
+import Glibc
+import PostgresSession
+import PostgresTestKit
+import Testing
+
+@testable import DispatchPostgres
+
+/// In transaction mode a session is lent for one transaction: one that is left open keeps it for good, and everything
+/// else that was left in it is found by somebody else.
+@Suite("a pool behind PgBouncer", .enabled(if: getenv("DARUMA_SANITIZER") == nil), .timeLimit(.minutes(1)))
+struct PgBouncerTests {
+    @Test("rolls back what was left open, so that the few sessions are not lost to it")
+    func rollback() async throws {
+        let sandbox = try await SharedSandbox.get()
+        let bouncer = try PgBouncer(for: sandbox, poolSize: 1)
+        try await bouncer.start()
+        try await withPool(bouncer.connectionURL()) { pool, recorder in
+            for statement in ["begin", "begin; select 1/0"] {
+                let connection = try await pool.checkOut(deadline: soon)
+                _ = try? await connection.query(statement, deadline: soon)
+                pool.release(connection)
+                // On another connection to PgBouncer, which has but one session for both.
+                let others = try await [pool.checkOut(deadline: soon), pool.checkOut(deadline: soon)]
+                for other in others {
+                    let id = try await other.query("select pg_current_xact_id_if_assigned()", deadline: soon)
+                    #expect(id.values == [nil])
+                }
+                for other in others { pool.release(other) }
+            }
+            #expect(!recorder.reasons.contains(.resetFailed))
+        }
+        try await bouncer.kill()
+    }
+
+    @Test("keeps a statement prepared, whoever has used the session in between")
+    func prepared() async throws {
+        let sandbox = try await SharedSandbox.get()
+        let bouncer = try PgBouncer(for: sandbox, poolSize: 1)
+        try await bouncer.start()
+        try await withPool(bouncer.connectionURL()) { pool, recorder in
+            let connections = try await [pool.checkOut(deadline: soon), pool.checkOut(deadline: soon)]
+            for round in 1...6 {
+                for connection in connections {
+                    let result = try await connection.query("select 1", isPrepared: true, deadline: soon)
+                    #expect(result.values == ["1"])
+                }
+                // The session goes, and with it what was prepared in it; or somebody else tidies it up.
+                if round.isMultiple(of: 2) {
+                    try await bouncer.console("RECONNECT")
+                } else {
+                    _ = try await connections[0].query("deallocate all", deadline: soon)
+                }
+            }
+            for connection in connections { pool.release(connection) }
+            #expect(recorder.retries == 0)
+        }
+        try await bouncer.kill()
+    }
+}

@@ -1,0 +1,294 @@
+import DispatchLoop
+import Testing
+
+@testable import DispatchPostgres
+
+@Suite struct PipelineMachineTests {
+    private static func machine(sessions: Int = 2, depth: Int = 2, waiting: Int = 100) -> PipelineMachine {
+        PipelineMachine(
+            maximumSessions: sessions, depth: depth, maximumWaiting: waiting, silence: .milliseconds(300))
+    }
+
+    private func at(_ milliseconds: Int64) -> MonotonicTime {
+        MonotonicTime(nanoseconds: milliseconds * 1_000_000)
+    }
+
+    @Test("a first statement asks for a session; more of them share it, up to its depth, before another is asked for")
+    func fewSessions() {
+        var machine = Self.machine()
+        var numbers: [Int] = []
+        for _ in 0..<3 {
+            if let number = machine.submit(isRepeatable: false, deadline: at(1_000), at: at(0)) {
+                numbers.append(number)
+            }
+        }
+        let asked = machine.takeActions()
+        #expect(asked == [.open, .open])
+        machine.opened(7, at: at(1))
+        let sent = machine.takeActions()
+        #expect(sent == [.send(numbers[0], on: 7), .send(numbers[1], on: 7)])
+        let isWanted = machine.answered(numbers[0], on: 7, at: at(2))
+        #expect(isWanted)
+        let third = machine.takeActions()
+        #expect(third == [.send(numbers[2], on: 7)])
+        machine.opened(8, at: at(3))
+        let unused = machine.takeActions()
+        #expect(unused == [.giveBack(8)], "there is nothing for it to do any more")
+    }
+
+    @Test("a session is given back when it has answered all, and after a while gets nothing new")
+    func givesBack() throws {
+        var machine = Self.machine(sessions: 1)
+        let first = try mustSubmit(&machine, deadline: at(0 + 10_000), at: at(0))
+        machine.opened(1, at: at(0))
+        _ = machine.takeActions()
+        let second = try mustSubmit(&machine, deadline: at(1_500 + 10_000), at: at(1_500))
+        let later = machine.takeActions()
+        #expect(later.isEmpty, "the session has had its turn, and there may be no other beside it")
+        _ = machine.answered(first, on: 1, at: at(1_501))
+        let home = machine.takeActions()
+        #expect(home == [.giveBack(1), .open])
+        machine.opened(2, at: at(1_502))
+        let sent = machine.takeActions()
+        #expect(sent == [.send(second, on: 2)])
+    }
+
+    private func mustSubmit(
+        _ machine: inout PipelineMachine, isRepeatable: Bool = false, deadline: MonotonicTime, at now: MonotonicTime
+    ) throws -> Int {
+        let number = machine.submit(isRepeatable: isRepeatable, deadline: deadline, at: now)
+        return try #require(number, "expected to be taken")
+    }
+
+    @Test("a lost session fails what it was sent and may not be repeated; the rest is sent once more, before newcomers")
+    func lostSession() throws {
+        var machine = Self.machine(sessions: 1, depth: 3)
+        let safe = try mustSubmit(&machine, isRepeatable: true, deadline: at(0 + 10_000), at: at(0))
+        let unsafe = try mustSubmit(&machine, deadline: at(0 + 10_000), at: at(0))
+        let other = try mustSubmit(&machine, isRepeatable: true, deadline: at(0 + 10_000), at: at(0))
+        let newcomer = try mustSubmit(&machine, deadline: at(0 + 10_000), at: at(0))
+        machine.opened(1, at: at(0))
+        _ = machine.takeActions()
+        machine.lost(1, at: at(1))
+        let lost = machine.takeActions()
+        #expect(lost == [.fail(unsafe, .lost(session: 1)), .open])
+        machine.opened(2, at: at(2))
+        let again = machine.takeActions()
+        #expect(again == [.send(safe, on: 2), .send(other, on: 2), .send(newcomer, on: 2)])
+        machine.lost(2, at: at(3))
+        let failed = machine.takeActions()
+        #expect(
+            Set(failed)
+                == [
+                    .fail(safe, .lost(session: 2)), .fail(other, .lost(session: 2)),
+                    .fail(newcomer, .lost(session: 2)),
+                ], "once more, and not for ever")
+    }
+
+    @Test("what a lost session never sent has not had its turn: it is sent whether or not it may be repeated")
+    func neverSent() throws {
+        var machine = Self.machine(sessions: 1, depth: 3)
+        let sent = try mustSubmit(&machine, deadline: at(10_000), at: at(0))
+        let unsent = try mustSubmit(&machine, deadline: at(10_000), at: at(0))
+        machine.opened(1, at: at(0))
+        _ = machine.takeActions()
+        machine.lost(1, unsent: [unsent], at: at(1))
+        let lost = machine.takeActions()
+        #expect(lost == [.fail(sent, .lost(session: 1)), .open])
+        machine.opened(2, at: at(2))
+        let first = machine.takeActions()
+        #expect(first == [.send(unsent, on: 2)])
+        machine.lost(2, at: at(3))
+        let failed = machine.takeActions()
+        #expect(failed == [.fail(unsent, .lost(session: 2))], "this time it was sent")
+    }
+
+    @Test("an overdue answer closes its session; one that is behind another only is not waited for")
+    func deadlines() throws {
+        var machine = Self.machine(sessions: 1, depth: 3)
+        let slow = try mustSubmit(&machine, isRepeatable: false, deadline: at(5_000), at: at(0))
+        let behind = try mustSubmit(&machine, isRepeatable: false, deadline: at(1_000), at: at(0))
+        machine.opened(1, at: at(0))
+        _ = machine.takeActions()
+        machine.tick(at: at(1_000))
+        let first = machine.takeActions()
+        #expect(first == [.fail(behind, .timeout(wasSent: true)), .suspect(1)])
+        machine.tick(at: at(5_000))
+        let second = machine.takeActions()
+        #expect(second == [.fail(slow, .timeout(wasSent: true)), .close(1)])
+    }
+
+    @Test("a session that owes an answer which nobody wants any more is not kept for ever")
+    func abandoned() throws {
+        var machine = Self.machine(sessions: 1)
+        let hanging = try mustSubmit(&machine, deadline: at(1_000), at: at(0))
+        machine.opened(1, at: at(0))
+        let wasOpen = machine.cancel(hanging)
+        #expect(wasOpen)
+        _ = machine.takeActions()
+        #expect(machine.nextDeadline <= at(1_000))
+        machine.tick(at: at(1_000))
+        let actions = machine.takeActions()
+        #expect(actions.contains(.close(1)))
+        #expect(!actions.contains(.fail(hanging, .timeout(wasSent: true))), "its task has been told already")
+    }
+
+    @Test("a statement given up behind another one that then does not come either costs the session")
+    func givenUpBehind() throws {
+        var machine = Self.machine(sessions: 1)
+        let first = try mustSubmit(&machine, deadline: at(5_000), at: at(0))
+        let second = try mustSubmit(&machine, deadline: at(1_000), at: at(0))
+        machine.opened(1, at: at(0))
+        machine.tick(at: at(1_000))
+        let given = machine.takeActions()
+        #expect(given.contains(.fail(second, .timeout(wasSent: true))) && !given.contains(.close(1)))
+        _ = machine.answered(first, on: 1, at: at(1_100))
+        machine.tick(at: at(1_400))
+        let closed = machine.takeActions()
+        #expect(closed.contains(.close(1)))
+    }
+
+    @Test("those who wait are told when there is no session to be had, and at their deadlines")
+    func waiting() throws {
+        var machine = Self.machine()
+        let first = try mustSubmit(&machine, isRepeatable: false, deadline: at(10), at: at(0))
+        machine.tick(at: at(10))
+        let expired = machine.takeActions()
+        #expect(expired == [.open, .fail(first, .timeout(wasSent: false))])
+        let second = try mustSubmit(&machine, isRepeatable: false, deadline: at(1_000), at: at(11))
+        machine.refused(at: at(12))
+        let refused = machine.takeActions()
+        #expect(refused == [.fail(second, .refused)])
+    }
+
+    @Test("more than may wait are not taken")
+    func bounded() {
+        var machine = Self.machine(waiting: 3)
+        var taken: [Bool] = []
+        for _ in 0..<5 { taken.append(machine.submit(isRepeatable: false, deadline: at(1), at: at(0)) != nil) }
+        #expect(taken == [true, true, true, false, false])
+    }
+
+    @Test(
+        "whatever happens: depth and sessions keep to their limits, every statement is settled once", arguments: 0..<40)
+    func random(seed: Int) {
+        var world = PipelineWorld(seed: UInt64(seed))
+        for _ in 0..<2_000 {
+            world.step()
+            if let breach = world.breach {
+                Issue.record("seed \(seed): \(breach)")
+                return
+            }
+        }
+        world.finish()
+        #expect(world.breach == nil, "seed \(seed)")
+        #expect(world.open.isEmpty, "seed \(seed): not settled: \(world.open.count)")
+    }
+}
+
+/// A server side that answers, loses sessions and lets time pass at random.
+private struct PipelineWorld {
+    var machine = PipelineMachine(maximumSessions: 3, depth: 4, maximumWaiting: 50, silence: .milliseconds(300))
+    var random: SplitMix64
+    var now = MonotonicTime(nanoseconds: 0)
+    /// Not settled: whether it may be repeated, and how often it was sent.
+    var open: [Int: (isRepeatable: Bool, sent: Int)] = [:]
+    var sessions: [Int: [Int]] = [:]
+    var wanted = 0
+    var nextSession = 0
+    var breach: String?
+
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
+
+    mutating func step() {
+        switch Int.random(in: 0..<12, using: &random) {
+        case 0...3:
+            let isRepeatable = Bool.random(using: &random)
+            let deadline = now + .milliseconds(Int.random(in: 1...2_000, using: &random))
+            if let number = machine.submit(isRepeatable: isRepeatable, deadline: deadline, at: now) {
+                open[number] = (isRepeatable, 0)
+            }
+        case 4...6: answer()
+        case 7 where wanted > 0:
+            wanted -= 1
+            if Int.random(in: 0..<4, using: &random) == 0 {
+                machine.refused(at: now)
+            } else {
+                nextSession += 1
+                sessions[nextSession] = []
+                machine.opened(nextSession, at: now)
+            }
+        case 8:
+            if let session = sessions.keys.sorted().randomElement(using: &random) { lose(session) }
+        case 9:
+            if let number = open.keys.sorted().randomElement(using: &random) {
+                if !machine.cancel(number) { breach = "\(number) had been settled already" }
+                open[number] = nil
+            }
+        default:
+            now = now + .milliseconds(Int.random(in: 0...100, using: &random))
+            machine.tick(at: now)
+        }
+        perform()
+    }
+
+    mutating func finish() {
+        while wanted > 0 {
+            wanted -= 1
+            machine.refused(at: now)
+            perform()
+        }
+        now = now + .seconds(100)
+        machine.tick(at: now)
+        perform()
+    }
+
+    private mutating func answer() {
+        guard let session = sessions.keys.sorted().randomElement(using: &random), let number = sessions[session]?.first
+        else { return }
+        sessions[session]?.removeFirst()
+        let isWanted = machine.answered(number, on: session, at: now)
+        if isWanted != (open[number] != nil) { breach = "\(number) is wanted: \(isWanted)" }
+        open[number] = nil
+    }
+
+    private mutating func lose(_ session: Int) {
+        let flights = sessions.removeValue(forKey: session) ?? []
+        // Some of the last ones may not have left.
+        let unsent = Array(flights.suffix(Int.random(in: 0...flights.count, using: &random)))
+        for number in unsent { open[number]?.sent -= 1 }
+        machine.lost(session, unsent: unsent, at: now)
+    }
+
+    private mutating func perform() {
+        for action in machine.takeActions() {
+            switch action {
+            case .open:
+                wanted += 1
+                if sessions.count + wanted > 3 { breach = "\(sessions.count) sessions and \(wanted) asked for" }
+            case .send(let number, let session):
+                sessions[session, default: []].append(number)
+                open[number]?.sent += 1
+                if sessions[session]?.count ?? 0 > 4 { breach = "too many in flight" }
+                if let entry = open[number], entry.sent > (entry.isRepeatable ? 2 : 1) { breach = "sent too often" }
+                if open[number] == nil { breach = "sent after it was settled" }
+            case .fail(let number, _):
+                if open.removeValue(forKey: number) == nil { breach = "\(number) was settled twice" }
+            case .giveBack(let session):
+                if sessions.removeValue(forKey: session)?.isEmpty != true { breach = "gave back a session at work" }
+            case .close(let session):
+                lose(session)
+                perform()
+            case .suspect: break
+            }
+        }
+    }
+}
+
+extension PipelineMachine {
+    fileprivate mutating func takeActions() -> [Action] {
+        var taken: [Action] = []
+        _ = exchangeActions(&taken)
+        return taken
+    }
+}

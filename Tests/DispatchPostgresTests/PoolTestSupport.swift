@@ -1,0 +1,89 @@
+import DispatchLoop
+import PostgresSession
+import Testing
+
+@testable import DispatchPostgres
+
+/// Keeps what the pool reports.
+@LoopActor
+final class EventRecorder: PoolDelegate {
+    private(set) var events: [PoolEvent] = []
+    private var watches: [Watch] = []
+
+    /// An event to come, from the moment at which it is asked for.
+    @LoopActor
+    final class Watch {
+        private let isWanted: @LoopActor (PoolEvent) -> Bool
+        private var hasHappened = false
+        private var continuation: CheckedContinuation<Void, Never>?
+
+        init(_ isWanted: @escaping @LoopActor (PoolEvent) -> Bool) {
+            self.isWanted = isWanted
+        }
+
+        func note(_ event: PoolEvent) {
+            guard isWanted(event) else { return }
+            hasHappened = true
+            continuation?.resume()
+            continuation = nil
+        }
+
+        /// Waits until it has happened.
+        func happened() async {
+            await withCheckedContinuation { if hasHappened { $0.resume() } else { continuation = $0 } }
+        }
+    }
+
+    func pool(_ pool: PostgresPool, did event: PoolEvent) {
+        events.append(event)
+        for watch in watches { watch.note(event) }
+    }
+
+    /// Watches for an event. It is not missed, however long it takes until somebody waits for it.
+    func watch(for isWanted: @escaping @LoopActor (PoolEvent) -> Bool) -> Watch {
+        let watch = Watch(isWanted)
+        watches.append(watch)
+        return watch
+    }
+
+    var retries: Int { events.count { if case .retried = $0 { true } else { false } } }
+    var reasons: [CloseReason] { events.compactMap { if case .closed(_, let reason, _) = $0 { reason } else { nil } } }
+}
+
+extension PoolEvent {
+    var isUp: Bool { if case .healthChanged(_, .up, _, _) = self { true } else { false } }
+    var isDown: Bool { if case .healthChanged(_, .down, _, _) = self { true } else { false } }
+}
+
+var soon: MonotonicTime { .now() + .seconds(20) }
+
+@LoopActor
+func withPool(
+    _ url: String, _ change: (inout PoolSettings) -> Void = { _ in },
+    _ body: @LoopActor (PostgresPool, EventRecorder) async throws -> Void
+) async throws {
+    var settings = PoolSettings()
+    // All tests run at once, on a machine that may be small: how fast a server answers is not what they are about.
+    settings.grace = .seconds(20)
+    change(&settings)
+    let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
+    let recorder = EventRecorder()
+    pool.delegate = recorder
+    pool.start()
+    do { try await body(pool, recorder) } catch {
+        await pool.close(deadline: .now() + .seconds(1))
+        throw error
+    }
+    await pool.close(deadline: .now() + .seconds(5))
+    #expect(pool.snapshot.total == 0)
+}
+
+/// What `/ping` does.
+@LoopActor
+func ping(_ pool: PostgresPool, deadline: MonotonicTime = soon) async throws {
+    let connection = try await pool.checkOut(deadline: deadline)
+    defer { pool.release(connection) }
+    let result = try await connection.query(
+        "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
+    #expect(result.values == ["1"])
+}

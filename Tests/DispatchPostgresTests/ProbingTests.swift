@@ -1,0 +1,383 @@
+import DispatchLoop
+import PostgresSession
+import Testing
+
+@testable import DispatchPostgres
+
+@Suite struct ProbingTests {
+    private func downByRefusal() -> MachineHarness {
+        var world = MachineHarness()
+        world.start()
+        for _ in 0..<200 where world.health != .down {
+            while !world.connecting.isEmpty { world.fail(.refused) }
+            world.advance(.milliseconds(10))
+        }
+        while !world.connecting.isEmpty { world.fail(.refused) }
+        return world
+    }
+
+    /// Connects begun in the time, when each is refused on the spot and a request arrives every `interval`.
+    private func connects(in time: Duration, requestsEvery interval: Duration?, _ error: PostgresError) -> (
+        rate: Double, worst: Int
+    ) {
+        var world = MachineHarness()
+        world.start()
+        let start = world.now
+        var nextRequest = start
+        while world.now - start < time {
+            while !world.connecting.isEmpty { world.fail(error) }
+            if let interval, world.now >= nextRequest {
+                _ = world.checkOut()
+                while !world.connecting.isEmpty { world.fail(error) }
+                nextRequest = world.now + interval
+            }
+            world.advance(.milliseconds(1))
+        }
+        let times = world.connectTimes
+        let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
+        return (Double(times.count) / (Double(time.nanoseconds) / 1e9), worst)
+    }
+
+    @Test("down, with nobody asking, at most five connects a second are begun")
+    func rateAlone() {
+        #expect(connects(in: .seconds(60), requestsEvery: nil, .refused).rate <= 5)
+    }
+
+    @Test("down, with a thousand requests a second, at most twenty connects in any second are begun")
+    func rateOnDemand() {
+        #expect(connects(in: .seconds(20), requestsEvery: .milliseconds(1), .refused).worst <= 20)
+    }
+
+    @Test("a server that lets everybody in and hangs up at the first query gets at most twenty connects a second")
+    func hangsUp() {
+        var world = MachineHarness { $0.minimum = 0 }
+        world.start()
+        let start = world.now
+        while world.now - start < .seconds(5) {
+            while !world.connecting.isEmpty { world.succeed() }
+            for _ in 0..<8 { _ = world.checkOut() }
+            for id in world.leased { world.end(id, .ended) }
+            world.advance(.milliseconds(1))
+        }
+        let times = world.connectTimes
+        let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
+        #expect(worst <= 20, "\(worst) in the worst second")
+    }
+
+    @Test("a server that has no room for more sessions is not asked for one with every query that it answers")
+    func noRoom() throws {
+        var world = MachineHarness { $0.minimum = 0 }
+        world.startUp()
+        let start = world.now
+        while world.now - start < .seconds(5) {
+            while !world.connecting.isEmpty { world.fail(.tooMany) }
+            for _ in 0..<8 where world.waiting.count < 100 { _ = world.checkOut() }
+            for id in world.leased { world.release(id) }
+            world.advance(.milliseconds(1))
+        }
+        #expect(world.health == .up)
+        let times = world.connectTimes.filter { $0 >= start }
+        let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
+        #expect(worst <= 20, "\(worst) in the worst second")
+        #expect(times.count >= 5, "it has to go on trying: \(times.count)")
+    }
+
+    @Test("sockets are counted, not connects: an attempt that opens three is followed three times later")
+    func severalSockets() {
+        for (interval, limit) in [(nil, 5.0), (Duration.milliseconds(1), 20.0)] as [(Duration?, Double)] {
+            var world = MachineHarness()
+            world.start()
+            let start = world.now
+            var sockets = 0
+            while world.now - start < .seconds(20) {
+                while !world.connecting.isEmpty {
+                    world.fail(.refused, sockets: 3)
+                    sockets += 3
+                }
+                if interval != nil { _ = world.checkOut() }
+                world.advance(.milliseconds(1))
+            }
+            #expect(Double(sockets) / 20 <= limit, "with a request every \(String(describing: interval))")
+        }
+    }
+
+    @Test("while somebody waits, the next probe is due at the spacing of demand: waiting is as good as asking")
+    func waitersAreDemand() throws {
+        var world = MachineHarness()
+        world.startUp()
+        world.end(try world.mustLease())
+        _ = try world.mustWait()
+        for _ in 0..<8 {
+            world.fail(.refused)
+            world.advance(Prober.demandSpacing)
+            #expect(world.connecting.count == 1, "a probe every \(Prober.demandSpacing)")
+        }
+    }
+
+    @Test("a probe that hangs keeps no request from bringing a fresh one forward, unless a server has accepted it")
+    func hungIsNoReason() throws {
+        for isAccepted in [false, true] {
+            var world = MachineHarness { $0.maximum = 10 }
+            world.start()
+            let hung = try #require(world.connecting.first)
+            if isAccepted { world.progress(hung) }
+            world.advance(Prober.demandSpacing)
+            _ = world.checkOut()
+            #expect(world.connecting.count == (isAccepted ? 1 : 2))
+        }
+    }
+
+    @Test(
+        "a probe whose server has hung up, and that goes on with a dead address, holds up neither requests nor the grace"
+    )
+    func lostServer() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        let probe = try #require(world.connecting.first)
+        let waiter = try world.mustWait()
+        world.progress(probe)
+        world.progress(probe)
+        world.advance(.milliseconds(5))
+        world.apply { $0.lostServer(probe, at: $1) }
+        world.advance(Prober.demandSpacing)
+        #expect(world.connecting.count == 2, "those who wait have a fresh one")
+        world.advance(.milliseconds(750))
+        #expect(world.failed[waiter] != nil, "the grace was not prolonged")
+    }
+
+    @Test("log-ins that were accepted and are silent are left alone: one more a second, and none is closed")
+    func slowLogins() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        let start = world.now
+        while world.now - start < .seconds(7) {
+            for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
+            _ = world.checkOut()
+            world.advance(.milliseconds(10))
+        }
+        #expect(world.connecting.count <= 8)
+        #expect(world.closeReasons.isEmpty)
+        for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
+        world.succeed()
+        #expect(world.health == .up)
+        #expect(world.closeReasons.isEmpty, "those that began later may be as far soon")
+        #expect(world.breaches() == [])
+    }
+
+    @Test("slow start goes on with each answer in a log-in: one, two, four for those who wait, where log-ins take long")
+    func talkingLogins() throws {
+        for isUp in [false, true] {
+            var world = MachineHarness { $0.maximum = 10 }
+            if isUp {
+                world.startUp()
+                _ = world.lease()
+            } else {
+                world.start()
+            }
+            for _ in 0..<4 { _ = world.wait() }
+            var counts: [Int] = []
+            for _ in 0..<4 {
+                for id in world.connecting { world.progress(id) }
+                world.advance(Prober.demandSpacing)
+                for id in world.connecting where world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) }
+                counts.append(world.connecting.count)
+            }
+            #expect(counts.last == 4, "up: \(isUp), \(counts)")
+            #expect(world.closeReasons.isEmpty)
+        }
+    }
+
+    @Test("what accepts and never says anything is asked afresh once a second, and overtaken when it has come back")
+    func acceptingHole() throws {
+        var world = MachineHarness { $0.maximum = 4 }
+        world.start()
+        let start = world.now
+        while world.now - start < .seconds(30) {
+            for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
+            world.advance(.milliseconds(10))
+        }
+        #expect(world.connecting.count == 4)
+        #expect(world.connectTimes.count <= 16, "\(world.connectTimes.count) connects in 30 s")
+        let youngest = try #require(world.connecting.last)
+        world.connecting.removeAll { $0 == youngest }
+        world.apply { $0.connected(youngest, isReadOnly: false, took: 1_000_000, at: $1) }
+        #expect(world.health == .up)
+        #expect(world.connecting.count == 3, "they may be log-ins that go on at the server")
+        world.advance(Prober.acceptedPatience)
+        #expect(world.connecting.isEmpty, "the older ones were overtaken")
+    }
+
+    @Test("what holds a log-in up on this side is the cause until the server says something")
+    func heldUp() {
+        let keys = PostgresError(code: PostgresError.Code.loginKeys, message: "keys", disposition: .outage)
+        var world = MachineHarness { $0.maximum = 1 }
+        world.start()
+        world.apply { $0.heldUp(keys, at: $1) }
+        #expect(world.machine.outage?.cause == keys)
+        world.fail(.badPassword)
+        #expect(world.machine.outage?.cause == .badPassword)
+        world.apply { $0.heldUp(keys, at: $1) }
+        #expect(world.machine.outage?.cause == .badPassword)
+    }
+
+    @Test("an older connect's answer does not replace what a newer one said")
+    func olderAnswer() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        world.advance(.milliseconds(300))
+        let (older, newer) = (world.connecting[0], world.connecting[1])
+        world.connecting = []
+        world.sockets = []
+        world.apply { $0.connectFailed(newer, .badPassword, at: $1) }
+        #expect(world.health == .misconfigured)
+        world.apply { $0.connectFailed(older, .connectTimeout, at: $1) }
+        #expect(world.health == .misconfigured)
+        #expect(world.machine.outage?.cause == .badPassword)
+    }
+
+    @Test("misconfigured, about one connect a second is begun, however many ask")
+    func rateMisconfigured() {
+        let rate = connects(in: .seconds(60), requestsEvery: .milliseconds(1), .badPassword).rate
+        #expect(rate <= 1.05 && rate >= 0.9, "\(rate) a second")
+    }
+
+    @Test("down, the next probe follows the last by less than 300 ms, for ever")
+    func neverGivesUp() {
+        var world = downByRefusal()
+        var last = world.now
+        for _ in 0..<500 {
+            while world.connecting.isEmpty, world.now - last < .seconds(1) { world.advance(.milliseconds(1)) }
+            #expect(world.now - last <= .milliseconds(300))
+            last = world.now
+            world.fail(.refused)
+        }
+    }
+
+    /// Down by refusal, with the latest probe long enough ago for a request to bring the next one forward.
+    private func readyForDemand() throws -> MachineHarness {
+        var world = downByRefusal()
+        for _ in 0..<2_000 {
+            if world.now - (try #require(world.connectTimes.last)) > Prober.demandSpacing { return world }
+            world.advance(.milliseconds(1))
+            while !world.connecting.isEmpty { world.fail(.refused) }
+        }
+        throw NeverReady()
+    }
+
+    private struct NeverReady: Error {}
+
+    @Test("down by refusal, a request brings the probe forward and is served when it succeeds")
+    func demand() throws {
+        var world = try readyForDemand()
+        let waiter = try world.mustWait()
+        #expect(world.connecting.count == 1)
+        world.succeed()
+        #expect(world.granted[waiter] != nil)
+    }
+
+    @Test("down by refusal, a request whose probe fails is told at once")
+    func demandRefused() throws {
+        var world = try readyForDemand()
+        let waiter = try world.mustWait()
+        world.fail(.refused)
+        #expect(world.failed[waiter]?.kind == .unavailable)
+    }
+
+    @Test("down by refusal, a request waits 25 ms and no longer for a probe that hangs")
+    func demandHangs() throws {
+        var world = try readyForDemand()
+        let waiter = try world.mustWait()
+        world.advance(.milliseconds(24))
+        #expect(world.failed[waiter] == nil)
+        world.advance(.milliseconds(1))
+        #expect(world.failed[waiter] != nil)
+    }
+
+    @Test("down by silence, a request is told at once, and at most twenty connects in any second are begun")
+    func downBySilence() {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        world.advance(.seconds(2))
+        #expect(world.health == .down)
+        for _ in 0..<5_000 {
+            guard case .fail = world.checkOut() else {
+                Issue.record("expected to be told at once")
+                return
+            }
+            world.advance(.milliseconds(1))
+        }
+        let times = world.connectTimes
+        let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
+        #expect(worst <= 20, "\(worst) in the worst second")
+    }
+
+    @Test(
+        "while probes hang, four are in flight, a fresh one every quarter of a second, and the first keeps its patience"
+    )
+    func hungProbes() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        let patient = try #require(world.connecting.first)
+        world.advance(.seconds(3))
+        #expect(world.connecting.count == 4)
+        #expect(world.connecting.first == patient)
+        let youngest = try #require(world.connectTimes.last)
+        #expect(world.now - youngest <= .milliseconds(250))
+        #expect(world.connectTimes.count <= 13)
+        #expect(Set(world.closeReasons) == [.hung])
+        #expect(world.breaches() == [])
+    }
+
+    @Test("where only one socket is allowed, a hung probe has a second before it is replaced")
+    func lonePatience() throws {
+        var world = MachineHarness { $0.maximum = 1 }
+        world.start()
+        let first = try #require(world.connecting.first)
+        world.advance(.milliseconds(900))
+        #expect(world.connecting == [first])
+        world.advance(.milliseconds(400))
+        #expect(world.connecting.count == 1)
+        #expect(world.connecting != [first])
+    }
+
+    @Test("the first probe to succeed wins, and the others that hang are given up unless somebody needs them")
+    func firstWins() {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.start()
+        world.advance(.seconds(1))
+        world.succeed()
+        #expect(world.health == .up)
+        #expect(
+            world.connecting.allSatisfy {
+                world.now - (world.machine.slots.slot($0)?.since ?? world.now) < Prober.hangInterval
+            })
+        #expect(world.closeReasons.contains(.overtaken))
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a change of cause is one event, not one for each try")
+    func causes() {
+        var world = downByRefusal()
+        world.events.removeAll()
+        for _ in 0..<10 {
+            world.advance(.milliseconds(300))
+            while !world.connecting.isEmpty { world.fail(.starting) }
+        }
+        let changes = world.events.filter { if case .causeChanged = $0 { true } else { false } }
+        #expect(changes == [.causeChanged(.starting)])
+    }
+
+    @Test("a wrong password after an outage, and an outage after a wrong password, each have their name")
+    func names() {
+        var world = downByRefusal()
+        world.advance(.milliseconds(300))
+        world.fail(.badPassword)
+        #expect(world.health == .misconfigured)
+        world.advance(.seconds(1))
+        world.fail(.refused)
+        #expect(world.health == .down)
+        world.advance(.milliseconds(300))
+        world.succeed()
+        #expect(world.health == .up)
+    }
+}

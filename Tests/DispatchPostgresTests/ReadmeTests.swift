@@ -1,0 +1,31 @@
+import DispatchLoop
+import Foundation
+import PostgresTestKit
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct ReadmeTests {
+    private func file(_ path: String) throws -> String {
+        let here = URL(fileURLWithPath: #filePath)
+        return try String(contentsOf: here.deletingLastPathComponent().appendingPathComponent(path), encoding: .utf8)
+    }
+
+    @Test("the README's example is the one that is compiled here")
+    func example() throws {
+        let example = try file("ReadmeExample.swift").trimmingCharacters(in: .newlines)
+        #expect(try file("../../README.md").contains("```swift\n\(example)\n```"))
+    }
+
+    @LoopActor
+    @Test("and it works")
+    func works() async throws {
+        try await PostgresSandbox.withSandbox { sandbox in
+            _ = try await sandbox.execute(
+                "create table accounts (name text, balance numeric); insert into accounts values ('Ada', 12.50)",
+                database: "mydb")
+            let accounts = Accounts(sandbox.connectionURL())
+            #expect(try await accounts.balance(of: "Ada") == "12.50")
+            #expect(try await accounts.balance(of: "Bob") == nil)
+            await accounts.close()
+        }
+    }
+}

@@ -1,0 +1,361 @@
+import DispatchLoop
+import PostgresSession
+import Testing
+
+@testable import DispatchPostgres
+
+/// A query that is silent: a dead way, a dead session, a slow database or a stuck one.
+@Suite struct SilenceTests {
+    /// A pool with this many idle connections, and a history of quick queries, so that some may be hedged.
+    private func quickPool(_ count: Int, maximum: Int = 10) throws -> MachineHarness {
+        var world = MachineHarness {
+            $0.minimum = count
+            $0.maximum = maximum
+        }
+        world.startUp()
+        while !world.connecting.isEmpty { world.succeed() }
+        for _ in 0..<200 { world.release(try world.mustLease()) }
+        world.advance(.milliseconds(400))
+        return world
+    }
+
+    // MARK: A dead way
+
+    @Test("on a dead way a repeatable query is hedged at once, and the database suspect if nobody else was heard")
+    func lost() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(301))
+        world.silence(lease, path: .lost)
+        #expect(world.hedged == [lease])
+        #expect(world.health == .suspect)
+        #expect(world.connecting.count == 1)
+    }
+
+    @Test("a dead way is one session's own affair when others have been heard meanwhile")
+    func lostAlone() throws {
+        var world = MachineHarness { $0.minimum = 2 }
+        world.startUp()
+        world.succeed()
+        let silent = try world.mustLease()
+        world.advance(.milliseconds(200))
+        world.release(try world.mustLease())
+        world.advance(.milliseconds(100))
+        world.silence(silent, path: .lost)
+        #expect(world.health == .up)
+    }
+
+    @Test(
+        "with all slots taken by queries on dead ways that may be repeated, the longest silent makes room for a probe")
+    func makesRoom() throws {
+        var world = MachineHarness { $0.maximum = 2 }
+        world.startUp()
+        let first = try world.mustLease()
+        _ = world.wait()
+        world.succeed()
+        world.advance(.milliseconds(301))
+        world.silence(first, path: .lost)
+        #expect(world.health == .suspect)
+        #expect(world.closeReasons == [.madeRoom])
+        #expect(!world.sockets.contains(first))
+        #expect(world.connecting.count == 1)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("idle connections of unknown fate make room before anybody's query does")
+    func idleMakesRoom() throws {
+        var world = MachineHarness {
+            $0.maximum = 3
+            $0.minimum = 3
+        }
+        world.startUp()
+        while !world.connecting.isEmpty { world.succeed() }
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(301))
+        world.silence(lease, path: .lost)
+        #expect(world.checking.count == 2)
+        world.advance(PoolMachine.headStart)
+        #expect(world.closeReasons == [.madeRoom])
+        #expect(world.sockets.contains(lease))
+        #expect(world.connecting.count == 1)
+    }
+
+    @Test("with all slots taken by queries that nobody wants to lose, the answer is saturated, not down")
+    func saturated() throws {
+        for path in [PostgresConnection.Path.acknowledged, .open, .lost] {
+            var world = MachineHarness { $0.maximum = 1 }
+            world.startUp()
+            let lease = try world.mustLease()
+            let waiter = try world.mustWait(within: .seconds(1))
+            world.advance(.milliseconds(301))
+            world.silence(lease, canBeAbandoned: false, path: path)
+            #expect(world.health == .up)
+            world.advance(.milliseconds(700))
+            #expect(world.failed[waiter]?.kind == .saturated)
+        }
+    }
+
+    // MARK: A slow database
+
+    @Test("acknowledged silence is a doubt: nothing is taken away, nothing is reported, and a late answer ends it")
+    func slow() throws {
+        var world = try quickPool(4)
+        let lease = try world.mustLease()
+        let before = world.events.count
+        world.advance(.milliseconds(301))
+        world.silence(lease)
+        #expect(world.health == .up)
+        #expect(world.checking.count == 1, "one idle connection is asked")
+        _ = try world.mustLease()  // The others serve on.
+        world.advance(.milliseconds(599))
+        #expect(world.health == .up)
+        world.release(lease, took: .milliseconds(900))
+        #expect(world.hedged.isEmpty, "the answer was as late as the others': the database is slow")
+        world.advance(.seconds(5))
+        #expect(world.health == .up)
+        #expect(world.closeReasons.isEmpty)
+        let reports = world.events[before...].filter { if case .connecting = $0 { false } else { true } }
+        #expect(reports.isEmpty, "nothing to report but a connect: \(reports)")
+    }
+
+    @Test("once two answers have been slow, such a silence is usual", arguments: [310, 500, 900])
+    func learns(milliseconds: Int) throws {
+        var world = try quickPool(2)
+        for _ in 0..<2 { world.release(try world.mustLease(), took: .milliseconds(milliseconds)) }
+        #expect(world.machine.silenceLimit > Int64(milliseconds) * 1_000_000)
+    }
+
+    @Test("silence of everybody for 950 ms is a suspicion, and an answer that comes after all ends the outage")
+    func stuck() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(300))
+        world.silence(lease)
+        #expect(world.connecting.count == 1, "a fresh log-in tells a stuck server from a slow query")
+        world.progress(try #require(world.connecting.first))
+        world.advance(.milliseconds(649))
+        #expect(world.health == .up)
+        world.advance(.milliseconds(1))
+        #expect(world.health == .suspect)
+        world.advance(.milliseconds(750))
+        #expect(world.health == .down, "within 2 s of silence")
+        world.release(lease)
+        #expect(world.health == .up)
+        let next = try world.mustLease()
+        #expect(next == lease)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a silent query is its own affair when others have been heard meanwhile")
+    func notShared() throws {
+        var world = MachineHarness { $0.minimum = 2 }
+        world.startUp()
+        world.succeed()
+        let silent = try world.mustLease()
+        world.advance(.milliseconds(200))
+        world.release(try world.mustLease())
+        world.advance(.milliseconds(100))
+        world.silence(silent)
+        #expect(world.health == .up)
+        #expect(world.machine.doubt == nil)
+        #expect(world.hedged.isEmpty, "there were too few queries for one more")
+    }
+
+    // MARK: Hedges
+
+    @Test("when another session answers as quickly as usual, the silent query is hedged, and the others are asked")
+    func hedged() throws {
+        var world = try quickPool(4)
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(301))
+        world.silence(lease)
+        #expect(world.hedged.isEmpty)
+        world.succeed()
+        #expect(world.hedged == [lease])
+        #expect(world.checking.count == 3, "nobody is sent from one dead connection to the next")
+        #expect(world.health == .up)
+    }
+
+    @Test(
+        "a query is hedged only where the usual answer would come in time for it; on a slow database nobody's spare is asked",
+        arguments: [(900, 140, false), (900, 1_000, true), (1, 140, true)])
+    func inTime(usual: Int, left: Int, isHedged: Bool) throws {
+        var world = try quickPool(4)
+        for _ in 0..<40 { world.release(try world.mustLease(), took: .milliseconds(usual)) }
+        let limit = Duration.nanoseconds(world.machine.silenceLimit)
+        world.advance(limit + .milliseconds(1))
+        let lease = try world.mustLease()
+        world.advance(limit + .milliseconds(1))
+        world.silence(lease, answerBy: world.now + .milliseconds(left))
+        let other = try world.mustLease()
+        world.advance(.milliseconds(10))
+        world.release(other, took: .milliseconds(10))
+        #expect(world.hedged == (isHedged ? [lease] : []), "\(usual) ms are usual, and \(left) ms are left")
+        if usual == 900 { #expect(world.checking.count <= 1, "a check takes as long as a query") }
+    }
+
+    @Test("five slow reads that may be repeated are executed five times")
+    func slowReads() throws {
+        var world = MachineHarness { $0.maximum = 10 }
+        world.startUp()
+        var leases: [ConnectionID] = []
+        for _ in 0..<5 {
+            if let id = world.lease() { leases.append(id) }
+            while !world.connecting.isEmpty { world.succeed() }
+        }
+        leases = world.leased
+        world.advance(.milliseconds(300))
+        for id in leases { world.silence(id) }
+        while !world.connecting.isEmpty { world.succeed() }
+        for id in world.checking { world.passCheck(id) }
+        #expect(world.hedged.isEmpty)
+    }
+
+    @Test("in a database that suddenly takes 500 ms, at most one in twenty queries is hedged")
+    func budget() throws {
+        var world = try quickPool(10)
+        let before = 200
+        var queries = before
+        for _ in 0..<20 {
+            while let id = world.lease() {
+                queries += 1
+                _ = id
+            }
+            let leases = world.leased
+            world.advance(.milliseconds(300))
+            for id in leases where world.machine.silenceLimit <= 300_000_000 { world.silence(id) }
+            for id in world.checking { world.passCheck(id, took: .milliseconds(200)) }
+            world.advance(.milliseconds(200))
+            for id in leases where world.leased.contains(id) { world.release(id, took: .milliseconds(500)) }
+        }
+        #expect(world.hedged.count * 20 <= queries, "\(world.hedged.count) of \(queries)")
+        #expect(world.machine.silenceLimit > 500_000_000)
+    }
+
+    @Test("a full pool whose idle connections are silent as well gives one up for a fresh one, once")
+    func fullAndForgotten() throws {
+        var world = try quickPool(4, maximum: 4)
+        let lease = try world.mustLease()
+        world.advance(.milliseconds(301))
+        world.silence(lease)
+        world.advance(PoolMachine.roomPatience - .milliseconds(1))
+        #expect(world.closeReasons.isEmpty)
+        world.advance(.milliseconds(1))
+        #expect(world.closeReasons == [.madeRoom])
+        #expect(world.connecting.count == 1)
+        world.succeed()
+        #expect(world.hedged == [lease])
+        #expect(world.breaches() == [])
+    }
+
+    // MARK: Statements given up
+
+    @Test(
+        "a statement that ran into its deadline is no sign of trouble, and its slot is taken until the server lets go")
+    func overdue() throws {
+        var world = MachineHarness { $0.maximum = 2 }
+        world.startUp()
+        let lease = try world.mustLease()
+        world.advance(.seconds(1))
+        world.overdue(lease)
+        #expect(world.health == .up)
+        #expect(!world.machine.ramp.hasFailed)
+        #expect(world.resetting == [lease])
+        #expect(world.sockets.contains(lease))
+        world.passReset(lease)
+        let next = try world.mustLease()
+        #expect(next == lease, "the session is as good as before")
+    }
+
+    @Test("with all slots taken by statements past their deadlines, a server that says nothing is found out")
+    func allOverdue() throws {
+        var world = MachineHarness { $0.maximum = 2 }
+        world.startUp()
+        let first = try world.mustLease()
+        _ = world.wait()
+        world.succeed()
+        let second = try #require(world.leased.last)
+        world.advance(.seconds(1))
+        for id in [first, second] {
+            world.silence(id, canBeAbandoned: false)
+            world.overdue(id)
+        }
+        #expect(world.health == .up)
+        world.advance(PoolMachine.doubtPatience)
+        #expect(world.health == .suspect)
+        #expect(world.closeReasons == [.madeRoom])
+        #expect(world.connecting.count == 1)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a first statement that waits for a lock says nothing against later log-ins")
+    func lockedFirst() throws {
+        var world = MachineHarness { $0.maximum = 2 }
+        world.startUp()
+        let lease = try world.mustLease()
+        world.advance(.seconds(1))
+        world.overdue(lease)
+        #expect(world.machine.loginProvesNothing, "it may be a pooler whose server is away")
+        world.passReset(lease)
+        #expect(!world.machine.loginProvesNothing, "57014 came from a server")
+    }
+
+    // MARK: Connects
+
+    @Test("a connect that nobody accepts while nothing lives is silence as well")
+    func hungConnect() {
+        var world = MachineHarness {
+            $0.minimum = 0
+            $0.idleTimeout = .seconds(1)
+        }
+        world.startUp()
+        world.advance(.seconds(2))
+        #expect(world.sockets.isEmpty)
+        _ = world.wait()
+        world.advance(.milliseconds(301))
+        #expect(world.health == .suspect)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a log-in of 900 ms that was accepted is slow, not down, at the start and later")
+    func slowLogin() throws {
+        for isStart in [true, false] {
+            var world = MachineHarness {
+                $0.minimum = 0
+                $0.idleTimeout = .seconds(1)
+            }
+            if isStart {
+                world.start()
+            } else {
+                world.startUp()
+                world.advance(.seconds(2))
+                #expect(world.sockets.isEmpty)
+            }
+            let waiter = try world.mustWait()
+            world.progress(try #require(world.connecting.first))
+            world.advance(.milliseconds(900))
+            world.succeed(took: .milliseconds(900))
+            #expect(world.granted[waiter] != nil, "start: \(isStart)")
+            let changes = world.events.filter { if case .healthChanged = $0 { true } else { false } }
+            #expect(changes.count == 1, "\(changes)")
+        }
+    }
+
+    @Test("a log-in in which the server goes on saying something is waited for beyond the grace")
+    func chattyLogin() throws {
+        var world = MachineHarness()
+        world.start()
+        let waiter = try world.mustWait()
+        let login = try #require(world.connecting.first)
+        for _ in 0..<4 {
+            world.progress(login)
+            world.advance(.milliseconds(900))
+        }
+        #expect(world.health == .suspect)
+        world.connecting.removeAll { $0 == login }
+        world.apply { $0.connected(login, isReadOnly: false, took: 3_600_000_000, at: $1) }
+        #expect(world.granted[waiter] != nil)
+    }
+}

@@ -1,0 +1,195 @@
+import DispatchLoop
+import PostgresSession
+import Testing
+
+@testable import DispatchPostgres
+
+@Suite struct SuspicionTests {
+    @Test(
+        "a session that the server ends for itself is no outage", arguments: [PostgresError.idleSession, .terminated])
+    func lone(error: PostgresError) throws {
+        var world = MachineHarness { $0.minimum = 2 }
+        world.startUp()
+        world.succeed()
+        world.end(try world.mustLease(), error)
+        #expect(world.health == .up)
+        _ = try world.mustLease()  // The other one serves on.
+    }
+
+    @Test("two sessions terminated within a second make the database suspect, a second apart they do not")
+    func terminatedTwice() throws {
+        var world = MachineHarness { $0.minimum = 3 }
+        world.startUp()
+        while !world.connecting.isEmpty { world.succeed() }
+        world.end(try world.mustLease(), .terminated)
+        world.advance(.milliseconds(1_001))
+        world.end(try world.mustLease(), .terminated)
+        #expect(world.health == .up)
+        world.end(try world.mustLease(), .terminated)
+        #expect(world.health == .suspect)
+    }
+
+    @Test("an end without a word makes it suspect: idle connections are checked, survivors serve on")
+    func survivors() throws {
+        var world = MachineHarness { $0.minimum = 3 }
+        world.startUp()
+        while !world.connecting.isEmpty { world.succeed() }
+        world.end(try world.mustLease())
+        #expect(world.health == .suspect)
+        #expect(world.checking.count == 2)
+        let waiter = try world.mustWait()
+        let survivor = try #require(world.checking.first)
+        world.passCheck(survivor)
+        #expect(world.health == .up)
+        #expect(world.granted[waiter] == survivor)
+        #expect(world.breaches() == [])
+    }
+
+    @Test(
+        "whoever lets us in and hangs up at once, as a pooler without its server does, has to prove more from then on")
+    func pooler() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let answered = try world.mustLease()
+        world.release(answered)
+        world.end(try world.mustLease())
+        #expect(!world.machine.loginProvesNothing)
+        world.succeed()
+        world.end(try world.mustLease())
+        #expect(world.machine.loginProvesNothing)
+    }
+
+    @Test("a probe is begun at once when there is nothing to check, and after a head start when there is")
+    func headStart() throws {
+        var world = MachineHarness { $0.minimum = 1 }
+        world.startUp()
+        world.end(try world.mustLease())
+        #expect(world.connecting.count == 1)
+
+        var other = MachineHarness { $0.minimum = 2 }
+        other.startUp()
+        other.succeed()
+        other.advance(Prober.demandSpacing)
+        other.end(try other.mustLease())
+        #expect(other.connecting.isEmpty)
+        other.advance(PoolMachine.headStart)
+        #expect(other.connecting.count == 1)
+    }
+
+    @Test("requests wait through a short outage and are served when it ends")
+    func shortOutage() throws {
+        var world = MachineHarness()
+        world.startUp()
+        world.end(try world.mustLease())
+        let waiter = try world.mustWait()
+        while world.connectTimes.last.map({ world.now - $0 < .milliseconds(130) }) ?? false,
+            world.now.nanoseconds < 1_130_000_000
+        {
+            if !world.connecting.isEmpty { world.fail() }
+            world.advance(.milliseconds(5))
+        }
+        #expect(world.health == .suspect)
+        if world.connecting.isEmpty { world.advance(.milliseconds(270)) }
+        world.succeed()
+        #expect(world.granted[waiter] != nil)
+        #expect(world.health == .up)
+    }
+
+    @Test("after the grace everybody is told, with the cause, the duration and the next try")
+    func graceEnds() throws {
+        var world = MachineHarness()
+        world.startUp()
+        world.end(try world.mustLease())
+        let waiter = try world.mustWait()
+        world.fail(.refused)
+        world.advance(.milliseconds(749))
+        while !world.connecting.isEmpty { world.fail(.refused) }
+        #expect(world.failed[waiter] == nil)
+        world.advance(.milliseconds(1))
+        let error = try #require(world.failed[waiter])
+        #expect(world.health == .down)
+        #expect(error.kind == .unavailable)
+        #expect(error.code == PostgresError.Code.refused)
+        #expect(error.outageDuration == .milliseconds(750))
+        #expect(error.nextAttempt != nil)
+    }
+
+    @Test("a wrong password makes it misconfigured at once, without waiting for the grace")
+    func misconfigured() throws {
+        var world = MachineHarness()
+        world.start()
+        let waiter = try world.mustWait()
+        world.fail(.badPassword)
+        #expect(world.health == .misconfigured)
+        #expect(world.failed[waiter]?.code == "28P01")
+    }
+
+    @Test("a wrong password met in growing is no outage while a connection works")
+    func misconfiguredGrowth() throws {
+        var world = MachineHarness()
+        world.startUp()
+        let lease = try world.mustLease()
+        _ = world.wait()
+        world.fail(.badPassword)
+        #expect(world.health == .up)
+        world.release(lease)
+        #expect(world.breaches() == [])
+    }
+
+    @Test("a server in the wrong role is not used where writing is asked for, and its connections are retired")
+    func readOnly() throws {
+        var world = MachineHarness(requiresReadWrite: true) { $0.minimum = 2 }
+        world.startUp()
+        world.succeed()
+        world.apply { $0.assess(.readOnly, at: $1) }
+        #expect(world.closeReasons == [.retired, .retired])
+        #expect(world.health == .suspect)
+        world.succeed(isReadOnly: true)
+        #expect(world.health == .readOnly)
+        #expect(world.sockets.isEmpty)
+        world.advance(.milliseconds(300))
+        world.succeed(isReadOnly: false)
+        #expect(world.health == .up)
+    }
+
+    @Test("a retired connection's answer is no proof")
+    func retiredProof() throws {
+        var world = MachineHarness(requiresReadWrite: true)
+        world.startUp()
+        let lease = try world.mustLease()
+        world.apply { $0.assess(.readOnly, at: $1) }
+        world.release(lease)
+        #expect(world.health == .suspect)
+        #expect(world.closeReasons.contains(.retired))
+    }
+}
+
+@Suite struct StandbyTests {
+    @Test("an idle standby is asked for a sign of life every second, on one connection; a primary is not")
+    func asked() throws {
+        for role in [ServerRole.replica, .primary, nil] {
+            var harness = MachineHarness { $0.minimum = 3 }
+            harness.machine.role = role
+            harness.startUp()
+            while !harness.connecting.isEmpty { harness.succeed() }
+            #expect(harness.machine.slots.idle.count == 3)
+            for _ in 1...5 {
+                harness.advance(.milliseconds(1_100))
+                #expect(harness.checking.count == (role == .replica ? 1 : 0))
+                for id in harness.checking { harness.passCheck(id) }
+            }
+        }
+    }
+
+    @Test("a standby that is asked something anyway is not asked for signs of life")
+    func busy() throws {
+        var harness = MachineHarness()
+        harness.machine.role = .replica
+        harness.startUp()
+        for _ in 1...50 {
+            harness.advance(.milliseconds(100))
+            harness.release(try harness.mustLease())
+            #expect(harness.checking.isEmpty)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import Testing
+
+@testable import FaultLab
+@testable import PostgresTestKit
+
+@Suite("verdicts on a slow database")
+struct SlowVerdictsTests {
+    private func statistics(accepted: Int, closed: Int) -> FaultRelay.Statistics {
+        var statistics = FaultRelay.Statistics()
+        statistics.accepted = accepted
+        statistics.closedByClient = closed
+        return statistics
+    }
+
+    @Test("a connection that is closed, or one too many that is made, is a broken promise")
+    func patience() {
+        let before = statistics(accepted: 10, closed: 2)
+        func kept(_ accepted: Int, _ closed: Int, allowed: Int) -> [Bool] {
+            Verdict.patience(
+                before, statistics(accepted: accepted, closed: closed), in: .seconds(4), newAllowed: allowed
+            ).map(\.isKept)
+        }
+        #expect(kept(10, 2, allowed: 0) == [true, true])
+        #expect(kept(11, 3, allowed: 0) == [false, false])
+        #expect(kept(16, 2, allowed: 10) == [true, true])
+        let text = Verdict.patience(before, statistics(accepted: 16, closed: 2), in: .seconds(4), newAllowed: 10)[1]
+            .text
+        #expect(text.contains("6 new connections in 4 s, 1.5 a second"))
+    }
+
+    @Test("a line in the log is a broken promise, and is shown")
+    func silence() {
+        #expect(Verdict.silence([]).isKept)
+        let told = Verdict.silence(["the database was away", "and is back"])
+        #expect(!told.isKept)
+        #expect(told.text.contains("2 new lines") && told.text.contains("the database was away"))
+    }
+
+    @Test("sessions are counted by the titles of the server's processes, log-ins among them")
+    func sessions() {
+        let sessions = ServerSessions(titles: [
+            "postgres: checkpointer ", "postgres: logical replication launcher ",
+            "postgres: admin mydb 127.0.0.1(43210) idle", "postgres: admin mydb 127.0.0.1(43211) SELECT waiting",
+            "postgres: admin mydb 127.0.0.1(43212) authentication", "postgres: admin mydb 127.0.0.1(43213) startup",
+            // The sandbox's own, and one that has only just been forked.
+            "postgres: postgres postgres [local] idle", "/usr/lib/postgresql/15/bin/postgres",
+        ])
+        #expect(sessions.processes == 5)
+        #expect(sessions.loggingIn == 3)
+        #expect(Verdict.sessions(sessions, maximum: 4, extra: 1).isKept)
+        #expect(!Verdict.sessions(sessions, maximum: 3, extra: 1).isKept)
+    }
+
+    @Test("what is under way or begins within an excuse may fail, and must be answered")
+    func excuses() async throws {
+        let stage = FaultStage(database: NoDatabase(), timeline: Timeline())
+        let begin = ContinuousClock.now
+        stage.excuse(for: .seconds(60), because: "it is empty")
+        func exchange(_ outcome: HTTPExchange.Outcome, at begin: ContinuousClock.Instant) -> HTTPExchange {
+            HTTPExchange(path: "/ping", begin: begin, latency: .milliseconds(1), outcome: outcome)
+        }
+        let failed = HTTPExchange.Outcome.answered(status: 400, body: "")
+        #expect(stage.excuses(exchange(failed, at: begin + .seconds(1))))
+        #expect(!stage.excuses(exchange(failed, at: begin - .seconds(1))))
+        let underWay = HTTPExchange(
+            path: "/ping", begin: begin - .milliseconds(500), latency: .milliseconds(900), outcome: failed)
+        #expect(stage.excuses(underWay))
+        #expect(!stage.excuses(exchange(failed, at: begin + .seconds(70))))
+        #expect(!stage.excuses(exchange(.failed("timed out"), at: begin + .seconds(1))))
+        #expect(!stage.excuses(exchange(.answered(status: 200, body: ""), at: begin + .seconds(1))))
+        stage.timeline.record(exchange(failed, at: begin + .seconds(1)))
+        stage.noteExcuses()
+        #expect(stage.notes == ["not counted: 1 failing /ping within 60 s, it is empty"])
+    }
+
+    @Test("a dead address accepts nobody and refuses nobody")
+    func deadAddress() async throws {
+        let dead = try DeadAddress()
+        for _ in 0..<3 {
+            let exchange = await HTTPProbe.get("/", port: dead.port, limit: .milliseconds(300))
+            #expect(exchange.outcome == .failed("timed out"))
+        }
+    }
+}
+
+/// A switch that switches nothing.
+private struct NoDatabase: DatabaseControl {
+    func stop(_ mode: StopMode) async throws {}
+    func start() async throws {}
+    func restart() async throws {}
+    func kill() async throws {}
+    func freeze() async throws {}
+    func thaw() async throws {}
+}

@@ -1,0 +1,85 @@
+import Glibc
+import Testing
+
+@testable import PostgresSession
+
+@Suite("the password file") struct PasswordFileTests {
+    /// A file with the given permissions, for the time of `body`.
+    private func withFile(mode: mode_t, _ body: (String) throws -> Void) throws {
+        var path = Array("/tmp/daruma-pgpass-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&path)
+        try #require(descriptor >= 0)
+        close(descriptor)
+        let name = String(decoding: path.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        defer { unlink(name) }
+        try #require(chmod(name, mode) == 0)
+        try body(name)
+    }
+
+    private func parameters(_ configuration: ConnectionConfiguration) throws -> [String: String] {
+        let server = try #require(configuration.servers.first)
+        return Dictionary(uniqueKeysWithValues: configuration.parameters(for: server, address: nil))
+    }
+
+    @Test("that only its owner can read is given to libpq", arguments: [0o600, 0o400] as [mode_t])
+    func good(mode: mode_t) throws {
+        try withFile(mode: mode) { path throws in
+            let configuration = ConnectionConfiguration("host=h user=u dbname=d passfile=\(path)")
+            #expect(configuration.warnings.isEmpty)
+            #expect(try parameters(configuration)["passfile"] == path)
+        }
+    }
+
+    @Test("that others have access to is kept from libpq, which would say so on stderr, until it is mended")
+    func open() throws {
+        try withFile(mode: 0o640) { path throws in
+            let configuration = ConnectionConfiguration("host=h user=u dbname=d passfile=\(path)")
+            #expect(configuration.warnings.count == 1)
+            #expect(configuration.warnings.first?.contains("0600") == true)
+            #expect(try parameters(configuration)["passfile"] == PasswordFile.nowhere)
+            #expect(chmod(path, 0o600) == 0)
+            #expect(try parameters(configuration)["passfile"] == path)
+        }
+    }
+
+    @Test("that is a folder or a device is kept from libpq; one that is not there is no matter")
+    func others() throws {
+        for path in ["/tmp", "/dev/null"] {
+            let configuration = ConnectionConfiguration("host=h user=u dbname=d passfile=\(path)")
+            #expect(configuration.warnings.first?.contains("not a plain file") == true)
+            #expect(try parameters(configuration)["passfile"] == PasswordFile.nowhere)
+        }
+        #expect(ConnectionConfiguration("host=h user=u dbname=d passfile=/nix/none").warnings.isEmpty)
+        #expect(PasswordFile.fault(at: PasswordFile.nowhere) == nil)
+    }
+
+    @Test("is not looked at where there is a password")
+    func password() throws {
+        try withFile(mode: 0o666) { path throws in
+            let configuration = ConnectionConfiguration("host=h user=u password=p dbname=d passfile=\(path)")
+            #expect(configuration.warnings.isEmpty)
+            #expect(try parameters(configuration)["passfile"] == path)
+        }
+    }
+}
+
+@Suite("without a user's name") struct MissingUserTests {
+    @Test("and without any setting, no database is configured")
+    func unconfigured() {
+        let error = #expect(throws: PostgresError.self) {
+            try ConnectionConfiguration.checkUser(in: [:], isConfigured: false)
+        }
+        #expect(error?.message == "no database is configured")
+        #expect(error?.hint?.contains("DATABASE_URL") == true)
+        #expect(error?.disposition == .configuration)
+    }
+
+    @Test("a configured database misses just that")
+    func noUser() {
+        let error = #expect(throws: PostgresError.self) {
+            try ConnectionConfiguration.checkUser(in: ["host": "h"], isConfigured: true)
+        }
+        #expect(error?.message.contains("no user is configured") == true)
+        #expect(throws: Never.self) { try ConnectionConfiguration.checkUser(in: ["user": "u"], isConfigured: false) }
+    }
+}

@@ -1,0 +1,46 @@
+import DispatchLoop
+import Testing
+
+@testable import PostgresSession
+
+@LoopActor
+@Suite(.timeLimit(.minutes(2))) struct StatementTests {
+    @Test("as many parameters as the protocol can count reach the server")
+    func mostParameters() async throws {
+        let connection = try await connect()
+        let all = 1...Statement.maximumParameters
+        let sum = try await connection.query(
+            "select cardinality(array[\(all.map { "$\($0)" }.joined(separator: ","))]::int[])",
+            parameters: all.map(String.init), deadline: soon)
+        #expect(sum.values == ["65535"])
+    }
+
+    @Test("one more fails its statement and costs no session", arguments: [false, true])
+    func tooManyParameters(isPrepared: Bool) async throws {
+        let connection = try await connect()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connection.query(
+                "select $1::int", parameters: [String?](repeating: "1", count: Statement.maximumParameters + 1),
+                isPrepared: isPrepared, deadline: soon)
+        }
+        #expect(error?.code == PostgresError.Code.tooManyParameters)
+        #expect(error?.disposition == .statement)
+        #expect(error?.isProvablyUnsent == true)
+        #expect(error?.hint != nil)
+        #expect(connection.isIdle)
+        #expect(try await connection.query("select 1", deadline: soon).values == ["1"])
+    }
+
+    @Test(
+        "what libpq would cut off is refused instead",
+        arguments: [("select $1::text", "a\0b"), ("select $1::text", "\0"), ("select $1::text\0 || 'b'", "a")])
+    func nul(sql: String, parameter: String) async throws {
+        let connection = try await connect()
+        let error = await #expect(throws: PostgresError.self) {
+            try await connection.query(sql, parameters: [parameter], deadline: soon)
+        }
+        #expect(error?.code == PostgresError.Code.nulCharacter)
+        #expect(error?.disposition == .statement)
+        #expect(try await connection.query("select $1", parameters: [""], deadline: soon).values == [""])
+    }
+}

@@ -1,0 +1,94 @@
+import Foundation
+import Glibc
+import PostgresTestKit
+import Testing
+
+@Suite("the watchdog", .timeLimit(.minutes(3)))
+struct LifelineTests {
+    @Test("cleans up after a maker that was killed with SIGKILL")
+    func killedMaker() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+            let sandbox = try await PostgresSandbox.make()
+            try await sandbox.start()
+            announce(sandbox)
+            kill(getpid(), SIGKILL)
+        }
+        try await expectNothingLeft(by: result)
+    }
+
+    @Test("survives Ctrl-C to the maker's process group, and cleans up after it")
+    func interruptedMaker() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGINT), observing: [\.standardOutputContent]) {
+            // A group of its own, as a shell gives a job, so that the interrupt does not meet the tests.
+            setpgid(0, 0)
+            let sandbox = try await PostgresSandbox.make()
+            try await sandbox.start()
+            announce(sandbox)
+            kill(0, SIGINT)
+        }
+        try await expectNothingLeft(by: result)
+    }
+
+    @Test("frees what a killed server had left, when the maker dies before starting it again")
+    func killedServer() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+            let sandbox = try await PostgresSandbox.make()
+            try await sandbox.start()
+            try await sandbox.kill()
+            let segment = try Segment(of: sandbox)
+            announce(sandbox, segment: segment)
+            kill(getpid(), SIGKILL)
+        }
+        let words = try await expectNothingLeft(by: result)
+        #expect(words[3] != "0")
+        #expect(!(try Segment.all()).contains(words[3]))
+    }
+
+    @Test("also ends a server that its maker had frozen")
+    func frozenServer() async throws {
+        let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
+            let sandbox = try await PostgresSandbox.make()
+            try await sandbox.start()
+            try await sandbox.freeze()
+            announce(sandbox)
+            kill(getpid(), SIGKILL)
+        }
+        try await expectNothingLeft(by: result)
+    }
+
+    @discardableResult
+    private func expectNothingLeft(by result: ExitTest.Result?) async throws -> [String] {
+        let output = String(decoding: try #require(result).standardOutputContent, as: UTF8.self)
+        let line = try #require(output.split(separator: "\n").first { $0.hasPrefix("sandbox ") })
+        let words = line.split(separator: " ").map(String.init)
+        let id = try #require(Int32(words[1]))
+        #expect(
+            try await Deadline(in: .seconds(30)).wait(every: .milliseconds(20)) {
+                !exists(words[2]) && ProcessTable.entry(id)?.hasEnded != false
+            }, "the server or its folder is still there")
+        return words
+    }
+}
+
+/// Tells the observing test which server, folder and shared memory to look for.
+private func announce(_ sandbox: PostgresSandbox, segment: Segment? = nil) {
+    print("\nsandbox \(sandbox.server?.id ?? 0) \(sandbox.folder) \(segment?.id ?? "0")")
+    fflush(nil)
+}
+
+/// A System V shared memory segment, as ids in text.
+private struct Segment {
+    let id: String
+
+    /// postmaster.pid names it in its seventh line.
+    init(of sandbox: PostgresSandbox) throws {
+        let lines = try String(contentsOfFile: "\(sandbox.dataFolder)/postmaster.pid", encoding: .utf8)
+            .split(separator: "\n", omittingEmptySubsequences: false)
+        id = try #require(lines[6].split(separator: " ").last.map(String.init))
+    }
+
+    static func all() throws -> [String] {
+        try String(contentsOfFile: "/proc/sysvipc/shm", encoding: .utf8).split(separator: "\n").dropFirst()
+            .map { String($0.split(separator: " ")[1]) }
+    }
+}
