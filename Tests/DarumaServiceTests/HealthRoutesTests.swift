@@ -62,7 +62,7 @@ import Testing
         for method in [HTTPRequest.Method.get, .head, .options] {
             #expect(try await subject.ask(path, method).fields[.cacheControl] == "no-store")
         }
-        #expect(subject.router.isEssential(try RequestHead(.get, path)), "also when all connections are taken")
+        #expect(subject.router.isHealthCheck(try RequestHead(.get, path)), "also when all connections are taken")
         await subject.close()
     }
 

@@ -14,7 +14,7 @@ private final class Loop {
 
     /// One turn at the present time. Returns what a probe hears in it.
     func turn(firesTimers: Bool = true) -> Bool {
-        let answer = heartbeat.isWell(at: now)
+        let answer = heartbeat.isHealthy(at: now)
         if firesTimers, heartbeat.due <= now { _ = heartbeat.beat(at: now) }
         return answer
     }
@@ -22,12 +22,12 @@ private final class Loop {
     /// The loop turns as it should, and is probed in every turn.
     func run(for duration: Duration, every step: Duration = .milliseconds(100)) -> Bool {
         let end = now + duration
-        var isWell = true
+        var isHealthy = true
         while now < end {
             now = now + step
-            isWell = turn() && isWell
+            isHealthy = turn() && isHealthy
         }
-        return isWell
+        return isHealthy
     }
 
     /// The process is halted, then turns once.

@@ -27,7 +27,7 @@ private struct World {
     }
 
     /// The database is away: suspect for the grace, down from then on.
-    mutating func away(for duration: Duration, as health: PoolHealth = .down) {
+    mutating func away(for duration: Duration, as health: DatabaseState = .down) {
         gate.databaseIs(.suspect, at: now)
         let grace = Duration.milliseconds(750)
         pass(min(duration, grace))
@@ -36,7 +36,7 @@ private struct World {
         pass(duration - grace)
     }
 
-    mutating func tell(_ health: PoolHealth) {
+    mutating func tell(_ health: DatabaseState) {
         let wasReady = isReady
         gate.databaseIs(health, at: now)
         note(wasReady)
@@ -88,7 +88,7 @@ private struct World {
         var world = World()
         world.up(for: .seconds(1))
         world.away(for: .seconds(2))
-        #expect(world.gate.hold == ReadinessGate.firstHold)
+        #expect(world.gate.stabilization == ReadinessGate.firstHold)
         world.up(for: .milliseconds(250))
         #expect(world.isReady)
     }
@@ -117,8 +117,8 @@ private struct World {
 
     @Test(
         "wrong settings and the wrong role make it not ready as well",
-        arguments: [PoolHealth.misconfigured, .readOnly, .draining, .closed])
-    func otherReasons(health: PoolHealth) {
+        arguments: [DatabaseState.misconfigured, .readOnly, .draining, .closed])
+    func otherReasons(health: DatabaseState) {
         var world = World.ready
         world.tell(health)
         #expect(!world.isReady)
@@ -130,10 +130,10 @@ private struct World {
     func changingReason() {
         var world = World.ready
         for _ in 0..<10 {
-            for health in [PoolHealth.down, .misconfigured, .readOnly] { world.tell(health) }
+            for health in [DatabaseState.down, .misconfigured, .readOnly] { world.tell(health) }
         }
-        #expect(world.gate.relapses == 0)
-        #expect(world.gate.hold == ReadinessGate.firstHold)
+        #expect(world.gate.flaps == 0)
+        #expect(world.gate.stabilization == ReadinessGate.firstHold)
     }
 
     @Test(
@@ -158,12 +158,12 @@ private struct World {
             world.away(for: .seconds(1))
             world.up(for: .seconds(1))
         }
-        let hold = world.gate.hold
-        #expect(hold > ReadinessGate.relapse)
+        let stabilization = world.gate.stabilization
+        #expect(stabilization > ReadinessGate.flapWindow)
         world.away(for: .seconds(1))
-        world.up(for: hold - .milliseconds(100))
+        world.up(for: stabilization - .milliseconds(100))
         world.away(for: .milliseconds(100))
-        world.up(for: hold - .milliseconds(100))
+        world.up(for: stabilization - .milliseconds(100))
         #expect(!world.isReady)
     }
 
@@ -173,13 +173,13 @@ private struct World {
         var holds: [Duration] = []
         for _ in 0..<8 {
             world.away(for: .seconds(1))
-            holds.append(world.gate.hold)
+            holds.append(world.gate.stabilization)
             world.up(for: .seconds(1))
         }
         #expect(holds == [.milliseconds(250)] + [3, 6, 12, 12, 12, 12, 12].map { .seconds($0) })
         world.up(for: .seconds(31))
         world.away(for: .seconds(1))
-        #expect(world.gate.hold == ReadinessGate.firstHold)
+        #expect(world.gate.stabilization == ReadinessGate.firstHold)
     }
 
     @Test("says how much longer it waits")

@@ -9,7 +9,7 @@ import Testing
 @Suite struct SettingTests {
     private func settings(
         _ flags: [Setting: String] = [:], _ environment: [String: String] = [:]
-    ) throws(SettingProblem) -> ServiceSettings {
+    ) throws(SettingError) -> ServiceSettings {
         try ServiceSettings(flags: flags) { environment[$0] }
     }
 
@@ -80,7 +80,7 @@ import Testing
         }
         for text in taken { _ = try settings([setting: text]) }
         for text in ["", "1x", "loud"] {
-            #expect(throws: SettingProblem.self) { try settings([setting: text]) }
+            #expect(throws: SettingError.self) { try settings([setting: text]) }
         }
     }
 
@@ -96,10 +96,10 @@ import Testing
             (.httpRequestsPerTurn, "0"), (.httpReservedTimeout, "0s"), (.httpMaxStreamBacklog, "-1"),
         ])
     func wrong(setting: Setting, value: String) throws {
-        let fromFlag = #expect(throws: SettingProblem.self) { try settings([setting: value]) }
+        let fromFlag = #expect(throws: SettingError.self) { try settings([setting: value]) }
         #expect(fromFlag?.source == "--\(setting.flag)")
         #expect(fromFlag.map { "\($0)".contains("'\(value)'") && !"\($0)".contains("\n") } ?? false)
-        let fromEnvironment = #expect(throws: SettingProblem.self) { try settings([:], [setting.variable: value]) }
+        let fromEnvironment = #expect(throws: SettingError.self) { try settings([:], [setting.variable: value]) }
         #expect(fromEnvironment?.source == setting.variable)
     }
 
@@ -124,7 +124,7 @@ import Testing
 
     @Test("settings of the pool that contradict each other are refused")
     func contradiction() {
-        let problem = #expect(throws: SettingProblem.self) { try settings([.poolMin: "5", .poolMax: "2"]) }
+        let problem = #expect(throws: SettingError.self) { try settings([.poolMin: "5", .poolMax: "2"]) }
         #expect(problem?.problem.contains("minimum (5)") ?? false)
     }
 

@@ -21,7 +21,7 @@ import Testing
         Exchange(
             request: try RequestHead(method, target, fields: fields), status: status, bodyBytes: 0,
             nanoseconds: duration.nanoseconds,
-            peer: PeerAddress(sockaddr_storage()), cutOff: nil)
+            peer: PeerAddress(sockaddr_storage()), abortReason: nil)
     }
 
     private var durations: [TestTimer] {
@@ -71,7 +71,7 @@ import Testing
         metrics.connectionOpened()
         metrics.connectionClosed(.headTimeout)
         metrics.refused(
-            Refusal(error: .missingHost, status: 400, bodyBytes: 0, peer: PeerAddress(sockaddr_storage())))
+            RejectedRequest(error: .missingHost, status: 400, bodyBytes: 0, peer: PeerAddress(sockaddr_storage())))
         metrics.abandoned(try exchange(.get, "/", status: 0))
         metrics.acceptPaused(errno: 24)
         #expect(try backend.expectCounter("daruma.http.connections_opened").values == [1])

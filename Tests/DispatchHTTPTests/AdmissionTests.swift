@@ -95,7 +95,7 @@ struct AdmissionTests {
             }
             _ = await server.events.closes(99)
             #expect(await server.server.slotCount == 100)
-            await server.server.returnMemory()
+            await server.server.trimMemory()
             #expect(await server.server.slotCount <= 10)
             let bodies = try await offLoop {
                 let clients = try (0..<20).map { _ in try TestClient(port: port) } + [stayed]

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("where a connection stands and until when")
 struct ConnectionStateTests {
-    static let table = DeadlineTable(
+    static let table = TimeoutNanoseconds(
         .init(
             head: .seconds(10), bodyStall: .seconds(30), body: .seconds(120), idle: .seconds(75),
             writeStall: .seconds(31), write: .seconds(121), linger: .seconds(2)))
@@ -41,7 +41,7 @@ struct ConnectionStateTests {
     func reservedPlace() {
         var timeouts = ServerConfiguration.Timeouts()
         timeouts.head = .milliseconds(500)
-        let table = DeadlineTable(timeouts.onReservedPlace)
+        let table = TimeoutNanoseconds(timeouts.onReservedPlace)
         var state = ConnectionState(at: Self.at(100))
         #expect(state.deadline(table) == Self.at(102))
         state.received(.head, at: Self.at(101))
@@ -140,7 +140,7 @@ struct ConnectionStateTests {
     func endless() {
         var timeouts = ServerConfiguration.Timeouts()
         timeouts.idle = .seconds(Int64.max)
-        #expect(Self.served(at: 100).deadline(DeadlineTable(timeouts)) == .distantFuture)
+        #expect(Self.served(at: 100).deadline(TimeoutNanoseconds(timeouts)) == .distantFuture)
     }
 
     static func served(at second: Int64) -> ConnectionState {

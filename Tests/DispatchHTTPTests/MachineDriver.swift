@@ -74,7 +74,7 @@ struct MachineDriver {
     }
 
     /// The timer fires.
-    mutating func fire(_ table: DeadlineTable = ConnectionStateTests.table) -> [ConnectionMachine.Expiry] {
+    mutating func fire(_ table: TimeoutNanoseconds = ConnectionStateTests.table) -> [ConnectionMachine.Expiry] {
         var said: [ConnectionMachine.Expiry] = []
         while reason == nil {
             let expiry = machine.timedOut(table, at: now)

@@ -62,7 +62,7 @@ struct RouterTests {
                 return
             }
             #expect(response.status == (isFound ? .ok : .notFound), "\(target)")
-            #expect(router.isEssential(request) == isFound, "\(target)")
+            #expect(router.isHealthCheck(request) == isFound, "\(target)")
         }
     }
 
@@ -152,10 +152,10 @@ struct RouterTests {
     }
 
     @Test("only what was set essential is, with any method and query")
-    func essential() throws {
+    func isHealthCheck() throws {
         let router = TestServer.routes(Gate(), Broadcast())
-        #expect(try router.isEssential(RequestHead(.head, "/health?x=1")))
-        #expect(try !router.isEssential(RequestHead(.get, "/")))
-        #expect(try !router.isEssential(RequestHead(.get, "/health/")))
+        #expect(try router.isHealthCheck(RequestHead(.head, "/health?x=1")))
+        #expect(try !router.isHealthCheck(RequestHead(.get, "/")))
+        #expect(try !router.isHealthCheck(RequestHead(.get, "/health/")))
     }
 }

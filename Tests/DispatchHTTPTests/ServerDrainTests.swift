@@ -96,7 +96,7 @@ struct ServerDrainTests {
             switch doing {
             case .idle: (.awaitsRequest, .close)
             case .busy: (.goesOn, .force)
-            case .streaming: (.cutStream, .force)
+            case .streaming: (.endStream, .force)
             case .streamingBehind: (.abort, .force)
             case .lingering: (.goesOn, .close)
             }

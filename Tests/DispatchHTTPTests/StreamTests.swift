@@ -51,7 +51,7 @@ struct StreamTests {
             #expect(last == ("0\r\n\r\n", "hello"))
             let exchange = try #require(await server.events.exchanges.first)
             #expect(exchange.bodyBytes == 25)
-            #expect(exchange.cutOff == nil)
+            #expect(exchange.abortReason == nil)
             #expect(exchange.peer.host == "127.0.0.1")
             #expect(await server.broadcast.ends == [])
         }
@@ -115,7 +115,7 @@ struct StreamTests {
             let reason: CloseReason = inOrder ? .clientClosed : .reset
             #expect(await server.events.closes(1) == [reason])
             #expect(await server.server.connectionCount == 0)
-            #expect(await server.events.exchanges.map(\.cutOff) == [reason])
+            #expect(await server.events.exchanges.map(\.abortReason) == [reason])
             #expect(await server.events.exchanges.map(\.bodyBytes) == [3])
             #expect(await server.broadcast.ends == [reason])
             #expect(await server.broadcast.streams.isEmpty)

@@ -173,7 +173,7 @@ final class Recorder: ServerObserver {
     private(set) var closes: [CloseReason] = []
     private(set) var statuses: [Int] = []
     private(set) var refusals: [HTTP1Error?] = []
-    private(set) var lastRefusal: Refusal?
+    private(set) var lastRefusal: RejectedRequest?
     private(set) var exchanges: [Exchange] = []
     private(set) var streams = 0
     private(set) var abandonments = 0
@@ -201,7 +201,7 @@ final class Recorder: ServerObserver {
         streams += 1
         check()
     }
-    func refused(_ refusal: Refusal) {
+    func refused(_ refusal: RejectedRequest) {
         refusals.append(refusal.error)
         statuses.append(refusal.status)
         lastRefusal = refusal

@@ -89,7 +89,7 @@ struct WireTests {
     }
 
     @Test("a refused HEAD has no body either, and what is no request line is no HEAD")
-    func refusedHead() async throws {
+    func rejectedHeadMethod() async throws {
         try await withServer { server in
             let port = server.port
             try await offLoop {

@@ -47,17 +47,17 @@ private final class RegistrationBox {
                 let seen = Locked<[String]>([])
                 _ = loop.schedule(at: loop.now) {
                     seen.withLock { $0.append("timer") }
-                    loop.atEndOfRound(.question) {
+                    loop.deferWrite(.request) {
                         seen.withLock { $0.append("after the timers") }
                         continuation.resume(returning: seen.withLock { $0 })
                     }
                 }
-                loop.atEndOfRound(.answer) {
+                loop.deferWrite(.response) {
                     seen.withLock { $0.append("answer") }
-                    loop.atEndOfRound(.question) { seen.withLock { $0.append("late question") } }
+                    loop.deferWrite(.request) { seen.withLock { $0.append("late question") } }
                 }
-                loop.atEndOfRound(.question) { seen.withLock { $0.append("question") } }
-                loop.atEndOfRound(.question) { seen.withLock { $0.append("second question") } }
+                loop.deferWrite(.request) { seen.withLock { $0.append("question") } }
+                loop.deferWrite(.request) { seen.withLock { $0.append("second question") } }
                 loop.submit {
                     seen.withLock { $0.append("job") }
                     loop.submit { seen.withLock { $0.append("its job") } }

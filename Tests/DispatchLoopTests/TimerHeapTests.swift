@@ -36,7 +36,7 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
     func mark() {
         var heap = TimerHeap<Int>()
         _ = heap.insert(1, at: at(10))
-        let mark = heap.mark
+        let mark = heap.insertionCutoff
         _ = heap.insert(2, at: at(5))
         #expect(heap.popDue(at: at(10), before: mark) == nil)
         #expect(heap.popDue(at: at(10)) == 2)
@@ -117,11 +117,11 @@ struct RegistrationTableTests {
         #expect(table.count == 10)
         var after: [Registration] = []
         for number in 1000..<2000 { after.append(table.insert(number, descriptor: 0, trigger: .edge)) }
-        for registration in before[10...] { #expect(table.handler(for: registration.datum) == nil) }
+        for registration in before[10...] { #expect(table.handler(for: registration.token) == nil) }
         for registration in before[10...] { _ = table.remove(registration) }
         #expect(table.count == 1010)
-        #expect(table.handler(for: before[3].datum) == 3)
-        #expect(table.handler(for: after[999].datum) == 1999)
+        #expect(table.handler(for: before[3].token) == 3)
+        #expect(table.handler(for: after[999].token) == 1999)
         #expect(table.slotCount == 1010)
     }
 }

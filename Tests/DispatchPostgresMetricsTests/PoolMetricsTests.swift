@@ -21,7 +21,7 @@ import Testing
         metrics = PoolMetrics(of: pool, name: "p", factory: backend)
     }
 
-    private func move(_ from: PoolHealth, _ to: PoolHealth, at seconds: Double, outageSince since: Double?) {
+    private func move(_ from: DatabaseState, _ to: DatabaseState, at seconds: Double, outageSince since: Double?) {
         let outage = since.map { Outage(since: start + .seconds($0), cause: .refused) }
         metrics.pool(pool, did: .healthChanged(from: from, to: to, outage: outage, at: start + .seconds(seconds)))
     }
@@ -174,7 +174,7 @@ import Testing
             let connection = try await second
             let backendID = try #require(connection.backendProcessID)
             try await sandbox.execute("select pg_terminate_backend(\(backendID))")
-            _ = try await connection.query("select 1", isRepeatable: true, deadline: soon)
+            _ = try await connection.query("select 1", isIdempotent: true, deadline: soon)
             pool.release(connection)
             #expect(values("db.client.connection.create_time").count >= 2)
             #expect(values("db.client.connection.create_time").allSatisfy { $0 > 0 })

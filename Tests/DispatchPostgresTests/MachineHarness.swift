@@ -34,7 +34,7 @@ struct MachineHarness {
         machine = PoolMachine(settings: settings, requiresReadWrite: requiresReadWrite, seed: seed)
     }
 
-    var health: PoolHealth { machine.health }
+    var health: DatabaseState { machine.health }
 
     // MARK: Inputs
 
@@ -87,7 +87,7 @@ struct MachineHarness {
         _ id: ConnectionID, needsReset: Bool = false, heard: Bool = true, took: Duration = .milliseconds(1)
     ) {
         leased.removeAll { $0 == id }
-        if heard { apply { $0.heard(id, took: took.nanoseconds, at: $1) } }
+        if heard { apply { $0.recordReply(id, took: took.nanoseconds, at: $1) } }
         apply { $0.release(id, needsReset: needsReset, at: $1) }
     }
 
@@ -239,30 +239,30 @@ struct MachineHarness {
         require(slots.leasedCount == leased.count, "the count of leased is \(slots.leasedCount)")
         require(slots.silentCount == slots.slots.count { $0.isSilent }, "the count of silent is \(slots.silentCount)")
         require(
-            slots.dedicatedCount == slots.slots.count { $0.isDedicated },
+            slots.dedicatedCount == slots.slots.count { $0.isPinned },
             "the count of dedicated is \(slots.dedicatedCount)")
         require(machine.waiters.count == waiting.count, "\(machine.waiters.count) waiters for \(waiting.count)")
         require(waiting.isEmpty || slots.idle.isEmpty, "somebody waits while a connection is idle")
         require(
             machine.health.isProbing == (machine.outage != nil),
             "\(health) with outage \(String(describing: machine.outage))")
-        require(machine.health.isProbing || machine.prober.flights.isEmpty, "probes in flight while \(health)")
-        require(Set(machine.prober.flights.map(\.id)).isSubset(of: connecting), "a flight that is no connect")
+        require(machine.health.isProbing || machine.prober.probes.isEmpty, "probes in flight while \(health)")
+        require(Set(machine.prober.probes.map(\.id)).isSubset(of: connecting), "a flight that is no connect")
         if machine.health.isProbing {
             require(machine.prober.isRunning, "no prober while \(health)")
-            require(Set(machine.prober.flights.map(\.id)) == Set(connecting), "a connect that is no flight")
+            require(Set(machine.prober.probes.map(\.id)) == Set(connecting), "a connect that is no flight")
             var asked = machine
             require(asked.nextDeadline != .distantFuture, "no deadline while \(health)")
             for index in slots.idle {
-                let heard = slots.slots[index].lastHeard
+                let heard = slots.slots[index].lastReplyAt
                 require(heard >= machine.outage?.since ?? now, "an unproven connection is idle while \(health)")
             }
         }
         if machine.health.failsAtOnce {
-            require(waiting.isEmpty || machine.demandLimit != nil, "somebody waits without end while \(health)")
+            require(waiting.isEmpty || machine.onDemandDeadline != nil, "somebody waits without end while \(health)")
         }
         if machine.health == .up, !waiting.isEmpty, slots.hasFree, slots.connectingCount == 0 {
-            require(machine.ramp.blockedUntil > now, "nobody connects for those who wait")
+            require(machine.slowStart.blockedUntil > now, "nobody connects for those who wait")
         }
         require(machine.doubt == nil || machine.health == .up, "a doubt while \(health)")
         if machine.retirement.isWanted, machine.health == .up, slots.hasFree, slots.connectingCount == 0 {

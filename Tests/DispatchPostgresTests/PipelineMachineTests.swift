@@ -18,7 +18,7 @@ import Testing
         var machine = Self.machine()
         var numbers: [Int] = []
         for _ in 0..<3 {
-            if let number = machine.submit(isRepeatable: false, deadline: at(1_000), at: at(0)) {
+            if let number = machine.submit(isIdempotent: false, deadline: at(1_000), at: at(0)) {
                 numbers.append(number)
             }
         }
@@ -54,18 +54,18 @@ import Testing
     }
 
     private func mustSubmit(
-        _ machine: inout PipelineMachine, isRepeatable: Bool = false, deadline: MonotonicTime, at now: MonotonicTime
+        _ machine: inout PipelineMachine, isIdempotent: Bool = false, deadline: MonotonicTime, at now: MonotonicTime
     ) throws -> Int {
-        let number = machine.submit(isRepeatable: isRepeatable, deadline: deadline, at: now)
+        let number = machine.submit(isIdempotent: isIdempotent, deadline: deadline, at: now)
         return try #require(number, "expected to be taken")
     }
 
     @Test("a lost session fails what it was sent and may not be repeated; the rest is sent once more, before newcomers")
     func lostSession() throws {
         var machine = Self.machine(sessions: 1, depth: 3)
-        let safe = try mustSubmit(&machine, isRepeatable: true, deadline: at(0 + 10_000), at: at(0))
+        let safe = try mustSubmit(&machine, isIdempotent: true, deadline: at(0 + 10_000), at: at(0))
         let unsafe = try mustSubmit(&machine, deadline: at(0 + 10_000), at: at(0))
-        let other = try mustSubmit(&machine, isRepeatable: true, deadline: at(0 + 10_000), at: at(0))
+        let other = try mustSubmit(&machine, isIdempotent: true, deadline: at(0 + 10_000), at: at(0))
         let newcomer = try mustSubmit(&machine, deadline: at(0 + 10_000), at: at(0))
         machine.opened(1, at: at(0))
         _ = machine.takeActions()
@@ -106,8 +106,8 @@ import Testing
     @Test("an overdue answer closes its session; one that is behind another only is not waited for")
     func deadlines() throws {
         var machine = Self.machine(sessions: 1, depth: 3)
-        let slow = try mustSubmit(&machine, isRepeatable: false, deadline: at(5_000), at: at(0))
-        let behind = try mustSubmit(&machine, isRepeatable: false, deadline: at(1_000), at: at(0))
+        let slow = try mustSubmit(&machine, isIdempotent: false, deadline: at(5_000), at: at(0))
+        let behind = try mustSubmit(&machine, isIdempotent: false, deadline: at(1_000), at: at(0))
         machine.opened(1, at: at(0))
         _ = machine.takeActions()
         machine.tick(at: at(1_000))
@@ -151,11 +151,11 @@ import Testing
     @Test("those who wait are told when there is no session to be had, and at their deadlines")
     func waiting() throws {
         var machine = Self.machine()
-        let first = try mustSubmit(&machine, isRepeatable: false, deadline: at(10), at: at(0))
+        let first = try mustSubmit(&machine, isIdempotent: false, deadline: at(10), at: at(0))
         machine.tick(at: at(10))
         let expired = machine.takeActions()
         #expect(expired == [.open, .fail(first, .timeout(wasSent: false))])
-        let second = try mustSubmit(&machine, isRepeatable: false, deadline: at(1_000), at: at(11))
+        let second = try mustSubmit(&machine, isIdempotent: false, deadline: at(1_000), at: at(11))
         machine.refused(at: at(12))
         let refused = machine.takeActions()
         #expect(refused == [.fail(second, .refused)])
@@ -165,7 +165,7 @@ import Testing
     func bounded() {
         var machine = Self.machine(waiting: 3)
         var taken: [Bool] = []
-        for _ in 0..<5 { taken.append(machine.submit(isRepeatable: false, deadline: at(1), at: at(0)) != nil) }
+        for _ in 0..<5 { taken.append(machine.submit(isIdempotent: false, deadline: at(1), at: at(0)) != nil) }
         #expect(taken == [true, true, true, false, false])
     }
 
@@ -192,7 +192,7 @@ private struct PipelineWorld {
     var random: SplitMix64
     var now = MonotonicTime(nanoseconds: 0)
     /// Not settled: whether it may be repeated, and how often it was sent.
-    var open: [Int: (isRepeatable: Bool, sent: Int)] = [:]
+    var open: [Int: (isIdempotent: Bool, sent: Int)] = [:]
     var sessions: [Int: [Int]] = [:]
     var wanted = 0
     var nextSession = 0
@@ -203,10 +203,10 @@ private struct PipelineWorld {
     mutating func step() {
         switch Int.random(in: 0..<12, using: &random) {
         case 0...3:
-            let isRepeatable = Bool.random(using: &random)
+            let isIdempotent = Bool.random(using: &random)
             let deadline = now + .milliseconds(Int.random(in: 1...2_000, using: &random))
-            if let number = machine.submit(isRepeatable: isRepeatable, deadline: deadline, at: now) {
-                open[number] = (isRepeatable, 0)
+            if let number = machine.submit(isIdempotent: isIdempotent, deadline: deadline, at: now) {
+                open[number] = (isIdempotent, 0)
             }
         case 4...6: answer()
         case 7 where wanted > 0:
@@ -270,7 +270,7 @@ private struct PipelineWorld {
                 sessions[session, default: []].append(number)
                 open[number]?.sent += 1
                 if sessions[session]?.count ?? 0 > 4 { breach = "too many in flight" }
-                if let entry = open[number], entry.sent > (entry.isRepeatable ? 2 : 1) { breach = "sent too often" }
+                if let entry = open[number], entry.sent > (entry.isIdempotent ? 2 : 1) { breach = "sent too often" }
                 if open[number] == nil { breach = "sent after it was settled" }
             case .fail(let number, _):
                 if open.removeValue(forKey: number) == nil { breach = "\(number) was settled twice" }

@@ -120,14 +120,14 @@ import Testing
             return "discarded \(id)"
         case 17:
             if let id = world.leased.randomElement(using: &random), Int.random(in: 0..<10, using: &random) == 0 {
-                world.apply { $0.dedicate(id, at: $1) }
+                world.apply { $0.pin(id, at: $1) }
                 return "dedicated \(id)"
             }
             if Int.random(in: 0..<10, using: &random) == 0 {
                 let isHard = Bool.random(using: &random)
                 world.apply {
                     if isHard { $0.retireGeneration(at: $1) } else { $0.replaceAll(at: $1) }
-                    $0.settle(at: $1)
+                    $0.serveWaiters(at: $1)
                 }
                 return isHard ? "retired" : "replaced"
             }

@@ -157,7 +157,7 @@ import Testing
 
 @Suite struct GrowthTests {
     @Test("after the start connections follow one, two and four at a time, only as needed")
-    func ramp() {
+    func slowStart() {
         var world = MachineHarness { $0.maximum = 20 }
         world.start()
         for _ in 0..<16 { _ = world.wait() }

@@ -11,18 +11,18 @@ import Testing
     func killed() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.silence = .seconds(60) }) { pool, recorder in
-            for isRepeatable in [true, false] {
+            for isIdempotent in [true, false] {
                 let connection = try await pool.checkOut(deadline: soon)
                 defer { pool.release(connection) }
                 let pid = try #require(connection.backendProcessID)
                 // Sleeps on the session that is going to be killed only.
                 let sql = "select case when pg_backend_pid() = \(pid) then pg_sleep(60) end"
-                async let outcome = connection.query(sql, isRepeatable: isRepeatable, deadline: soon)
+                async let outcome = connection.query(sql, isIdempotent: isIdempotent, deadline: soon)
                 try await eventually("the query runs") {
                     try await sandbox.execute("select state from pg_stat_activity where pid = \(pid)") == "active"
                 }
                 _ = try await sandbox.execute("select pg_terminate_backend(\(pid))")
-                if isRepeatable {
+                if isIdempotent {
                     _ = try await outcome
                     #expect(recorder.retries == 1)
                     #expect(connection.backendProcessID != pid)
@@ -45,7 +45,7 @@ import Testing
             try await withPool(sandbox.connectionURL(), { $0.silence = .seconds(60) }) { pool, recorder in
                 let connection = try await pool.checkOut(deadline: soon)
                 defer { pool.release(connection) }
-                async let outcome = connection.query("select pg_sleep(60)", isRepeatable: true, deadline: soon)
+                async let outcome = connection.query("select pg_sleep(60)", isIdempotent: true, deadline: soon)
                 var killed: Set<String> = []
                 for turn in 1...6 {
                     var found: String?
@@ -130,7 +130,7 @@ import Testing
             let pid = try #require(connection.backendProcessID)
             _ = try await sandbox.execute("select pg_terminate_backend(\(pid))")
             await #expect(throws: PostgresError.self) {
-                while true { _ = try await connection.query("select 1", isRepeatable: true, deadline: soon) }
+                while true { _ = try await connection.query("select 1", isIdempotent: true, deadline: soon) }
             }
             #expect(recorder.retries == 0)
         }

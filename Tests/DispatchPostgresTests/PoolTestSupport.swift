@@ -84,6 +84,6 @@ func ping(_ pool: PostgresPool, deadline: MonotonicTime = soon) async throws {
     let connection = try await pool.checkOut(deadline: deadline)
     defer { pool.release(connection) }
     let result = try await connection.query(
-        "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
+        "select 1", isIdempotent: true, isPrepared: true, deadline: deadline)
     #expect(result.values == ["1"])
 }

@@ -79,7 +79,7 @@ import Testing
             }
             try await eventually("the first is sent") { pipeline.flightCount == 1 }
             async let unsafe = failure { _ = try await pipeline.query("select 'unsafe'", deadline: soon) }
-            async let safe = pipeline.query("select 'safe'", isRepeatable: true, deadline: soon)
+            async let safe = pipeline.query("select 'safe'", isIdempotent: true, deadline: soon)
             try await eventually("all are sent") { pipeline.flightCount == 3 }
             try await eventually("the statement runs") {
                 try await sandbox.execute(
@@ -126,7 +126,7 @@ import Testing
                 _ = try await pipeline.query("select pg_sleep(60)", deadline: .now() + .milliseconds(200))
             }
             try await eventually("the first is sent") { pipeline.flightCount == 1 }
-            async let behind = pipeline.query("select 'behind'", isRepeatable: true, deadline: soon)
+            async let behind = pipeline.query("select 'behind'", isIdempotent: true, deadline: soon)
             #expect(await slow?.code == PostgresError.Code.queryTimeout)
             let answer = try await behind
             #expect(answer.values == ["behind"])

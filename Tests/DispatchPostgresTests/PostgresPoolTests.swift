@@ -96,7 +96,7 @@ import Testing
             let session = connection.backendProcessID
             let error = await #expect(throws: PostgresError.self) {
                 try await connection.query(
-                    "select $1::int", parameters: [String?](repeating: "1", count: 65_536), isRepeatable: true,
+                    "select $1::int", parameters: [String?](repeating: "1", count: 65_536), isIdempotent: true,
                     deadline: soon)
             }
             #expect(error?.code == PostgresError.Code.tooManyParameters)

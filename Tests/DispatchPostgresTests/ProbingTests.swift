@@ -329,7 +329,7 @@ import Testing
     }
 
     @Test("where only one socket is allowed, a hung probe has a second before it is replaced")
-    func lonePatience() throws {
+    func soloTimeout() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.start()
         let first = try #require(world.connecting.first)

@@ -20,7 +20,7 @@ struct Accounts {
         defer { pool.release(connection) }
         let result = try await connection.query(
             "select balance from accounts where name = $1", parameters: [name],
-            isRepeatable: true,  // Reading twice does no harm: run again if the session dies under it.
+            isIdempotent: true,  // Reading twice does no harm: run again if the session dies under it.
             deadline: deadline)
         return result.values.first ?? nil
     }

@@ -170,7 +170,7 @@ import Testing
         world.fail(.badPassword)
         for id in world.leased { world.release(id, heard: false) }
         for id in world.leased { world.release(id, heard: false) }
-        #expect(world.machine.ramp.hasFailed)
+        #expect(world.machine.slowStart.hasFailed)
         world.advance(.seconds(60))
         #expect(world.sockets.count == 2)
     }

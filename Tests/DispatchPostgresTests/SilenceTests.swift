@@ -261,7 +261,7 @@ import Testing
         world.advance(.seconds(1))
         world.overdue(lease)
         #expect(world.health == .up)
-        #expect(!world.machine.ramp.hasFailed)
+        #expect(!world.machine.slowStart.hasFailed)
         #expect(world.resetting == [lease])
         #expect(world.sockets.contains(lease))
         world.passReset(lease)

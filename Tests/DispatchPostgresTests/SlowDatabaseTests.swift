@@ -48,7 +48,7 @@ import Testing
                     group.addTask {
                         try await pool.withConnection(deadline: soon) {
                             _ = try await $0.query(
-                                "select nextval('executions'), pg_sleep(1.5)", isRepeatable: true, deadline: soon)
+                                "select nextval('executions'), pg_sleep(1.5)", isIdempotent: true, deadline: soon)
                         }
                     }
                 }

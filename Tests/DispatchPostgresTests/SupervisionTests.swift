@@ -141,7 +141,7 @@ import Testing
         var world = MachineHarness(requiresReadWrite: true) { $0.minimum = 2 }
         world.startUp()
         world.succeed()
-        world.apply { $0.assess(.readOnly, at: $1) }
+        world.apply { $0.classify(.readOnly, at: $1) }
         #expect(world.closeReasons == [.retired, .retired])
         #expect(world.health == .suspect)
         world.succeed(isReadOnly: true)
@@ -157,7 +157,7 @@ import Testing
         var world = MachineHarness(requiresReadWrite: true)
         world.startUp()
         let lease = try world.mustLease()
-        world.apply { $0.assess(.readOnly, at: $1) }
+        world.apply { $0.classify(.readOnly, at: $1) }
         world.release(lease)
         #expect(world.health == .suspect)
         #expect(world.closeReasons.contains(.retired))

@@ -44,7 +44,7 @@ struct OutageFiguresTests {
         #expect(figures.knownDownWorst == .milliseconds(4))
         #expect(figures.recovery == .milliseconds(15))
         #expect(figures.failingAfterRecovery == 0)
-        #expect(Verdict.all(for: Fault.stop.expectation, figures).allSatisfy { $0.isKept })
+        #expect(Check.all(for: Fault.stop.expectation, figures).allSatisfy { $0.isKept })
     }
 
     @Test(
@@ -76,33 +76,33 @@ struct OutageFiguresTests {
         ])
     func brokenPromises(_ ping: [HTTPExchange]) {
         let figures = OutageFigures(root: Self.root, ping: ping, Self.moments)
-        #expect(Verdict.all(for: Fault.stop.expectation, figures).count { !$0.isKept } == 1)
+        #expect(Check.all(for: Fault.stop.expectation, figures).count { !$0.isKept } == 1)
     }
 
     @Test("a failing / breaks its promise, before the fault it is not counted")
     func failingRoot() {
         let ping = [Self.exchange("/ping", at: 110, took: 1, 200), Self.exchange("/ping", at: 1050, took: 1, 200)]
         let early = OutageFigures(root: Self.root + [Self.exchange("/", at: 5, took: 1, 500)], ping: ping, Self.moments)
-        #expect(Verdict.all(for: .unseen, early).allSatisfy { $0.isKept })
+        #expect(Check.all(for: .unseen, early).allSatisfy { $0.isKept })
         let late = [Self.exchange("/", at: 150, took: 1, nil)]
         let during = OutageFigures(root: Self.root + late, ping: ping, Self.moments)
-        #expect(Verdict.all(for: .unseen, during).map(\.isKept) == [false, true, true])
+        #expect(Check.all(for: .unseen, during).map(\.isKept) == [false, true, true])
     }
 
     @Test("nothing measured is no promise kept")
     func nothing() {
         let figures = OutageFigures(root: [], ping: [], Self.moments)
-        #expect(!Verdict.all(for: .unseen, figures).allSatisfy { $0.isKept })
+        #expect(!Check.all(for: .unseen, figures).allSatisfy { $0.isKept })
     }
 
     @Test("a broken promise of time says when the machine is busy; nothing else does")
     func busyMachine() {
         let busy = MachineLoad(load: 7.2, processors: 2)
-        let late = Verdict(isKept: false, isTiming: true, text: "late")
+        let late = Check(isKept: false, isTiming: true, text: "late")
         #expect(late.text(on: busy) == "late – the machine is busy: load 7.2 on 2 processors")
         #expect(late.text(on: MachineLoad(load: 2, processors: 2)) == "late")
-        #expect(Verdict(isKept: true, isTiming: true, text: "soon").text(on: busy) == "soon")
-        #expect(Verdict(isKept: false, text: "lost").text(on: busy) == "lost")
+        #expect(Check(isKept: true, isTiming: true, text: "soon").text(on: busy) == "soon")
+        #expect(Check(isKept: false, text: "lost").text(on: busy) == "lost")
         #expect(MachineLoad.now.processors > 0)
     }
 

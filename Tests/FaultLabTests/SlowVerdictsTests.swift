@@ -16,22 +16,22 @@ struct SlowVerdictsTests {
     func patience() {
         let before = statistics(accepted: 10, closed: 2)
         func kept(_ accepted: Int, _ closed: Int, allowed: Int) -> [Bool] {
-            Verdict.patience(
+            Check.patience(
                 before, statistics(accepted: accepted, closed: closed), in: .seconds(4), newAllowed: allowed
             ).map(\.isKept)
         }
         #expect(kept(10, 2, allowed: 0) == [true, true])
         #expect(kept(11, 3, allowed: 0) == [false, false])
         #expect(kept(16, 2, allowed: 10) == [true, true])
-        let text = Verdict.patience(before, statistics(accepted: 16, closed: 2), in: .seconds(4), newAllowed: 10)[1]
+        let text = Check.patience(before, statistics(accepted: 16, closed: 2), in: .seconds(4), newAllowed: 10)[1]
             .text
         #expect(text.contains("6 new connections in 4 s, 1.5 a second"))
     }
 
     @Test("a line in the log is a broken promise, and is shown")
     func silence() {
-        #expect(Verdict.silence([]).isKept)
-        let told = Verdict.silence(["the database was away", "and is back"])
+        #expect(Check.silence([]).isKept)
+        let told = Check.silence(["the database was away", "and is back"])
         #expect(!told.isKept)
         #expect(told.text.contains("2 new lines") && told.text.contains("the database was away"))
     }
@@ -47,13 +47,13 @@ struct SlowVerdictsTests {
         ])
         #expect(sessions.processes == 5)
         #expect(sessions.loggingIn == 3)
-        #expect(Verdict.sessions(sessions, maximum: 4, extra: 1).isKept)
-        #expect(!Verdict.sessions(sessions, maximum: 3, extra: 1).isKept)
+        #expect(Check.sessions(sessions, maximum: 4, extra: 1).isKept)
+        #expect(!Check.sessions(sessions, maximum: 3, extra: 1).isKept)
     }
 
     @Test("what is under way or begins within an excuse may fail, and must be answered")
     func excuses() async throws {
-        let stage = FaultStage(database: NoDatabase(), timeline: Timeline())
+        let stage = FaultContext(database: NoDatabase(), timeline: Timeline())
         let begin = ContinuousClock.now
         stage.excuse(for: .seconds(60), because: "it is empty")
         func exchange(_ outcome: HTTPExchange.Outcome, at begin: ContinuousClock.Instant) -> HTTPExchange {

@@ -39,7 +39,7 @@ struct RequestParserTests {
     }
 
     @Test("it says whether what it reads, or has refused, is a HEAD")
-    func isReadingHead() throws {
+    func isHeadMethod() throws {
         var parser = RequestParser()
         let pieces: [(String, Bool)] = [
             ("HEAD / HTTP/1.1\r", false), ("\nHost: a\r\n", true), ("Content-Length: 1\r\n\r\n", true), ("x", false),
@@ -48,19 +48,19 @@ struct RequestParserTests {
         for (piece, isHead) in pieces {
             parser.append(Array(piece.utf8))
             while case .request = try parser.next() {}
-            #expect(parser.isReadingHead == isHead, "after \(piece.debugDescription)")
+            #expect(parser.isHeadMethod == isHead, "after \(piece.debugDescription)")
         }
         parser.append(Array("nonsense\r\n".utf8))
         #expect(throws: HTTP1Error.malformedField) { try parser.next() }
-        #expect(parser.isReadingHead)
+        #expect(parser.isHeadMethod)
         #expect(throws: HTTP1Error.malformedField) { try parser.next() }
-        #expect(parser.isReadingHead)
+        #expect(parser.isHeadMethod)
 
         // A line that is none after a HEAD that was answered.
         var second = Self.parser("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n")
         #expect(try Self.steps(&second, 1) == ["/"])
         #expect(throws: HTTP1Error.malformedRequestLine) { try second.next() }
-        #expect(!second.isReadingHead)
+        #expect(!second.isHeadMethod)
     }
 
     @Test("a client that waits for 100 Continue is noticed once")

@@ -6,7 +6,7 @@ import Testing
     static let prefix = #"connection to server at "127.0.0.1", port 5432 failed: "#
 
     private func error(_ text: String) -> PostgresError {
-        FailureText.error(in: Self.prefix + text + "\n", phase: .connecting, endpoint: nil)
+        LibpqMessageParser.error(in: Self.prefix + text + "\n", phase: .connecting, endpoint: nil)
     }
 
     @Test(
@@ -32,7 +32,7 @@ import Testing
         let error = error(text)
         #expect(error.disposition == .configuration)
         #expect(error.code == "28000")
-        #expect(error.detail == FailureText.withoutFileNames(text))
+        #expect(error.detail == LibpqMessageParser.withoutFileNames(text))
         #expect(error.hint?.isEmpty == false)
         #expect(error.severity == nil)
     }

@@ -149,7 +149,7 @@ import Testing
         #expect(race.run(["10.0.0.3", "10.0.0.1"]) == .failed("57P03"))
         race.world["10.0.0.2"] = .says(RaceHarness.wrongRole)
         #expect(race.run(["10.0.0.2", "10.0.0.1"]) == .failed("WRONG_ROLE"))
-        #expect(race.error?.isProvablyUnsent == true)
+        #expect(race.error?.wasNeverSent == true)
         #expect(race.error?.endpoint == "10.0.0.2:5432")
     }
 
@@ -314,10 +314,10 @@ import Testing
     @Test(
         "a log-in that is still at work when its time has passed is named for that work",
         arguments: [
-            (ConnectStep.Kind.keys, "computing the keys of SCRAM"), (.tls, "computing the TLS handshake"),
+            (OffLoopPoll.Kind.keys, "computing the keys of SCRAM"), (.tls, "computing the TLS handshake"),
             (.gss, "waiting for Kerberos"),
         ])
-    func computingAtTheEnd(kind: ConnectStep.Kind, work: String) {
+    func computingAtTheEnd(kind: OffLoopPoll.Kind, work: String) {
         var book = AddressBook(seed: 1)
         let now = MonotonicTime(nanoseconds: 1_000_000_000_000)
         let server = ConnectionConfiguration.Server(host: "10.0.0.1", address: "", port: "5432")

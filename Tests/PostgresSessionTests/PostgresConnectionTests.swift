@@ -94,7 +94,7 @@ import Testing
         let connection = try await connect()
         async let slow = connection.query("select pg_sleep(0.05)", deadline: soon)
         var refusal: PostgresError?
-        while refusal == nil, !connection.isIdle || connection.lastHeard.nanoseconds == 0 {
+        while refusal == nil, !connection.isIdle || connection.lastReplyAt.nanoseconds == 0 {
             do throws(PostgresError) { _ = try await connection.query("select 1", deadline: soon) } catch {
                 refusal = error
             }

@@ -166,6 +166,6 @@ import Testing
         let error = await #expect(throws: PostgresError.self) {
             try await connection.query("select 1", isPrepared: true, deadline: soon)
         }
-        #expect(error?.isProvablyUnsent == true)
+        #expect(error?.wasNeverSent == true)
     }
 }

@@ -5,7 +5,7 @@ import Testing
 @testable import PostgresSession
 
 /// Counts how often it is told of silence.
-private final class CountingClient: StatementClient {
+private final class CountingClient: StatementDelegate {
     var silences = 0
     var continuation: CheckedContinuation<Result<QueryResult, PostgresError>, Never>?
 
@@ -31,7 +31,7 @@ private final class CountingClient: StatementClient {
             Issue.record("the statement succeeded although it was given up")
             return
         }
-        #expect(error.isProvablyUnsent, "it may be run again elsewhere, whatever it does")
+        #expect(error.wasNeverSent, "it may be run again elsewhere, whatever it does")
     }
 
     @Test("a query past its deadline fails, and its connection is closed")
@@ -117,7 +117,7 @@ private final class CountingClient: StatementClient {
             found = connection.checkForEnd()
             return found != nil
         }
-        #expect(found?.isProvablyUnsent == true)
+        #expect(found?.wasNeverSent == true)
         #expect(connection.isClosed)
     }
 }

@@ -25,7 +25,7 @@ import Testing
         }
         #expect(error?.code == PostgresError.Code.tooManyParameters)
         #expect(error?.disposition == .statement)
-        #expect(error?.isProvablyUnsent == true)
+        #expect(error?.wasNeverSent == true)
         #expect(error?.hint != nil)
         #expect(connection.isIdle)
         #expect(try await connection.query("select 1", deadline: soon).values == ["1"])

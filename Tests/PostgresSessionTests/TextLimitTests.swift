@@ -19,7 +19,7 @@ import Testing
     @Test("is cut in message, detail and hint when connecting fails")
     func connecting() {
         let long = String(repeating: "long ", count: 4_000)
-        let error = FailureText.error(
+        let error = LibpqMessageParser.error(
             in: "FATAL:  57P03: \(long)\nDETAIL:  \(long)\nHINT:  \(long)\n", phase: .connecting, endpoint: nil)
         #expect(error.code == "57P03")
         for text in [error.message, error.detail ?? "", error.hint ?? ""] {

@@ -85,9 +85,9 @@ struct ChaosCommand: AsyncParsableCommand {
         for round in 1...times {
             for fault in faults {
                 Terminal.say(Terminal.coloured("Round \(round) of \(times): \(fault.title)", .heading))
-                let narrator = Narrator()
+                let narrator = Reporter()
                 let report = try await run.run(fault, timeline: Timeline(watcher: narrator.tell))
-                Narrator.tell(report.verdicts)
+                Reporter.tell(report.verdicts)
                 Terminal.say()
                 reports.append(report)
             }

@@ -49,10 +49,10 @@ struct DemoCommand: AsyncParsableCommand {
             let left = try await Interruption.uninterrupted {
                 let exit = try await service.stop()
                 try await sandbox.remove()
-                return Verdict(isKept: exit == .code(0), text: "asked to leave (SIGTERM), it left with \(exit)")
+                return Check(isKept: exit == .code(0), text: "asked to leave (SIGTERM), it left with \(exit)")
             }
             Terminal.say()
-            Narrator.tell([left])
+            Reporter.tell([left])
             guard isKept && left.isKept else { throw LabExit.brokenPromise }
         } catch {
             try? await Interruption.uninterrupted { try await sandbox.remove() }
@@ -71,14 +71,14 @@ struct DemoCommand: AsyncParsableCommand {
         for (number, fault) in Fault.basic.enumerated() {
             Terminal.say()
             Terminal.say(Terminal.coloured("Act \(number + 1): \(fault.title)", .heading))
-            let narrator = Narrator()
+            let narrator = Reporter()
             let report = try await run.run(fault, timeline: Timeline(watcher: narrator.tell))
-            Narrator.tell(report.verdicts)
+            Reporter.tell(report.verdicts)
             isKept = isKept && report.allKept
         }
-        let alive = Verdict(isKept: service.isRunning, text: "one process all along: pid \(service.id)")
+        let alive = Check(isKept: service.isRunning, text: "one process all along: pid \(service.id)")
         Terminal.say()
-        Narrator.tell([alive])
+        Reporter.tell([alive])
         if let usage = service.usage {
             let memory = "\(usage.residentKilobytes / 1024) MB resident"
             Terminal.say("      \(usage.fileDescriptors) descriptors, \(usage.threads) threads, \(memory)")
@@ -99,7 +99,7 @@ struct DemoCommand: AsyncParsableCommand {
             Terminal.say("  \(name)\(program) \(verb) --folder \(sandbox.folder)")
         }
         Terminal.say()
-        let timeline = Timeline(watcher: Narrator().tell)
+        let timeline = Timeline(watcher: Reporter().tell)
         let probes = ["/", "/ping"].map { ProbeLoop(address, path: $0, every: .milliseconds(100), into: timeline) }
         while !Task.isCancelled && service.isRunning { try? await Task.sleep(for: .milliseconds(200)) }
         for probe in probes { await probe.stop() }

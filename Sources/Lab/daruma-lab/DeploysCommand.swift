@@ -37,7 +37,7 @@ struct DeploysCommand: AsyncParsableCommand {
     func run() async throws {
         let command = self
         try await LabExit.run {
-            var verdicts: [Verdict] = []
+            var verdicts: [Check] = []
             for proxy in RollingRestarts.Proxy.allCases {
                 let delay = Duration.milliseconds(Int64(command.drainDelay * 1000))
                 let runs: [(RollingRestarts.Sharing, Duration)] = [
@@ -48,7 +48,7 @@ struct DeploysCommand: AsyncParsableCommand {
                     let kinds = report.failures.sorted { $0.key < $1.key }.map { "\($0.value) × \($0.key)" }
                     let words = kinds.isEmpty ? "" : " (\(kinds.joined(separator: ", ")))"
                     verdicts.append(
-                        Verdict(
+                        Check(
                             isKept: report.lost == 0 || delay == .zero,
                             text:
                                 "\(proxy.rawValue), \(sharing.rawValue), drain delay \(delay.shown): \(report.lost) of \(report.requests) "
@@ -57,7 +57,7 @@ struct DeploysCommand: AsyncParsableCommand {
                 }
             }
             Terminal.say()
-            Narrator.tell(verdicts)
+            Reporter.tell(verdicts)
             guard verdicts.allSatisfy(\.isKept) else { throw LabExit.brokenPromise }
         }
     }

@@ -56,7 +56,7 @@ struct HTTPScaleCommand: AsyncParsableCommand {
 
     private func tell(_ report: HTTPScale.Report) {
         for line in report.table { Terminal.say("  \(line)") }
-        Narrator.tell(report.verdicts)
+        Reporter.tell(report.verdicts)
         Terminal.say()
     }
 }

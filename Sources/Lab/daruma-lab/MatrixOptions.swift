@@ -53,7 +53,7 @@ struct MatrixOptions: ParsableArguments {
         case .skipped(let reason): Terminal.say("    \(Terminal.coloured("–", .event)) skipped: \(reason)")
         case .failed(let reason):
             Terminal.say("    \(Terminal.coloured("✗", .bad)) could not be run: \(reason)")
-        case .ran(let report): Narrator.tell(report.verdicts)
+        case .ran(let report): Reporter.tell(report.verdicts)
         }
         for note in row.notes { Terminal.say("      \(note)") }
     }

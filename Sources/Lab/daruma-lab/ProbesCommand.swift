@@ -42,7 +42,7 @@ struct ProbesCommand: AsyncParsableCommand {
             Terminal.say()
             for line in report.lines { Terminal.say(line) }
             Terminal.say()
-            Narrator.tell(report.verdicts)
+            Reporter.tell(report.verdicts)
             guard report.isKept else { throw LabExit.brokenPromise }
         }
     }

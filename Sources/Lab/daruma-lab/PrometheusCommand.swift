@@ -41,12 +41,12 @@ struct PrometheusCommand: AsyncParsableCommand {
                 sandbox, seenBy: prometheus, hold: .milliseconds(Int64(hold * 1_000)))
             let verdicts =
                 [
-                    Verdict(
+                    Check(
                         isKept: problems.isEmpty,
                         text: "promtool check metrics: \(problems.isEmpty ? "clean" : problems)")
                 ]
                 + outage.verdicts
-            Narrator.tell(verdicts)
+            Reporter.tell(verdicts)
             try await prometheus.stop()
             try await service.stop()
             return verdicts.allSatisfy(\.isKept)

@@ -61,7 +61,7 @@ private final class Reader {
         do {
             let connection = try await pool.checkOut(deadline: deadline)
             defer { pool.release(connection) }
-            _ = try await connection.query(statement, isRepeatable: true, deadline: deadline)
+            _ = try await connection.query(statement, isIdempotent: true, deadline: deadline)
             return Response(status: .ok, text: "{\"status\": true}\n", contentType: "application/json")
         } catch {
             let code = (error as? PostgresError)?.code ?? (error as? PoolError)?.code ?? "INTERNAL"

@@ -3,7 +3,7 @@
 /// sets it again.
 ///
 /// ```swift
-/// if timer.isTooLate(for: deadline) { timer.set(for: deadline) { [weak self] in self?.timerFired() } }
+/// if timer.needsRearm(for: deadline) { timer.set(for: deadline) { [weak self] in self?.timerFired() } }
 /// ```
 @LoopActor
 package struct DeadlineTimer {
@@ -13,7 +13,7 @@ package struct DeadlineTimer {
 
     /// Whether it has to be set for `deadline`. Asked apart from ``set(for:_:)``, because an action is an object, and nearly
     /// always none is needed.
-    package func isTooLate(for deadline: MonotonicTime) -> Bool {
+    package func needsRearm(for deadline: MonotonicTime) -> Bool {
         deadline < (pending?.deadline ?? .distantFuture)
     }
 

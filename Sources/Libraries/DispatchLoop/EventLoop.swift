@@ -26,7 +26,7 @@ public final class EventLoop: SerialExecutor {
     /// The most events taken from the kernel in one call.
     private static let batch = 256
     /// How often jobs that enqueue further jobs are followed before sockets and timers are looked at again.
-    private static let followUps = 8
+    private static let maxJobPasses = 8
     /// How long a turn lingers with nothing to do before it hands the queue back, in milliseconds.
     private static let linger: Int32 = 50
 
@@ -34,7 +34,7 @@ public final class EventLoop: SerialExecutor {
     private let epoll: Int32
     private let timer: Int32
     /// Ends the lingering of a turn from another thread.
-    private let interruption: Int32
+    private let wakeupDescriptor: Int32
     /// What wakes the loop. Released, it would go; after `init` nobody touches it.
     private let source: Locked<any DispatchSourceRead>
 
@@ -47,8 +47,8 @@ public final class EventLoop: SerialExecutor {
     private nonisolated(unsafe) var jobs: [Work] = []
     @LoopActor private var runningJobs: [Work] = []
     /// What is to be done at the end of the round.
-    @LoopActor private var questions: [@LoopActor () -> Void] = []
-    @LoopActor private var answers: [@LoopActor () -> Void] = []
+    @LoopActor private var requestWrites: [@LoopActor () -> Void] = []
+    @LoopActor private var responseWrites: [@LoopActor () -> Void] = []
     @LoopActor private var registrations = RegistrationTable<@LoopActor (Readiness) -> Void>()
     @LoopActor private var timers = TimerHeap<@LoopActor () -> Void>()
     @LoopActor private var armed: MonotonicTime?
@@ -57,22 +57,22 @@ public final class EventLoop: SerialExecutor {
 
     private enum Work {
         case job(UnownedJob)
-        case betweenJob(UnownedJob)
+        case taskExecutorJob(UnownedJob)
         case closure(@Sendable @LoopActor () -> Void)
     }
 
     /// Work from other threads, and how to tell the loop of it.
     private struct Inbox {
         var work: [Work] = []
-        var loop = Presence.away
+        var loop = WakeState.asleep
 
-        enum Presence {
+        enum WakeState {
             /// No turn is running or on its way; one has to be submitted to the queue.
-            case away
+            case asleep
             /// A turn is running, or on its way, and will look into the inbox before it ends.
-            case turning
+            case running
             /// A turn waits in the kernel; it has to be interrupted.
-            case lingering
+            case polling
         }
     }
 
@@ -80,18 +80,18 @@ public final class EventLoop: SerialExecutor {
         queue = DispatchQueue(label: Self.label, qos: .userInitiated)
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_NONBLOCK) | Int32(TFD_CLOEXEC))
-        interruption = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
+        wakeupDescriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
         // Without these there is no loop, and without a loop no service: nothing better than to say so and end.
         precondition(
-            epoll >= 0 && timer >= 0 && interruption >= 0,
+            epoll >= 0 && timer >= 0 && wakeupDescriptor >= 0,
             "daruma: no event loop: \(SystemCallError(call: "epoll_create1"))")
         // Edge-triggered, these two need not be read: each expiry and each write is a new edge.
         var event = clinux_epoll_event(UInt32(EPOLLIN.rawValue) | Trigger.edgeBit, 0)
         epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event)
-        epoll_ctl(epoll, EPOLL_CTL_ADD, interruption, &event)
+        epoll_ctl(epoll, EPOLL_CTL_ADD, wakeupDescriptor, &event)
         source = Locked(DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue))
         source.withLock {
-            $0.setEventHandler { [unowned self] in self.turn() }
+            $0.setEventHandler { [unowned self] in self.run() }
             $0.resume()
         }
     }
@@ -134,7 +134,7 @@ public final class EventLoop: SerialExecutor {
         _ handler: @escaping @LoopActor (Readiness) -> Void
     ) throws(SystemCallError) -> Registration {
         let registration = registrations.insert(handler, descriptor: descriptor, trigger: trigger)
-        var event = clinux_epoll_event(interest.epollEvents(trigger), registration.datum)
+        var event = clinux_epoll_event(interest.epollEvents(trigger), registration.token)
         guard epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0 else {
             let error = SystemCallError(call: "epoll_ctl")
             _ = registrations.remove(registration)
@@ -147,7 +147,7 @@ public final class EventLoop: SerialExecutor {
     @LoopActor
     public func modify(_ registration: Registration, for interest: Interest) {
         guard let trigger = registrations.trigger(of: registration) else { return }
-        var event = clinux_epoll_event(interest.epollEvents(trigger), registration.datum)
+        var event = clinux_epoll_event(interest.epollEvents(trigger), registration.token)
         epoll_ctl(epoll, EPOLL_CTL_MOD, registration.descriptor, &event)
     }
 
@@ -166,8 +166,8 @@ public final class EventLoop: SerialExecutor {
         registrations.shrink()
         timers.shrink()
         if jobs.isEmpty { jobs = [] }
-        if questions.isEmpty { questions = [] }
-        if answers.isEmpty { answers = [] }
+        if requestWrites.isEmpty { requestWrites = [] }
+        if responseWrites.isEmpty { responseWrites = [] }
     }
 
     // MARK: Work
@@ -183,10 +183,10 @@ public final class EventLoop: SerialExecutor {
     /// process. One after the other, for ten queries, that is ten times; collected, the loop's own work is done in one go,
     /// and the others then have theirs.
     @LoopActor
-    package func atEndOfRound(_ message: EndOfRoundMessage, _ action: @escaping @LoopActor () -> Void) {
+    package func deferWrite(_ message: WritePhase, _ action: @escaping @LoopActor () -> Void) {
         switch message {
-        case .question: questions.append(action)
-        case .answer: answers.append(action)
+        case .request: requestWrites.append(action)
+        case .response: responseWrites.append(action)
         }
     }
 
@@ -205,13 +205,13 @@ public final class EventLoop: SerialExecutor {
     ///
     /// An executor of its own: if jobs of ``LoopActor`` ran under both, the runtime would take every `await` of a task
     /// without that preference for a change of executors, and suspend it where nobody expects it.
-    private final class Between: TaskExecutor {
+    private final class LoopTaskExecutor: TaskExecutor {
         func enqueue(_ job: consuming ExecutorJob) {
-            EventLoop.shared.add(.betweenJob(UnownedJob(job)))
+            EventLoop.shared.add(.taskExecutorJob(UnownedJob(job)))
         }
     }
 
-    private let between = Between()
+    private let between = LoopTaskExecutor()
 
     /// The requirement of `SerialExecutor`.
     public func enqueue(_ job: consuming ExecutorJob) {
@@ -235,27 +235,27 @@ public final class EventLoop: SerialExecutor {
         }
         let presence = inbox.withLock { inbox in
             inbox.work.append(work)
-            defer { inbox.loop = .turning }
+            defer { inbox.loop = .running }
             return inbox.loop
         }
         switch presence {
-        case .away: queue.async { self.turn() }
-        case .turning: break
-        case .lingering: eventfd_write(interruption, 1)
+        case .asleep: queue.async { self.run() }
+        case .running: break
+        case .polling: eventfd_write(wakeupDescriptor, 1)
         }
     }
 
     // MARK: The turn
 
-    private func turn() {
+    private func run() {
         turningThread.store(UInt(pthread_self()), ordering: .relaxed)
         // The isolation of LoopActor is this queue; from here on the code may say so.
-        LoopActor.assumeIsolated { self.rounds() }
+        LoopActor.assumeIsolated { self.iterate() }
         turningThread.store(0, ordering: .relaxed)
     }
 
     @LoopActor
-    private func rounds() {
+    private func iterate() {
         var patience: Int32 = 0
         while true {
             var count = Int(epoll_wait(epoll, events, Int32(Self.batch), patience))
@@ -272,23 +272,23 @@ public final class EventLoop: SerialExecutor {
             runJobs()
             endRound()
             armTimer()
-            if wasIdle, jobs.isEmpty, stopLingering() { return }
-            patience = jobs.isEmpty && startLingering() ? Self.linger : 0
+            if wasIdle, jobs.isEmpty, stopPolling() { return }
+            patience = jobs.isEmpty && startPolling() ? Self.linger : 0
         }
     }
 
     /// `false` when there is work to do instead.
-    private func startLingering() -> Bool {
+    private func startPolling() -> Bool {
         inbox.withLock { inbox in
-            inbox.loop = inbox.work.isEmpty ? .lingering : .turning
+            inbox.loop = inbox.work.isEmpty ? .polling : .running
             return inbox.work.isEmpty
         }
     }
 
     /// `false` when work has come meanwhile.
-    private func stopLingering() -> Bool {
+    private func stopPolling() -> Bool {
         inbox.withLock { inbox in
-            inbox.loop = inbox.work.isEmpty ? .away : .turning
+            inbox.loop = inbox.work.isEmpty ? .asleep : .running
             return inbox.work.isEmpty
         }
     }
@@ -296,9 +296,9 @@ public final class EventLoop: SerialExecutor {
     @LoopActor
     private func deliver(_ count: Int) {
         for index in 0..<count {
-            let datum = clinux_epoll_datum(events + index)
+            let token = clinux_epoll_datum(events + index)
             // Serials begin at 1: datum 0 is the timer or the interruption, which only have to wake the loop.
-            guard datum != 0, let handler = registrations.handler(for: datum) else { continue }
+            guard token != 0, let handler = registrations.handler(for: token) else { continue }
             handler(Readiness(epollEvents: events[index].events))
             if !jobs.isEmpty { runJobs() }
         }
@@ -308,7 +308,7 @@ public final class EventLoop: SerialExecutor {
     @LoopActor
     private func takeInbox() -> Bool {
         inbox.withLock { inbox in
-            inbox.loop = .turning
+            inbox.loop = .running
             guard !inbox.work.isEmpty else { return false }
             jobs.append(contentsOf: inbox.work)
             inbox.work.removeAll(keepingCapacity: true)
@@ -320,12 +320,12 @@ public final class EventLoop: SerialExecutor {
     /// enqueues another must not keep sockets and timers waiting.
     @LoopActor
     private func runJobs() {
-        for _ in 0..<Self.followUps where !jobs.isEmpty {
+        for _ in 0..<Self.maxJobPasses where !jobs.isEmpty {
             swap(&jobs, &runningJobs)
             for work in runningJobs {
                 switch work {
                 case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
-                case .betweenJob(let job):
+                case .taskExecutorJob(let job):
                     // As one of LoopActor at the same time, which this thread serves: the hop to it, which nearly always
                     // is what such a job begins with, is none then, and neither are the hops between its functions.
                     job.runSynchronously(
@@ -339,20 +339,20 @@ public final class EventLoop: SerialExecutor {
 
     @LoopActor
     private func endRound() {
-        while !questions.isEmpty || !answers.isEmpty {
+        while !requestWrites.isEmpty || !responseWrites.isEmpty {
             // Others may be added meanwhile.
             var next = 0
-            while next < questions.count {
-                questions[next]()
+            while next < requestWrites.count {
+                requestWrites[next]()
                 next += 1
             }
-            questions.removeAll(keepingCapacity: true)
+            requestWrites.removeAll(keepingCapacity: true)
             next = 0
-            while next < answers.count {
-                answers[next]()
+            while next < responseWrites.count {
+                responseWrites[next]()
                 next += 1
             }
-            answers.removeAll(keepingCapacity: true)
+            responseWrites.removeAll(keepingCapacity: true)
         }
     }
 
@@ -360,7 +360,7 @@ public final class EventLoop: SerialExecutor {
     private func fireTimers() {
         // One set meanwhile for a time that has passed already waits for the next round, or a timer that sets itself
         // anew would keep the sockets waiting for ever.
-        let mark = timers.mark
+        let mark = timers.insertionCutoff
         while let action = timers.popDue(at: turnStart, before: mark) { action() }
     }
 
@@ -380,9 +380,9 @@ public final class EventLoop: SerialExecutor {
 }
 
 /// What waits for the end of a round to be sent. Questions go first: who is asked can work while the answers go out.
-package enum EndOfRoundMessage {
+package enum WritePhase {
     /// Somebody else has work with it.
-    case question
+    case request
     /// Somebody else has waited for it.
-    case answer
+    case response
 }

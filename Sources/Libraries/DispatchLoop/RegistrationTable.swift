@@ -5,7 +5,7 @@ public struct Registration: Hashable, Sendable {
     /// The descriptor as it was registered. Deregistering goes by this one, not by what a library says it uses now.
     public let descriptor: Int32
 
-    var datum: UInt64 { UInt64(serial) << 32 | UInt64(index) }
+    var token: UInt64 { UInt64(serial) << 32 | UInt64(index) }
 }
 
 /// Who hears of which descriptor.
@@ -72,9 +72,9 @@ package struct RegistrationTable<Handler> {
     }
 
     /// Who is to hear of an event with this datum; `nil` when its registration has ended.
-    package func handler(for datum: UInt64) -> Handler? {
-        let index = Int(datum & 0xFFFF_FFFF)
-        guard index < slots.count, slots[index].serial == UInt32(datum >> 32) else { return nil }
+    package func handler(for token: UInt64) -> Handler? {
+        let index = Int(token & 0xFFFF_FFFF)
+        guard index < slots.count, slots[index].serial == UInt32(token >> 32) else { return nil }
         return slots[index].handler
     }
 }

@@ -68,7 +68,7 @@ package struct TimerHeap<Payload> {
     }
 
     /// A mark between the entries so far and those to come.
-    package var mark: UInt64 { nextOrder }
+    package var insertionCutoff: UInt64 { nextOrder }
 
     /// Takes the earliest entry out if its deadline is not after `now` and it went in before `mark`.
     package mutating func popDue(at now: MonotonicTime, before mark: UInt64 = .max) -> Payload? {

@@ -27,8 +27,8 @@ enum Daruma {
     }
 
     private static func serve(_ command: ServeCommand) -> Never {
-        // Before there are other threads, which inherit it: whoever is to leave is told by `LeaveSignals`.
-        LeaveSignals.block()
+        // Before there are other threads, which inherit it: whoever is to leave is told by `TerminationSignals`.
+        TerminationSignals.block()
         Task {
             do {
                 try await command.run()
@@ -42,7 +42,7 @@ enum Daruma {
 
     private static func fail(_ error: any Error) -> Never {
         switch error {
-        case let problem as UsageProblem: fail("\(problem)", CommandFailure.usage("").status)
+        case let problem as UsageError: fail("\(problem)", CommandFailure.usage("").status)
         case let failure as CommandFailure: fail(failure.message, failure.status)
         default: fail("\(error)", 1)
         }

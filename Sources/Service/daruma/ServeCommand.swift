@@ -29,18 +29,18 @@ struct ServeCommand {
 
     func run() async throws {
         let settings: ServiceSettings
-        do throws(SettingProblem) {
+        do throws(SettingError) {
             settings = try ServiceSettings(flags: flags) { getenv($0).map { String(cString: $0) } }
         } catch {
             throw CommandFailure.usage("\(error)")
         }
-        let manager: ManagerEnvironment
-        do throws(ManagerProblem) {
-            manager = try ManagerEnvironment(processID: getpid()) { getenv($0).map { String(cString: $0) } }
+        let manager: SystemdEnvironment
+        do throws(SystemdError) {
+            manager = try SystemdEnvironment(processID: getpid()) { getenv($0).map { String(cString: $0) } }
         } catch {
             throw CommandFailure.usage("\(error)")
         }
-        for name in ManagerEnvironment.variables { unsetenv(name) }
+        for name in SystemdEnvironment.variables { unsetenv(name) }
         // A log pipe that is closed must not end the service.
         signal(SIGPIPE, SIG_IGN)
         let sink = LogSink(format: settings.logFormat)
@@ -58,9 +58,9 @@ struct ServeCommand {
             settings.accessLog == .off ? nil : LogSink(descriptor: STDOUT_FILENO, format: settings.logFormat)
         defer { accessLog?.flush(timeout: .milliseconds(200)) }
         let application = await Application(settings, logger: logger, accessLog: accessLog, manager: manager)
-        let signals = LeaveSignals { number in
+        let signals = TerminationSignals { number in
             logger.warning(
-                "leaving at once: told a second time", metadata: ["signal": "\(LeaveSignals.name(of: number))"])
+                "leaving at once: told a second time", metadata: ["signal": "\(TerminationSignals.name(of: number))"])
             sink.flush(timeout: .milliseconds(200))
             // exit(3) would run exit handlers, which may wait for other threads.
             _exit(128 + number)
@@ -71,7 +71,7 @@ struct ServeCommand {
         } catch {
             throw CommandFailure.unavailable("\(error)")
         }
-        await signals.arrive()
+        await signals.wait()
         let hardStop = HardStop(after: settings.drainDelay + settings.shutdownTimeout) {
             logger.critical("could not leave in time; ending all the same")
             sink.flush(timeout: .milliseconds(100))

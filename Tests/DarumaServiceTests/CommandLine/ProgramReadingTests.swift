@@ -20,7 +20,7 @@ import Testing
     }
 
     private func problem(_ arguments: [String]) -> String? {
-        #expect(throws: UsageProblem.self) { try program.read(arguments) }?.description
+        #expect(throws: UsageError.self) { try program.read(arguments) }?.description
     }
 
     @Test("without a command the default one is meant, with its options or without")

@@ -9,7 +9,7 @@ import Testing
 extension StatusReport {
     /// A report as a test wants it.
     static func made(
-        _ health: PoolHealth = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0,
+        _ health: DatabaseState = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0,
         bridged: Int = 0, answer: Duration? = nil
     ) -> StatusReport {
         StatusReport(

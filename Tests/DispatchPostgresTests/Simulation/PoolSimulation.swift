@@ -59,7 +59,7 @@ struct PoolSimulation {
     private(set) var hedges = 0
     private(set) var queries = 0
     private(set) var closeReasons: [CloseReason] = []
-    private(set) var healthChanges: [(at: MonotonicTime, to: PoolHealth)] = []
+    private(set) var healthChanges: [(at: MonotonicTime, to: DatabaseState)] = []
 
     init(server: ModelServer, clients count: Int, seed: UInt64, _ change: (inout PoolSettings) -> Void = { _ in }) {
         var settings = PoolSettings()
@@ -188,7 +188,7 @@ struct PoolSimulation {
         case .resetting: machine.wasReset(id, at: now)
         case .leased:
             guard let client = clientOf.removeValue(forKey: id) else { return }
-            machine.heard(id, took: took, at: now)
+            machine.recordReply(id, took: took, at: now)
             perform()
             let other = clients[client].first == id ? clients[client].second : clients[client].first
             machine.release(id, needsReset: false, at: now)

@@ -52,7 +52,7 @@ package struct InstructionBaseline: Sendable, Equatable {
     }
 
     /// What the gate says of a measured cost.
-    package enum Verdict: Sendable, Equatable {
+    package enum Check: Sendable, Equatable {
         /// There is nothing to compare with.
         case new
         /// As before, or a little less or more; by this share of the instructions.
@@ -65,7 +65,7 @@ package struct InstructionBaseline: Sendable, Equatable {
         package var isWorse: Bool { if case .worse = self { true } else { false } }
     }
 
-    package func verdict(on name: String, _ cost: RequestCost) -> Verdict {
+    package func verdict(on name: String, _ cost: RequestCost) -> Check {
         guard let before = costs[name] else { return .new }
         let change = before.instructions > 0 ? cost.instructions / before.instructions - 1 : 0
         var worse: [String] = []

@@ -194,12 +194,12 @@ private final class Asker {
                 let result: QueryResult
                 if let pipeline {
                     result = try await pipeline.query(
-                        sql, parameters: parameters, isRepeatable: true, isPrepared: true, deadline: deadline)
+                        sql, parameters: parameters, isIdempotent: true, isPrepared: true, deadline: deadline)
                 } else {
                     let connection = try await pool.checkOut(deadline: deadline)
                     defer { pool.release(connection) }
                     result = try await connection.query(
-                        sql, parameters: parameters, isRepeatable: true, isPrepared: true, deadline: deadline)
+                        sql, parameters: parameters, isIdempotent: true, isPrepared: true, deadline: deadline)
                 }
                 if result.values != [answer] { failure = "\(sql) was answered with \(result.values), not \(answer)" }
                 let now = MonotonicTime.now()

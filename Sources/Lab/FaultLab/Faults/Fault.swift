@@ -28,13 +28,13 @@ package struct Fault: Sendable {
     package let expectation: Expectation
     /// What must stand before it can happen.
     package var setup: FaultSetup
-    package let begin: @Sendable (FaultStage) async throws -> Void
-    package let end: @Sendable (FaultStage) async throws -> Void
+    package let begin: @Sendable (FaultContext) async throws -> Void
+    package let end: @Sendable (FaultContext) async throws -> Void
 
     package init(
         _ name: String, title: String, ending: String?, expecting expectation: Expectation,
-        setup: FaultSetup = FaultSetup(), begin: @escaping @Sendable (FaultStage) async throws -> Void,
-        end: @escaping @Sendable (FaultStage) async throws -> Void = { _ in }
+        setup: FaultSetup = FaultSetup(), begin: @escaping @Sendable (FaultContext) async throws -> Void,
+        end: @escaping @Sendable (FaultContext) async throws -> Void = { _ in }
     ) {
         self.name = name
         self.title = title

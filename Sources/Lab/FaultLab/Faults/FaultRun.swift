@@ -17,7 +17,7 @@ package struct FaultRun: Sendable {
         /// When to give the recovery up.
         package var patience = Duration.seconds(15)
         /// What is promised under every fault; nil checks only what the fault itself promises.
-        package var promises: StandingPromises?
+        package var promises: Invariants?
 
         package init() {}
     }
@@ -26,7 +26,7 @@ package struct FaultRun: Sendable {
     package struct Report: Sendable {
         package let fault: Fault
         package let figures: OutageFigures
-        package internal(set) var verdicts: [Verdict]
+        package internal(set) var verdicts: [Check]
         /// What the service held before and after, if it is a process that we may look at.
         package let usageBefore: ProcessUsage?
         package let usageAfter: ProcessUsage?
@@ -53,18 +53,18 @@ package struct FaultRun: Sendable {
 
     /// Runs the fault. Whatever happens in between, cancellation included, the fault is ended again.
     package func run(_ fault: Fault, timeline: Timeline = Timeline()) async throws -> Report {
-        try await run(fault, on: FaultStage(database: database, timeline: timeline))
+        try await run(fault, on: FaultContext(database: database, timeline: timeline))
     }
 
     /// Runs a fault that needs more than a switch.
-    package func run(_ fault: Fault, on stage: FaultStage) async throws -> Report {
+    package func run(_ fault: Fault, on stage: FaultContext) async throws -> Report {
         let timeline = stage.timeline
         let clients = fault.expectation.asksPing ? settings.pingClients : 0
         let probes =
             [ProbeLoop(service, path: "/", every: .milliseconds(20), into: timeline)]
             + (0..<clients).map { _ in ProbeLoop(service, path: "/ping", every: settings.interval, into: timeline) }
         let counter = ConnectionCounter(of: process, to: stage.databasePorts)
-        let delay = WakeUpDelay()
+        let delay = SchedulerLatency()
         let result = await Result.catching { try await observe(fault, stage, counter) }
         for probe in probes { await probe.stop() }
         await counter.stop()
@@ -73,7 +73,7 @@ package struct FaultRun: Sendable {
         return try result.get()
     }
 
-    private func observe(_ fault: Fault, _ stage: FaultStage, _ counter: ConnectionCounter) async throws -> Report {
+    private func observe(_ fault: Fault, _ stage: FaultContext, _ counter: ConnectionCounter) async throws -> Report {
         let timeline = stage.timeline
         let start = ContinuousClock.now
         if fault.setup.boot == .running {
@@ -101,7 +101,7 @@ package struct FaultRun: Sendable {
             throw error
         }
         let loginsWork = timeline.mark("logins work")
-        var verdicts: [Verdict] = []
+        var verdicts: [Check] = []
         if case .unasked(let back) = fault.expectation {
             verdicts.append(try await firstAsked(after: back))
         } else {
@@ -120,7 +120,7 @@ package struct FaultRun: Sendable {
             .init(
                 begin: begin, endBegins: endBegins, loginsWork: loginsWork,
                 established: fault.expectation.established))
-        verdicts = Verdict.all(for: fault.expectation, figures) + verdicts
+        verdicts = Check.all(for: fault.expectation, figures) + verdicts
         let peak = stage.peakConnections ?? counter.peak
         let usageAfter = try await settled(stage, usageBefore, within: fault.setup.settling)
         if let promises = settings.promises {
@@ -133,7 +133,7 @@ package struct FaultRun: Sendable {
 
     /// What the service holds, without its connections to the database: how many of those it needs is its
     /// own affair, up to the maximum.
-    private func holdings(_ stage: FaultStage) -> ProcessUsage? {
+    private func holdings(_ stage: FaultContext) -> ProcessUsage? {
         guard let process, let usage = ProcessUsage(of: process) else { return nil }
         return usage.without(descriptors: ProcessTable.connections(of: process, to: stage.databasePorts))
     }
@@ -141,7 +141,7 @@ package struct FaultRun: Sendable {
     /// What it holds once it has put away what it needed for the fault: descriptors and idle threads take
     /// a moment to go.
     private func settled(
-        _ stage: FaultStage, _ before: ProcessUsage?, within limit: Duration
+        _ stage: FaultContext, _ before: ProcessUsage?, within limit: Duration
     ) async throws -> ProcessUsage? {
         var usage = holdings(stage)
         guard settings.promises != nil, let before else { return usage }
@@ -154,10 +154,10 @@ package struct FaultRun: Sendable {
     }
 
     /// The recovery of a service that nobody asks: seen only by asking once, late enough.
-    private func firstAsked(after back: Duration) async throws -> Verdict {
+    private func firstAsked(after back: Duration) async throws -> Check {
         try await Task.sleep(for: back)
         let exchange = await HTTPProbe.get("/ping", host: service.host, port: service.port)
-        return Verdict(
+        return Check(
             isKept: exchange.isGood && exchange.latency <= .milliseconds(50), isTiming: true,
             text: "the first /ping, asked \(back.shown) after logins worked: \(exchange.summary) in "
                 + "\(exchange.latency.shown) (at most 50 ms)")

@@ -32,14 +32,14 @@ package struct FaultSetup: Sendable {
     package var labService: [String]?
     package var needs: [FaultRequirement] = []
     /// Done before the service starts, with the database in the state that `boot` names.
-    package var prepare: @Sendable (FaultStage) async throws -> Void = { _ in }
+    package var prepare: @Sendable (FaultContext) async throws -> Void = { _ in }
 
     package init(
         settings: [String: String] = [:], usesRelay: Bool = false, fillsPool: Bool = false, boot: Boot = .running,
         pingClients: Int = 4, interval: Duration = .milliseconds(20), hold: Duration? = nil,
         quickHold: Duration? = nil, niceness: Int = 0, settling: Duration = .seconds(10), labService: [String]? = nil,
         needs: [FaultRequirement] = [],
-        prepare: @escaping @Sendable (FaultStage) async throws -> Void = { _ in }
+        prepare: @escaping @Sendable (FaultContext) async throws -> Void = { _ in }
     ) {
         self.settings = settings
         self.usesRelay = usesRelay || fillsPool

@@ -23,7 +23,7 @@ package struct MachineLoad: Sendable {
     package var isBusy: Bool { load > Double(processors) }
 }
 
-extension Verdict {
+extension Check {
     /// The promise with its figure; where a busy machine may have broken it, that the machine is busy. Broken it is all
     /// the same.
     package func text(on machine: MachineLoad) -> String {

@@ -54,20 +54,20 @@ package struct ObservedOutage: Sendable {
     }
 
     /// What Prometheus should know, and whether it does.
-    package var verdicts: [Verdict] {
+    package var verdicts: [Check] {
         let (least, most) = (atLeast.milliseconds / 1e3, atMost.milliseconds / 1e3)
         func rounded(_ value: Double) -> Double { (value * 1_000).rounded() / 1_000 }
         return [
-            Verdict(isKept: outages == 1, text: "daruma_db_outages_total rose by \(rounded(outages)) (1)"),
-            Verdict(
+            Check(isKept: outages == 1, text: "daruma_db_outages_total rose by \(rounded(outages)) (1)"),
+            Check(
                 isKept: outageSeconds >= least - 0.5 && outageSeconds <= most,
                 text: "daruma_db_outage_seconds_total rose by \(rounded(outageSeconds)) "
                     + "(the database was away for \(rounded(least)) to \(rounded(most)))"),
-            Verdict(isKept: lowestUp == 0, text: "the lowest daruma_db_up was \(rounded(lowestUp)) (0)"),
-            Verdict(
+            Check(isKept: lowestUp == 0, text: "the lowest daruma_db_up was \(rounded(lowestUp)) (0)"),
+            Check(
                 isKept: recoveries == 1,
                 text: "daruma_db_recovery_time_seconds counted \(rounded(recoveries)) recovery (1)"),
-            Verdict(
+            Check(
                 isKept: (-1...60).contains(lastSuccessAge),
                 text: "the last proof of life was \(rounded(lastSuccessAge)) s ago"),
         ]

@@ -20,7 +20,7 @@ package struct HTTPScale: Sendable {
     /// What was measured, for a person.
     package struct Report: Sendable {
         package var table: [String] = []
-        package var verdicts: [Verdict] = []
+        package var verdicts: [Check] = []
         package var isKept: Bool { verdicts.allSatisfy(\.isKept) }
     }
 
@@ -50,7 +50,7 @@ package struct HTTPScale: Sendable {
 
     /// Idle clients come and go; `/` is measured with them and without, by turns.
     package func idle() async throws -> Report {
-        try CrowdSocket.allow(descriptors: settings.idle + 200)
+        try ClientSocket.allow(descriptors: settings.idle + 200)
         return try await withService { service, address in
             var without = Samples()
             var with = Samples()
@@ -60,7 +60,7 @@ package struct HTTPScale: Sendable {
             for _ in 0..<settings.rounds {
                 without.add(try await measure(address, for: settings.window))
                 let crowd = try await offCooperativeThreads { [settings] in
-                    Result { try KeepAliveCrowd(of: settings.idle, at: address) }
+                    Result { try IdleClients(of: settings.idle, at: address) }
                 }.get()
                 if peak == 0 { peak = try usage(service).residentKilobytes }
                 with.add(try await measure(address, for: settings.window))
@@ -94,19 +94,19 @@ package struct HTTPScale: Sendable {
             ["when they have left", "", "", "", "", "", "\(after.residentKilobytes) KiB", "\(after.fileDescriptors)"],
         ])
         report.verdicts = [
-            Verdict(
+            Check(
                 isKept: without.failed + with.failed == 0 && with.count > 0,
                 text: "/ was answered 200 every time"),
-            Verdict(
+            Check(
                 isKept: with.p99 <= without.p99 * 2, isTiming: true,
                 text: "p99 of / with them is \(with.p99.shown), without \(without.p99.shown) (at most twice that)"),
-            Verdict(
+            Check(
                 isKept: each <= Self.memoryPerConnection,
                 text: "each costs \((each * 10).rounded() / 10) KiB (at most \(Self.memoryPerConnection))"),
-            Verdict(
+            Check(
                 isKept: after.fileDescriptors <= before.fileDescriptors,
                 text: "descriptors are what they were: \(after.fileDescriptors)"),
-            Verdict(
+            Check(
                 isKept: left <= Self.memoryLeftBehind,
                 text: "memory is back to \(left) KiB above what it was (at most \(Self.memoryLeftBehind))"),
         ]
@@ -117,18 +117,18 @@ package struct HTTPScale: Sendable {
 
     /// All slow ones at once, while `/` is measured.
     package func slow() async throws -> Report {
-        let kinds = SlowCrowd.Kind.allCases
-        try CrowdSocket.allow(descriptors: settings.slow * kinds.count + 200)
+        let kinds = SlowClients.Kind.allCases
+        try ClientSocket.allow(descriptors: settings.slow * kinds.count + 200)
         return try await withService { service, address in
             let quiet = try await measure(address, for: settings.window)
             let before = try usage(service)
             let timeline = Timeline()
             let probe = ProbeLoop(address, path: "/", every: .milliseconds(2), into: timeline)
             let crowds = kinds.map {
-                SlowCrowd($0, of: settings.slow, at: address, for: Self.limits($0).upperBound + Self.slack * 2)
+                SlowClients($0, of: settings.slow, at: address, for: Self.limits($0).upperBound + Self.slack * 2)
             }
             var rows: [[String]] = []
-            var verdicts: [Verdict] = []
+            var verdicts: [Check] = []
             let watch = Task {
                 var peak = 0
                 while !Task.isCancelled {
@@ -160,13 +160,13 @@ package struct HTTPScale: Sendable {
                 ])
             report.verdicts =
                 verdicts + [
-                    Verdict(
+                    Check(
                         isKept: busy.failed == 0 && busy.count > 0,
                         text: "meanwhile / was answered 200 all \(busy.count) times"),
-                    Verdict(
+                    Check(
                         isKept: busy.p99 <= Self.slowBound, isTiming: true,
                         text: "p99 of / was \(busy.p99.shown) (at most \(Self.slowBound.shown))"),
-                    Verdict(
+                    Check(
                         isKept: after.fileDescriptors <= before.fileDescriptors,
                         text: "descriptors are what they were: \(after.fileDescriptors)"),
                 ]
@@ -175,7 +175,7 @@ package struct HTTPScale: Sendable {
     }
 
     /// When the server may let such a client go.
-    private static func limits(_ kind: SlowCrowd.Kind) -> ClosedRange<Duration> {
+    private static func limits(_ kind: SlowClients.Kind) -> ClosedRange<Duration> {
         switch kind {
         case .header: headerLimit...headerLimit
         case .body: bodyLimit...bodyLimit
@@ -184,7 +184,7 @@ package struct HTTPScale: Sendable {
         }
     }
 
-    private func row(_ kind: SlowCrowd.Kind, _ fates: [SlowCrowd.Fate]) -> [String] {
+    private func row(_ kind: SlowClients.Kind, _ fates: [SlowClients.Fate]) -> [String] {
         let lasted = fates.compactMap(\.lasted)
         return [
             kind.rawValue, "\(fates.count)", "\(lasted.count)", "\(fates.count { $0.status == 408 })",
@@ -192,12 +192,12 @@ package struct HTTPScale: Sendable {
         ]
     }
 
-    private func verdict(_ kind: SlowCrowd.Kind, _ fates: [SlowCrowd.Fate]) -> Verdict {
+    private func verdict(_ kind: SlowClients.Kind, _ fates: [SlowClients.Fate]) -> Check {
         let limits = Self.limits(kind)
         let allowed = (limits.lowerBound - .milliseconds(500))...(limits.upperBound + Self.slack)
         let lasted = fates.compactMap(\.lasted)
         let isKept = lasted.count == settings.slow && lasted.allSatisfy(allowed.contains)
-        return Verdict(
+        return Check(
             isKept: isKept,
             text: "\(lasted.count) of \(settings.slow) slow clients (\(kind.rawValue)) were let go at their limit")
     }

@@ -4,7 +4,7 @@ import PostgresTestKit
 extension Fault {
     /// The database lives at 127.0.0.2, behind a relay; 127.0.0.1 comes before it and is dead. (The other way round the C
     /// library would sort the living one to the front: RFC 6724 §6, rule 9.)
-    private static func prepareAddresses(_ stage: FaultStage) async throws {
+    private static func prepareAddresses(_ stage: FaultContext) async throws {
         let dead = try DeadAddress()
         stage.keep(dead)
         stage.enter(
@@ -13,14 +13,14 @@ extension Fault {
     }
 
     /// The connection string names a dead host, then the database.
-    private static func prepareHosts(_ stage: FaultStage) async throws {
+    private static func prepareHosts(_ stage: FaultContext) async throws {
         let dead = try DeadAddress()
         stage.keep(dead)
         stage.launch.databaseURL = try stage.sandbox().connectionURL(after: "127.0.0.1:\(dead.port)")
     }
 
     /// What none may see while one address is dead: sessions that end, and a fast restart.
-    private static func shake(_ stage: FaultStage) async throws {
+    private static func shake(_ stage: FaultContext) async throws {
         let sandbox = try stage.sandbox()
         try await stage.repeatedly(stage.amount(4, quick: 2), every: .milliseconds(1_200)) { _ in
             try await sandbox.terminateSessions()

@@ -2,7 +2,7 @@ import PostgresTestKit
 
 /// Faults of the server's certificate, with a service that verifies it (`sslmode=verify-full`).
 extension Fault {
-    private static func prepare(_ stage: FaultStage) async throws {
+    private static func prepare(_ stage: FaultContext) async throws {
         let sandbox = try stage.sandbox()
         let certificates = try await Certificates(in: try stage.folder())
         try await sandbox.install(certificates.good)
@@ -13,7 +13,7 @@ extension Fault {
 
     private static func replace(
         by pair: @escaping @Sendable (Certificates) -> Certificates.Pair, terminating: Bool
-    ) -> @Sendable (FaultStage) async throws -> Void {
+    ) -> @Sendable (FaultContext) async throws -> Void {
         { stage in
             let sandbox = try stage.sandbox()
             try await sandbox.install(pair(Certificates(existingIn: try stage.folder())))

@@ -45,7 +45,7 @@ extension Fault {
                 }
                 let left = isFree ? 0 : try await waiting()
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: isFree,
                         text: isFree
                             ? "no statement waited on \((ContinuousClock.now - begin).shown) after the last reader left"
@@ -56,7 +56,7 @@ extension Fault {
                 let expected: Set<String> = ["POOL_SATURATED", "QUERY_TIMEOUT", "57014"]
                 let others = failing.filter { !expected.contains($0.errorCode ?? "") }
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: others.isEmpty && !failing.isEmpty,
                         text:
                             "\(failing.count) readers and /ping failed, \(others.count) of them for an outage (none may)"
@@ -64,7 +64,7 @@ extension Fault {
                 _ = try await lock.value
                 let read = await HTTPProbe.get("/accounts", port: address.port, limit: .seconds(2))
                 stage.verdict(
-                    Verdict(isKept: read.isGood, text: "the first reader once it was unlocked: \(read.summary)"))
+                    Check(isKept: read.isGood, text: "the first reader once it was unlocked: \(read.summary)"))
             }),
         Fault(
             "clients-hang-up", title: "answers take 400 ms, and clients of /ping hang up after 50 ms", ending: nil,
@@ -86,7 +86,7 @@ extension Fault {
                 stage.verdict(.sessions(await watch.stop(), maximum: 10, extra: 1))
                 let closed = after.closedByClient - before.closedByClient
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: count > 0 && closed * 10 <= count,
                         text: "\(count) clients hung up, and \(closed) connections were closed (one for ten at most)"))
                 stage.note(

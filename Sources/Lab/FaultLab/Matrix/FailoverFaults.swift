@@ -55,7 +55,7 @@ extension Fault {
                 }
                 let (stale, fresh) = (try await old.sessionCount(), try await new.sessionCount())
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: stale == 0 && fresh > 0,
                         text: "\(stale) sessions at the old primary, \(fresh) at the new one"))
             }),

@@ -13,7 +13,7 @@ package struct FaultMatrix: Sendable {
         package var isQuick = false
         /// Further variables of the service.
         package var environment: [String: String] = [:]
-        package var promises = StandingPromises()
+        package var promises = Invariants()
 
         package init() {}
     }
@@ -77,10 +77,10 @@ package struct FaultMatrix: Sendable {
         var configuration = SandboxConfiguration(settings: fault.setup.settings)
         configuration.niceness = fault.setup.niceness
         let sandbox = try await PostgresSandbox.make(configuration)
-        let stage: FaultStage
+        let stage: FaultContext
         do {
             let relay = fault.setup.usesRelay ? try FaultRelay(to: sandbox.port) : nil
-            stage = FaultStage(sandbox: sandbox, relay: relay, timeline: timeline, isQuick: settings.isQuick)
+            stage = FaultContext(sandbox: sandbox, relay: relay, timeline: timeline, isQuick: settings.isQuick)
         } catch {
             try? await sandbox.remove()
             throw error
@@ -100,14 +100,14 @@ package struct FaultMatrix: Sendable {
     }
 
     /// Puts everything away, although the task may be cancelled.
-    private func clear(_ stage: FaultStage) async {
+    private func clear(_ stage: FaultContext) async {
         await Task {
             _ = try? await stage.service().stop()
             await stage.clear()
         }.value
     }
 
-    private func perform(_ fault: Fault, on stage: FaultStage) async throws -> FaultRun.Report {
+    private func perform(_ fault: Fault, on stage: FaultContext) async throws -> FaultRun.Report {
         let sandbox = try stage.sandbox()
         switch fault.setup.boot {
         case .running: try await sandbox.start()
@@ -133,7 +133,7 @@ package struct FaultMatrix: Sendable {
             on: address, process: service.id, database: stage.database, settings: run
         ).run(fault, on: stage)
         report.verdicts.append(
-            Verdict(isKept: service.isRunning, text: "one process all along: pid \(service.id)"))
+            Check(isKept: service.isRunning, text: "one process all along: pid \(service.id)"))
         stage.noteExcuses()
         try await stage.prepareToLeave()
         let clock = ContinuousClock()
@@ -141,15 +141,15 @@ package struct FaultMatrix: Sendable {
         let exit = try await service.stop()
         let time = clock.now - asked
         report.verdicts += [
-            Verdict(isKept: exit == .code(0), text: "asked to leave (SIGTERM), it left with \(exit)"),
-            Verdict(isKept: time <= .seconds(5), isTiming: true, text: "it left in \(time.shown) (at most 5 s)"),
+            Check(isKept: exit == .code(0), text: "asked to leave (SIGTERM), it left with \(exit)"),
+            Check(isKept: time <= .seconds(5), isTiming: true, text: "it left in \(time.shown) (at most 5 s)"),
         ]
         return report
     }
 
     /// Starts the service and waits until it serves.
     private func launch(
-        _ stage: FaultStage, _ labService: [String]?
+        _ stage: FaultContext, _ labService: [String]?
     ) async throws -> (ServiceProcess, ServiceAddress) {
         let launch = stage.launch
         let port = try settings.port ?? PortReservation.unreserved()
@@ -180,7 +180,7 @@ package struct FaultMatrix: Sendable {
 
     /// Makes the service open as many connections as it may have: answers that take their time, and
     /// clients that do not wait for each other.
-    private func fillPool(_ stage: FaultStage, _ address: ServiceAddress) async throws {
+    private func fillPool(_ stage: FaultContext, _ address: ServiceAddress) async throws {
         let relay = try stage.relay()
         relay.behave(RelayBehaviour(toClient: .delayed(.milliseconds(40))))
         let elsewhere = Timeline()

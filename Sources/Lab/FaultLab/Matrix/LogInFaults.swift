@@ -34,7 +34,7 @@ extension Fault {
                 stage.verdict(.sessions(await watch.stop(), maximum: 10, extra: 2))
                 let back = good.map { $0.end - ended }
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: back.map { $0 <= logIn + .seconds(1) } ?? false, isTiming: true,
                         text: "/ping was good again \(back?.shown ?? "never") after the sessions ended "
                             + "(at most \((logIn + .seconds(1)).shown))"))
@@ -60,7 +60,7 @@ extension Fault {
                 }
                 let worst = stage.timeline.exchanges(on: "/").filter { $0.end >= begin }.map(\.latency).max() ?? .zero
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: worst <= .milliseconds(50), isTiming: true,
                         text: "the slowest / took \(worst.shown) (at most 50 ms)"))
                 // SIGTERM comes in the middle of log-ins.
@@ -81,7 +81,7 @@ extension Fault {
                 try await stage.pause(stage.amount(.seconds(10), quick: .seconds(5)))
                 let told = try stage.logLines().dropFirst(lines)
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: (1...2).contains(told.count),
                         text: "\(told.count) lines in the service's log told of it (one, and one for the cause)"
                             + (told.first.map { ": \($0.prefix(300))" } ?? "")))
@@ -92,7 +92,7 @@ extension Fault {
                     old.isDisjoint(with: try await sandbox.sessionProcesses())
                 }
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: isReplaced,
                         text: isReplaced
                             ? "all connections were replaced \((ContinuousClock.now - begin).shown) after it was mended"

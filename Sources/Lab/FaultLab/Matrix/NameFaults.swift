@@ -6,11 +6,11 @@ extension Fault {
     private static let name = "database.daruma.test"
 
     /// Lets the service find its database by name.
-    private static func prepareNames(_ stage: FaultStage) async throws {
+    private static func prepareNames(_ stage: FaultContext) async throws {
         try await prepareNames(stage, answering: .address([127, 0, 0, 1]))
     }
 
-    static func prepareNames(_ stage: FaultStage, answering answer: StubNameServer.Answer) async throws {
+    static func prepareNames(_ stage: FaultContext, answering answer: StubNameServer.Answer) async throws {
         let sandbox = try stage.sandbox()
         let server = try StubNameServer(answering: answer)
         stage.enter(names: server)
@@ -42,7 +42,7 @@ extension Fault {
                 if let before = stage.remembered, let now = try stage.service().usage {
                     // A thread each for the name and for one who looks whether the others are still needed.
                     stage.verdict(
-                        Verdict(
+                        Check(
                             isKept: now.threads <= before.threads + 2,
                             text: "threads \(before.threads) → \(now.threads) while look-ups stalled (at most 2 more)"))
                 }

@@ -74,7 +74,7 @@ extension Fault {
                 // Who gets a connection at the last moment has too little time left for the answer.
                 let tooLate = codes.count { $0 == "QUERY_TIMEOUT" }
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: saturated > 0 && saturated + tooLate == codes.count,
                         text: "of \(codes.count) failing /ping \(saturated) said POOL_SATURATED, \(tooLate) "
                             + "QUERY_TIMEOUT, \(codes.count - saturated - tooLate) anything else (which none may)"))
@@ -103,7 +103,7 @@ extension Fault {
                 }
                 let total = relay.statistics.accepted - first
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: busiest <= limit && total > 0, isTiming: true,
                         text: "\(total) connects in \(seconds) s while down, \(busiest) in the busiest second "
                             + "(at most \(limit))"))

@@ -47,10 +47,10 @@ extension Fault {
                 let used = (service.usage?.processorTime ?? .zero) - before
                 stage.note("\(crowd.count) idle clients got in")
                 stage.verdict(
-                    Verdict(
+                    Check(
                         isKept: used <= .seconds(1),
                         text: "it used \(used.shown) of processor time in 2 s (at most half: no spin)"))
-            }, end: { $0.letGo() }),
+            }, end: { $0.release() }),
         Fault(
             "log-unread", title: "the database is stopped, and nobody reads the service's full log pipe",
             ending: "the database is started", expecting: .refused,

@@ -6,7 +6,7 @@ extension Fault {
     private static let role = "app"
     private static let password = "s3cret-of-app"
 
-    private static func prepareRole(limit: Int = -1) -> @Sendable (FaultStage) async throws -> Void {
+    private static func prepareRole(limit: Int = -1) -> @Sendable (FaultContext) async throws -> Void {
         { stage in
             let sandbox = try stage.sandbox()
             try await sandbox.execute(
@@ -17,7 +17,7 @@ extension Fault {
     }
 
     /// Changes the role, and ends its sessions, so that the service has to log in again.
-    private static func alter(_ change: String) -> @Sendable (FaultStage) async throws -> Void {
+    private static func alter(_ change: String) -> @Sendable (FaultContext) async throws -> Void {
         { stage in
             let sandbox = try stage.sandbox()
             try await sandbox.execute("alter role \(role) \(change)")
@@ -25,7 +25,7 @@ extension Fault {
         }
     }
 
-    private static func mend(_ change: String) -> @Sendable (FaultStage) async throws -> Void {
+    private static func mend(_ change: String) -> @Sendable (FaultContext) async throws -> Void {
         { try await $0.sandbox().execute("alter role \(role) \(change)") }
     }
 

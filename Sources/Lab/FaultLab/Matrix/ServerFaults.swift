@@ -77,7 +77,7 @@ extension Fault {
                     try? await sandbox.shell("umount -l \"$1\"", log)
                 }
                 // However this process ends.
-                stage.keep(try await Lifeline(script: "sleep 1; umount -l \"$1\" 2>/dev/null", arguments: [log]))
+                stage.keep(try await CleanupWatchdog(script: "sleep 1; umount -l \"$1\" 2>/dev/null", arguments: [log]))
                 try await sandbox.start()
             }),
         begin: { stage in
@@ -128,12 +128,12 @@ extension Fault {
             }
             let growth = after.residentKilobytes - before.residentKilobytes
             stage.verdict(
-                Verdict(
+                Check(
                     isKept: after.fileDescriptors <= before.fileDescriptors && after.threads <= before.threads,
                     text: "after \(count) outages: descriptors \(before.fileDescriptors) → \(after.fileDescriptors), "
                         + "threads \(before.threads) → \(after.threads)"))
             stage.verdict(
-                Verdict(
+                Check(
                     isKept: growth <= 1024,
                     text: "resident memory \(before.residentKilobytes) → \(after.residentKilobytes) kB "
                         + "(at most 1024 kB more)"))

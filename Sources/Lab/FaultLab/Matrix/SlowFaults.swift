@@ -13,14 +13,14 @@ extension Fault {
     /// left behind.
     private static let connectsOfDoubt = 4
 
-    private static func delay(_ stage: FaultStage, _ flow: RelayBehaviour.Flow, for time: Duration) async throws {
+    private static func delay(_ stage: FaultContext, _ flow: RelayBehaviour.Flow, for time: Duration) async throws {
         try stage.relay().behave(RelayBehaviour(toClient: flow))
         try await stage.pause(time)
     }
 
     /// Checks over the time of `body` that nobody was cut off, connected for nothing, or (where `isQuiet`) told of it.
     private static func patiently(
-        _ stage: FaultStage, newAllowed: Int, isQuiet: Bool = true, _ body: () async throws -> Void
+        _ stage: FaultContext, newAllowed: Int, isQuiet: Bool = true, _ body: () async throws -> Void
     ) async throws {
         let relay = try stage.relay()
         let (begin, before) = (ContinuousClock.now, relay.statistics)
@@ -28,7 +28,7 @@ extension Fault {
         try await body()
         let (time, after) = (ContinuousClock.now - begin, relay.statistics)
         relay.behave(.forwarding)
-        for verdict in Verdict.patience(before, after, in: time, newAllowed: newAllowed) { stage.verdict(verdict) }
+        for verdict in Check.patience(before, after, in: time, newAllowed: newAllowed) { stage.verdict(verdict) }
         if isQuiet { stage.verdict(.silence(Array(try stage.logLines().dropFirst(lines)))) }
     }
 

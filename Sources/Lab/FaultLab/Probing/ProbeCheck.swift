@@ -22,7 +22,7 @@ package struct ProbeCheck: Sendable {
         package var seed = UInt64.random(in: 0 ... .max)
         /// The longest that a flip may take, and the most flips while it flaps: it cannot be known at the first return
         /// that it will not last.
-        package var promptness = Duration.seconds(1)
+        package var answerLimit = Duration.seconds(1)
         package var flips = 3
 
         package init() {}
@@ -41,7 +41,7 @@ package struct ProbeCheck: Sendable {
 
     package struct Report: Sendable {
         package let rows: [Row]
-        package let verdicts: [Verdict]
+        package let verdicts: [Check]
         package let outages: Int
         package var isKept: Bool { verdicts.allSatisfy(\.isKept) }
     }
@@ -79,7 +79,7 @@ package struct ProbeCheck: Sendable {
             }
             let exit = try await Task { try await service.stop() }.value
             let report = try result.get()
-            let left = Verdict(isKept: exit == .code(0), text: "asked to leave, the service left with \(exit)")
+            let left = Check(isKept: exit == .code(0), text: "asked to leave, the service left with \(exit)")
             return Report(rows: report.rows, verdicts: report.verdicts + [left], outages: report.outages)
         }
     }
@@ -168,38 +168,38 @@ package struct ProbeCheck: Sendable {
                 up: story.starts.map { record.delay(of: true, after: $0) },
                 flips: record.flips(from: story.flapBegin, to: story.flapEnd), follows: follows)
         }
-        var verdicts: [Verdict] = []
+        var verdicts: [Check] = []
         for record in unmoved {
             let slowest = record.worst == .zero ? "" : ", the slowest answer in \(record.worst.shown)"
             let text =
                 record.bad == 0
                 ? "\(record.name): good all \(record.asked) times\(slowest)"
                 : "\(record.name): bad \(record.bad) of \(record.asked) times, first: \(record.firstBad ?? "?")"
-            verdicts.append(Verdict(isKept: record.bad == 0 && record.asked > 0, text: text))
+            verdicts.append(Check(isKept: record.bad == 0 && record.asked > 0, text: text))
         }
         let rows = following.map { row($0, follows: true) }
         for row in rows {
             for (what, delays) in [("not ready", row.down), ("ready again", row.up)] {
                 let worst = delays.contains { $0 == nil } ? nil : delays.compactMap { $0 }.max()
                 verdicts.append(
-                    Verdict(isKept: worst != nil, text: "\(row.record.name): \(what) in each of \(delays.count) rounds")
+                    Check(isKept: worst != nil, text: "\(row.record.name): \(what) in each of \(delays.count) rounds")
                 )
                 guard let worst else { continue }
                 verdicts.append(
-                    Verdict(
-                        isKept: worst <= settings.promptness, isTiming: true,
+                    Check(
+                        isKept: worst <= settings.answerLimit, isTiming: true,
                         text: "\(row.record.name): \(what) after \(worst.shown) at most "
-                            + "(at most \(settings.promptness.shown))"))
+                            + "(at most \(settings.answerLimit.shown))"))
             }
             verdicts.append(
-                Verdict(
+                Check(
                     isKept: row.flips <= settings.flips,
                     text: "\(row.record.name): \(row.flips) flips while the database came and went "
                         + "(at most \(settings.flips))"))
         }
         if settings.waitsForTheEnd {
             verdicts.append(
-                Verdict(
+                Check(
                     isKept: story.isReadyInTheEnd, text: "once the database stayed, all saw the service ready again"))
         }
         return Report(

@@ -25,7 +25,7 @@ package final class PostgresSandbox: Sendable {
     let binaries: PostgresBinaries
     package let account: ServerAccount
     private let reservation: PortReservation?
-    private let lifeline: Lifeline?
+    private let lifeline: CleanupWatchdog?
 
     package var dataFolder: String { "\(folder)/data" }
     package var logPath: String { "\(folder)/server.log" }
@@ -34,7 +34,7 @@ package final class PostgresSandbox: Sendable {
 
     init(
         configuration: SandboxConfiguration, folder: String, port: UInt16, binaries: PostgresBinaries,
-        account: ServerAccount, reservation: PortReservation?, lifeline: Lifeline?
+        account: ServerAccount, reservation: PortReservation?, lifeline: CleanupWatchdog?
     ) {
         self.configuration = configuration
         self.folder = folder
@@ -53,7 +53,7 @@ package final class PostgresSandbox: Sendable {
         let made = try Files.makeTemporaryFolder("\(Files.scratch)/daruma-sandbox-")
         let folder = Files.canonical(made) ?? made
         // The watchdog comes first: from here on nothing is left behind.
-        let lifeline = try await Lifeline(
+        let lifeline = try await CleanupWatchdog(
             script: SandboxLayout.removalScript, arguments: [folder, SandboxLayout.socketFolder(for: folder)])
         do {
             try Files.give(folder, to: account)

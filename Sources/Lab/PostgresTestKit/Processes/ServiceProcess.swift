@@ -24,12 +24,13 @@ package final class ServiceProcess: Sendable {
     package let logPath: String
     private let command: [String]
     private let exit: ExitBox
-    private let lifeline: Lifeline
+    private let lifeline: CleanupWatchdog
     /// Set when the caller did not name a log file.
     private let folder: TemporaryFolder?
 
     private init(
-        id: Int32, logPath: String, command: [String], exit: ExitBox, lifeline: Lifeline, folder: TemporaryFolder?
+        id: Int32, logPath: String, command: [String], exit: ExitBox, lifeline: CleanupWatchdog,
+        folder: TemporaryFolder?
     ) {
         self.id = id
         self.logPath = logPath
@@ -93,7 +94,7 @@ package final class ServiceProcess: Sendable {
             [ "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)" = "$2" ] && kill -KILL "$1"
             [ -z "$3" ] || rm -rf -- "$3"
             """
-        let lifeline = try await Lifeline(
+        let lifeline = try await CleanupWatchdog(
             script: script, arguments: ["\(id)", "\(startTime)", folder?.path ?? ""])
         return ServiceProcess(
             id: id, logPath: logPath, command: command, exit: exit, lifeline: lifeline, folder: folder)

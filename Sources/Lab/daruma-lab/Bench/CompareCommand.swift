@@ -77,7 +77,7 @@ struct CompareCommand: AsyncParsableCommand {
     private func compare(on sandbox: PostgresSandbox, _ machine: Machine) async throws -> ComparisonReport {
         let url = sandbox.connectionURL(parameters: ["sslmode": "disable"])
         let own = try await RunningContender.start(
-            Contender(name: ComparisonReport.own, command: [try ServiceProcess.darumaBinary(), "serve"]),
+            BenchmarkTarget(name: ComparisonReport.own, command: [try ServiceProcess.darumaBinary(), "serve"]),
             databaseURL: url, expecting: [:])
         let bodies = [
             "/": await HTTPProbe.get("/", port: own.port).body,
@@ -90,7 +90,7 @@ struct CompareCommand: AsyncParsableCommand {
             do {
                 running.append(
                     try await RunningContender.start(
-                        Contender(name: parts[0], command: [parts.count > 1 ? parts[1] : ""]), databaseURL: url,
+                        BenchmarkTarget(name: parts[0], command: [parts.count > 1 ? parts[1] : ""]), databaseURL: url,
                         expecting: bodies))
             } catch let error as SandboxError {
                 Terminal.complain("\(parts[0]) cannot take part: \(error)")

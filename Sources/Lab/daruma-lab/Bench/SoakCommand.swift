@@ -77,7 +77,7 @@ struct SoakCommand: AsyncParsableCommand {
     private func judge(_ samples: [Sample], _ answered: (requests: Int, failures: Int)) throws {
         let steady = samples.filter { $0.minute >= minutes / 4 }
         guard let first = steady.first, let last = steady.last,
-            let trend = Trend(steady.map { ($0.minute, Double($0.usage.residentKilobytes)) })
+            let trend = LinearFit(steady.map { ($0.minute, Double($0.usage.residentKilobytes)) })
         else { throw ExitCode(1) }
         let growth = trend.slope * (last.minute - first.minute)
         Terminal.say()

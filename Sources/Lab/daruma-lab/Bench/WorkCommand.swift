@@ -121,7 +121,7 @@ struct WorkCommand: AsyncParsableCommand {
         for _ in 0..<turns {
             let connection = try await pool.checkOut(deadline: deadline)
             defer { pool.release(connection) }
-            _ = try await connection.query("select 1", isRepeatable: true, deadline: deadline)
+            _ = try await connection.query("select 1", isIdempotent: true, deadline: deadline)
         }
     }
 }
@@ -140,7 +140,7 @@ extension WorkCommand {
                     do {
                         for _ in 0..<turns / callers {
                             _ = try await pipeline.query(
-                                "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
+                                "select 1", isIdempotent: true, isPrepared: true, deadline: deadline)
                         }
                     } catch {
                         if failures == 0 { Terminal.complain("\(error)") }

@@ -91,7 +91,7 @@ public final class ServerMetrics: ServerObserver {
     }
 
     /// Counts what was no valid request.
-    public func refused(_ refusal: Refusal) {
+    public func refused(_ refusal: RejectedRequest) {
         let counter = refusals[refusal.status] ?? self.refusal(refusal.status)
         refusals[refusal.status] = counter
         counter.increment()

@@ -17,7 +17,7 @@ struct PoolInstruments {
     let goodQueries: Timer
 
     let up: Gauge
-    let states: [(PoolHealth, Gauge)]
+    let states: [(DatabaseState, Gauge)]
     let lastSuccess: Gauge
     let lastTransition: Gauge
     let nextAttempt: Gauge
@@ -71,7 +71,7 @@ struct PoolInstruments {
         goodQueries = timer(PoolMetric.operationDuration, Self.system)
 
         up = gauge(PoolMetric.up)
-        states = PoolHealth.allCases.map { ($0, gauge(PoolMetric.state, ("state", $0.rawValue))) }
+        states = DatabaseState.allCases.map { ($0, gauge(PoolMetric.state, ("state", $0.rawValue))) }
         lastSuccess = gauge(PoolMetric.lastSuccess)
         lastTransition = gauge(PoolMetric.lastTransition)
         nextAttempt = gauge(PoolMetric.nextAttempt)

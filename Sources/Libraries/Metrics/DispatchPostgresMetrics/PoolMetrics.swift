@@ -100,7 +100,7 @@ public final class PoolMetrics: PoolDelegate {
         return timer
     }
 
-    private func healthChanged(_ from: PoolHealth, _ to: PoolHealth, _ outage: Outage?, _ now: MonotonicTime) {
+    private func healthChanged(_ from: DatabaseState, _ to: DatabaseState, _ outage: Outage?, _ now: MonotonicTime) {
         instruments.lastTransition.record(Self.secondsSinceEpoch)
         switch to {
         case .suspect: instruments.suspicions.increment()
@@ -142,7 +142,7 @@ public final class PoolMetrics: PoolDelegate {
         for (state, count) in counts { instruments.connections[state]?.record(count) }
         instruments.pendingRequests.record(snapshot.waiters)
         instruments.lastSuccess.record(
-            snapshot.latestProof.map { wallNow - Double((now - $0).nanoseconds) / 1e9 } ?? 0)
+            snapshot.latestReply.map { wallNow - Double((now - $0).nanoseconds) / 1e9 } ?? 0)
         instruments.nextAttempt.record(
             snapshot.nextAttempt.map { wallNow + Double($0.nanoseconds) / 1e9 } ?? 0)
         instruments.usualAnswer.record(snapshot.usualAnswer.map(Self.seconds) ?? 0)
@@ -156,7 +156,7 @@ public final class PoolMetrics: PoolDelegate {
 
     private static func seconds(_ duration: Duration) -> Double { Double(duration.nanoseconds) / 1e9 }
 
-    private func recordState(_ health: PoolHealth) {
+    private func recordState(_ health: DatabaseState) {
         instruments.up.record(isUp ? 1 : 0)
         for (state, gauge) in instruments.states { gauge.record(state == health ? 1 : 0) }
     }

@@ -12,8 +12,8 @@ package final class Application {
     package let pool: PostgresPool
     private let logger: Logger
     /// Who started the process, and what was handed over.
-    private let manager: ManagerEnvironment
-    private let managerReporter: ManagerReporter?
+    private let manager: SystemdEnvironment
+    private let systemdNotifier: SystemdNotifier?
     /// Who hears of the pool.
     package let poolEvents = PoolEventFanOut()
     /// Who hears of the servers.
@@ -37,16 +37,16 @@ package final class Application {
     /// - Parameter accessLog: where the lines about requests go, if they are wanted.
     package init(
         _ settings: ServiceSettings, logger: Logger, accessLog: LogSink? = nil,
-        manager: ManagerEnvironment = ManagerEnvironment()
+        manager: SystemdEnvironment = SystemdEnvironment()
     ) {
         self.settings = settings
         self.logger = logger
         self.manager = manager
-        managerReporter = ManagerReporter(manager)
+        systemdNotifier = SystemdNotifier(manager)
         pool = PostgresPool(settings.database, settings: settings.pool)
         pool.delegate = poolEvents
         poolEvents.add(OutageLog(logger))
-        if let managerReporter { poolEvents.add(managerReporter) }
+        if let systemdNotifier { poolEvents.add(systemdNotifier) }
         health = ServiceHealth(
             pool: pool, requiresDatabase: settings.readyRequiresDatabase, livenessLimit: settings.livenessLimit,
             logger: logger)
@@ -80,7 +80,7 @@ package final class Application {
         for warning in settings.database.warnings { logger.warning("\(warning)") }
         health.start()
         pool.start()
-        managerReporter?.ready()
+        systemdNotifier?.ready()
     }
 
     /// The descriptors of the sockets that the service manager has opened; those called `admin` are the operators'.
@@ -141,7 +141,7 @@ package final class Application {
     /// answers the requests in flight. The admin server closes after the main one, so that operators can look until then.
     private func drain() async {
         health.leave()
-        managerReporter?.stopping()
+        systemdNotifier?.stopping()
         adminServer?.announceDrain()
         let delay = settings.drainDelay
         if delay > .zero { logger.info("not ready any more; serving on", metadata: ["for": .duration(delay)]) }

@@ -33,7 +33,7 @@ package final class ServerEventFanOut: ServerObserver {
         for listener in listeners { listener.streamBegan(exchange) }
     }
 
-    package func refused(_ refusal: Refusal) {
+    package func refused(_ refusal: RejectedRequest) {
         for listener in listeners { listener.refused(refusal) }
     }
 

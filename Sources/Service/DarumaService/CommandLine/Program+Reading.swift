@@ -4,7 +4,7 @@ extension Program {
     /// Whoever asks for help gets it, whatever else is there. A value that begins with a dash, unless it is a number,
     /// needs the form `--option=value`: more often than not a value was forgotten. An empty value is one only as an
     /// argument of its own (`--host ''`).
-    package func read(_ arguments: [String]) throws(UsageProblem) -> Invocation {
+    package func read(_ arguments: [String]) throws(UsageError) -> Invocation {
         var rest = arguments[...]
         if rest.first == "help" { return try readHelp(rest.dropFirst()) }
         let named = commands.first { $0.name == rest.first }
@@ -14,7 +14,7 @@ extension Program {
 
         var values: [String: String] = [:]
         // The first one is the one that explains the others.
-        var problem: UsageProblem?
+        var problem: UsageError?
         var mayBeOption = true
         while let argument = rest.popFirst() {
             switch argument {
@@ -23,7 +23,7 @@ extension Program {
                 return .help(rest.startIndex == 1 ? nil : command)
             case "--version" where mayBeOption: return .version
             default:
-                do throws(UsageProblem) {
+                do throws(UsageError) {
                     guard mayBeOption, argument.hasPrefix("-"), argument != "-" else {
                         throw unexpected(argument, number: rest.startIndex, mayBeCommand: rest.startIndex == 1)
                     }
@@ -39,7 +39,7 @@ extension Program {
     }
 
     /// `help` and `help command`.
-    private func readHelp(_ rest: ArraySlice<String>) throws(UsageProblem) -> Invocation {
+    private func readHelp(_ rest: ArraySlice<String>) throws(UsageError) -> Invocation {
         guard let wanted = rest.first else { return .help(nil) }
         guard let command = commands.first(where: { $0.name == wanted }) else {
             throw unexpected(wanted, number: 2, mayBeCommand: true).pointing(to: "\(name) --help")
@@ -50,18 +50,18 @@ extension Program {
     /// The option that `argument` begins with, and its value, which may be the next one.
     private func readOption(
         _ argument: String, of command: Command, _ rest: inout ArraySlice<String>
-    ) throws(UsageProblem) -> (Option, String) {
+    ) throws(UsageError) -> (Option, String) {
         let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let typed = String(parts[0])
         guard let option = command.options.first(where: { "--\($0.name)" == typed }) else {
             throw unknown(typed, of: command)
         }
         if parts.count == 2 {
-            guard !parts[1].isEmpty else { throw UsageProblem(description: "no value for '\(option.usage)'") }
+            guard !parts[1].isEmpty else { throw UsageError(description: "no value for '\(option.usage)'") }
             return (option, String(parts[1]))
         }
         guard let next = rest.first, Self.isValue(next) else {
-            throw UsageProblem(description: "no value for '\(option.usage)'")
+            throw UsageError(description: "no value for '\(option.usage)'")
         }
         rest.removeFirst()
         return (option, next)
@@ -73,20 +73,20 @@ extension Program {
         return argument.dropFirst().first.map { "0"..."9" ~= $0 } ?? true
     }
 
-    private func unknown(_ typed: String, of command: Command) -> UsageProblem {
+    private func unknown(_ typed: String, of command: Command) -> UsageError {
         let word = Self.isWord(typed) ? "unknown option '\(typed)'" : "unknown option"
         let meant = typed.drop { $0 == "-" }.lowercased()
         guard let near = NearestMatch.of(meant, among: command.options.map(\.name) + ["help", "version"]) else {
-            return UsageProblem(description: word)
+            return UsageError(description: word)
         }
-        return UsageProblem(description: "\(word); did you mean '--\(near)'?")
+        return UsageError(description: "\(word); did you mean '--\(near)'?")
     }
 
     /// - Parameter number: the argument's, counted from 1.
-    private func unexpected(_ argument: String, number: Int, mayBeCommand: Bool) -> UsageProblem {
-        guard Self.isWord(argument) else { return UsageProblem(description: "unexpected argument, number \(number)") }
+    private func unexpected(_ argument: String, number: Int, mayBeCommand: Bool) -> UsageError {
+        guard Self.isWord(argument) else { return UsageError(description: "unexpected argument, number \(number)") }
         let near = mayBeCommand ? NearestMatch.of(argument.lowercased(), among: commands.map(\.name) + ["help"]) : nil
-        return UsageProblem(
+        return UsageError(
             description: "unexpected argument '\(argument)'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
     }
 
@@ -104,8 +104,8 @@ extension Program {
     }
 }
 
-extension UsageProblem {
-    fileprivate func pointing(to help: String) -> UsageProblem {
-        UsageProblem(description: "\(description) (see \(help))")
+extension UsageError {
+    fileprivate func pointing(to help: String) -> UsageError {
+        UsageError(description: "\(description) (see \(help))")
     }
 }

@@ -69,6 +69,6 @@ package enum Invocation: Equatable, Sendable {
 }
 
 /// What is wrong with the arguments, in one line.
-package struct UsageProblem: Error, Equatable, CustomStringConvertible {
+package struct UsageError: Error, Equatable, CustomStringConvertible {
     package let description: String
 }

@@ -63,7 +63,7 @@ package struct Heartbeat: Sendable {
     }
 
     /// Whether the loop is well. `now` is the time of the loop's turn, the same for all who ask within one.
-    package mutating func isWell(at now: MonotonicTime) -> Bool {
+    package mutating func isHealthy(at now: MonotonicTime) -> Bool {
         if lateInARow >= Self.patience { return false }
         guard now - due > limit else { return true }
         // Sockets are served before timers: the first turn after a halt comes here before its beat.

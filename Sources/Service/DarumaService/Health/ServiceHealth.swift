@@ -60,7 +60,7 @@ package final class ServiceHealth: PoolDelegate {
     // MARK: What probes ask
 
     /// Whether the event loop keeps its time.
-    package var isLive: Bool { heartbeat.isWell(at: loop.now) }
+    package var isLive: Bool { heartbeat.isHealthy(at: loop.now) }
 
     /// A stall of the loop that goes on or is not long over.
     package var stall: (length: Duration, ago: Duration)? {

@@ -56,7 +56,7 @@ package final class AccessLog: ServerObserver {
         log(exchange, status: Self.clientGone)
     }
 
-    package func refused(_ refusal: Refusal) {
+    package func refused(_ refusal: RejectedRequest) {
         log(
             AccessLine(
                 method: "-", path: "-", client: host(of: refusal.peer), status: refusal.status,

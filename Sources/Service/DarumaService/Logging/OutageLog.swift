@@ -49,7 +49,7 @@ package final class OutageLog: PoolDelegate {
         }
     }
 
-    private func healthChanged(_ from: PoolHealth, _ to: PoolHealth, _ outage: Outage?, _ now: MonotonicTime) {
+    private func healthChanged(_ from: DatabaseState, _ to: DatabaseState, _ outage: Outage?, _ now: MonotonicTime) {
         let duration = outage.map { Logger.MetadataValue.duration(now - $0.since) } ?? "?"
         let cause = outage.map { Logger.MetadataValue.string("\($0.cause)") } ?? "?"
         switch to {
@@ -69,7 +69,7 @@ package final class OutageLog: PoolDelegate {
             if heldBack > 0 { metadata["more-since-the-last-line"] = .stringConvertible(heldBack) }
             logger.info("the database was away for a moment; requests waited", metadata: metadata)
         case .down, .misconfigured, .readOnly:
-            let isOwnSetting = outage?.cause.concernsOwnSetting ?? false
+            let isOwnSetting = outage?.cause.isInvalidConninfo ?? false
             let text: Logger.Message =
                 switch to {
                 case .misconfigured where isOwnSetting: "the database setting cannot be used"

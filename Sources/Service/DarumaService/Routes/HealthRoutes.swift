@@ -20,7 +20,7 @@ package struct HealthRoutes {
 
     package init(_ health: ServiceHealth) {
         self.health = health
-        live = PingAnswer.json(.ok, .object([("status", .bool(true))])).prepared()
+        live = PingResponse.json(.ok, .object([("status", .bool(true))])).prepared()
     }
 
     package func add(to router: inout Router) {
@@ -66,7 +66,7 @@ package struct HealthRoutes {
                     ])
                 ))
         }
-        return PingAnswer.json(isLive ? .ok : .serviceUnavailable, .object(members))
+        return PingResponse.json(isLive ? .ok : .serviceUnavailable, .object(members))
     }
 
     /// Ready until the service leaves; a matter of the database only where that is set, because when all replicas share
@@ -77,7 +77,7 @@ package struct HealthRoutes {
         if health.isLeaving { members.append(("leaving", .bool(true))) }
         if let wait = health.readyIn { members.append(("readyInMs", .integer(max(wait.milliseconds, 0)))) }
         members.append(("database", Self.describe(health.database)))
-        var response = PingAnswer.json(isReady ? .ok : .serviceUnavailable, .object(members))
+        var response = PingResponse.json(isReady ? .ok : .serviceUnavailable, .object(members))
         if !isReady { response.fields[.retryAfter] = "1" }
         return response
     }
@@ -88,7 +88,7 @@ package struct HealthRoutes {
         let snapshot = health.database
         let isThere = snapshot.health == .up || snapshot.health == .suspect
         let isSo = isThere && snapshot.role == wanted
-        return PingAnswer.json(
+        return PingResponse.json(
             isSo ? .ok : .serviceUnavailable,
             .object([("status", .bool(isSo)), ("database", Self.describe(snapshot))]))
     }

@@ -12,7 +12,7 @@ package final class Routes {
     private let pool: PostgresPool
     private let pingTimeoutNanoseconds: Int64
     private let pingFailureStatus: HTTPResponse.Status
-    private let memo = PingMemo()
+    private let memo = CachedPingResponse()
 
     private let logger: Logger
 
@@ -25,19 +25,19 @@ package final class Routes {
 
     /// What clients ask.
     package func add(to router: inout Router) {
-        router.get("/", always: PingAnswer.json(.ok, .object([("status", .bool(true))])))
+        router.get("/", always: PingResponse.json(.ok, .object([("status", .bool(true))])))
         router.get("/ping") { self.ping(id: $0.id) }
     }
 
     /// Checks a connection out, asks the database, and gives the connection back, whatever came of it.
-    private func ping(id: String) -> Answer {
+    private func ping(id: String) -> RouteResult {
         .later { [self] in
             let deadline = EventLoop.shared.now.advanced(byNanoseconds: pingTimeoutNanoseconds)
             do {
                 let connection = try await pool.checkOut(deadline: deadline)
                 defer { pool.release(connection) }
                 let result = try await connection.query(
-                    "select 1", isRepeatable: true, isPrepared: true, deadline: deadline)
+                    "select 1", isIdempotent: true, isPrepared: true, deadline: deadline)
                 return memo.response(to: result)
             } catch {
                 return failure(error, id: id)
@@ -50,21 +50,21 @@ package final class Routes {
     private func failure(_ error: any Error, id: String) -> Response {
         // One line for each would be a flood: the outage has its own.
         logger.debug("/ping failed", metadata: ["request-id": "\(id)", "cause": "\(error)"])
-        return PingAnswer.failure(error, status: pingFailureStatus)
+        return PingResponse.failure(error, status: pingFailureStatus)
     }
 }
 
 /// The latest good answer and what it was made from. `select 1` gives the same again and again; its JSON is made once,
 /// and compared with what the database really said each time.
 @LoopActor
-private final class PingMemo {
+private final class CachedPingResponse {
     private var result: QueryResult?
     private var response = Response(status: .ok)
 
     func response(to result: QueryResult) -> Response {
         if result != self.result {
             self.result = result
-            response = PingAnswer.success(result).prepared()
+            response = PingResponse.success(result).prepared()
         }
         return response
     }

@@ -48,7 +48,7 @@ package struct ServiceSettings: Sendable {
     ///   - environment: the values of environment variables.
     package init(
         flags: [Setting: String], environment: (String) -> String?
-    ) throws(SettingProblem) {
+    ) throws(SettingError) {
         self.init()
         for setting in Setting.allCases {
             if let text = flags[setting] {
@@ -57,16 +57,16 @@ package struct ServiceSettings: Sendable {
                 try apply(setting, text, source: setting.variable)
             }
         }
-        if let problem = pool.problem { throw SettingProblem(source: "pool settings", problem: problem) }
+        if let problem = pool.problem { throw SettingError(source: "pool settings", problem: problem) }
     }
 
-    private mutating func apply(_ setting: Setting, _ text: String, source: String) throws(SettingProblem) {
-        if let problem = setting.apply(text, to: &self) { throw SettingProblem(source: source, problem: problem) }
+    private mutating func apply(_ setting: Setting, _ text: String, source: String) throws(SettingError) {
+        if let problem = setting.apply(text, to: &self) { throw SettingError(source: source, problem: problem) }
     }
 }
 
 /// A setting that cannot be used: which, and what is wrong with it, in one line.
-package struct SettingProblem: Error, CustomStringConvertible {
+package struct SettingError: Error, CustomStringConvertible {
     /// The flag or the environment variable it came from.
     package let source: String
     package let problem: String

@@ -154,7 +154,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .pingFailureStatus:
             guard text == "400" || text == "503" else { return "'\(text)' is neither 400 nor 503" }
             settings.pingFailureStatus = text == "400" ? 400 : 503
-        case .readyRequiresDb: return truth(text) { settings.readyRequiresDatabase = $0 }
+        case .readyRequiresDb: return bool(text) { settings.readyRequiresDatabase = $0 }
         case .livenessLimit: return duration(text) { settings.livenessLimit = $0 }
         case .drainDelay: return durationOrForever(text) { settings.drainDelay = $0 ?? .zero }
         case .shutdownTimeout: return duration(text) { settings.shutdownTimeout = $0 }
@@ -189,9 +189,9 @@ package enum Setting: String, CaseIterable, Sendable {
         case .httpMaxPendingOutput: return number(text, 0...1 << 30) { settings.http.maxPendingOutput = $0 }
         case .httpMaxStreamBacklog: return number(text, 0...1 << 30) { settings.http.maxStreamBacklog = $0 }
         case .httpBacklog: return number(text, 1...65_535) { settings.http.backlog = Int32($0) }
-        case .reusePort: return truth(text) { settings.http.reusePort = $0 }
+        case .reusePort: return bool(text) { settings.http.reusePort = $0 }
         case .statusMaxViewers: return number(text, 0...100_000) { settings.statusMaxViewers = $0 }
-        case .metrics: return truth(text) { settings.keepsMetrics = $0 }
+        case .metrics: return bool(text) { settings.keepsMetrics = $0 }
         case .logLevel:
             guard let level = Logger.Level(rawValue: text) else {
                 return "'\(text)' is not a level: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
@@ -211,7 +211,7 @@ package enum Setting: String, CaseIterable, Sendable {
         return nil
     }
 
-    private func truth(_ text: String, _ set: (Bool) -> Void) -> String? {
+    private func bool(_ text: String, _ set: (Bool) -> Void) -> String? {
         guard text == "true" || text == "false" else { return "'\(text)' is neither true nor false" }
         set(text == "true")
         return nil

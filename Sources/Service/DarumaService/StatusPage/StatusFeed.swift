@@ -17,7 +17,7 @@ enum StatusFeed {
         let members: [(String, JSONValue)] =
             [
                 ("boot", .string(boot)),
-                ("healths", .array(PoolHealth.allCases.map { .string($0.rawValue) })),
+                ("healths", .array(DatabaseState.allCases.map { .string($0.rawValue) })),
                 ("slotStates", .array(SlotState.allCases.map { .string($0.rawValue) })),
                 ("slotWords", .array(SlotState.allCases.map { .string($0.word) })),
             ] + present(report, clock, history.seconds()) + past(history)
@@ -81,11 +81,11 @@ enum StatusFeed {
     }
 
     private static func sparse(_ seconds: [StatusHistory.Second]) -> [JSONValue] {
-        var previous: PoolHealth?
+        var previous: DatabaseState?
         return seconds.compactMap { second in
             defer { previous = second.health }
             guard second.health != previous || second.pings > 0 else { return nil }
-            var numbers = [second.number, PoolHealth.allCases.firstIndex(of: second.health) ?? 0]
+            var numbers = [second.number, DatabaseState.allCases.firstIndex(of: second.health) ?? 0]
             if second.pings > 0 { numbers += [second.pings, second.failures, second.median, second.slowest] }
             return .array(numbers.map(JSONValue.integer))
         }

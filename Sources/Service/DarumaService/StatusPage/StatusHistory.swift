@@ -17,7 +17,7 @@ package struct StatusHistory: Sendable {
         /// Counted from the start of the service.
         package var number: Int
         /// The worst that was known of the database in this second.
-        package var health: PoolHealth
+        package var health: DatabaseState
         /// How often `/ping` was answered.
         package var pings = 0
         /// How many of those answers were failures.
@@ -34,7 +34,7 @@ package struct StatusHistory: Sendable {
         package var since: Duration
         package var length: Duration
         /// The worst that it was.
-        package var health: PoolHealth
+        package var health: DatabaseState
         /// The cause when requests were first told: what came after it is the recovery's. Never its
         /// ``PostgresError/endpoint``.
         package var code: String
@@ -55,7 +55,7 @@ package struct StatusHistory: Sendable {
     /// When the service started.
     package let start: MonotonicTime
     /// What is known of the database now.
-    package private(set) var health: PoolHealth
+    package private(set) var health: DatabaseState
     /// The latest outages that requests were told of, newest first.
     package private(set) var outages: [PastOutage] = []
     package private(set) var bridged = Bridged()
@@ -69,7 +69,7 @@ package struct StatusHistory: Sendable {
     private var current = 0
     private var latencies = LatencyHistogram()
     /// The worst of the outage that goes on.
-    private var worstOfOutage = PoolHealth.up
+    private var worstOfOutage = DatabaseState.up
     /// Its cause when requests were first told.
     private var causeOfOutage: PostgresError?
     /// Whether the database has ever been reached.
@@ -87,7 +87,7 @@ package struct StatusHistory: Sendable {
     // MARK: What happens
 
     /// The pool's health changed. `outage` is the one that begins, goes on or has just ended.
-    package mutating func healthChanged(to next: PoolHealth, outage: Outage?, at now: MonotonicTime) {
+    package mutating func healthChanged(to next: DatabaseState, outage: Outage?, at now: MonotonicTime) {
         advance(to: now)
         if next.failsAtOnce, !worstOfOutage.failsAtOnce {
             falls += 1
@@ -96,8 +96,8 @@ package struct StatusHistory: Sendable {
         health = next
         healthSince = now
         let slot = current % Self.window
-        seconds[slot].health = max(seconds[slot].health, next, by: Self.badness)
-        worstOfOutage = max(worstOfOutage, next, by: Self.badness)
+        seconds[slot].health = max(seconds[slot].health, next, by: Self.severity)
+        worstOfOutage = max(worstOfOutage, next, by: Self.severity)
         guard next == .up else { return }
         if let outage { end(outage, at: now) }
         worstOfOutage = .up
@@ -169,7 +169,7 @@ package struct StatusHistory: Sendable {
     private var median: Int { min(latencies.median, seconds[current % Self.window].slowest) }
 
     /// Which of two is the worse to see.
-    private static func badness(_ health: PoolHealth) -> Int {
+    private static func severity(_ health: DatabaseState) -> Int {
         switch health {
         case .up: 0
         case .closed: 1

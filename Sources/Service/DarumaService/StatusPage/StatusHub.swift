@@ -28,9 +28,9 @@ package final class StatusHub {
 
     /// What the viewers were told last, when, and up to which second.
     private var told: StatusReport?
-    private var toldAt: MonotonicTime
-    private var toldSecond = 0
-    private var toldPast: Past?
+    private var lastSentAt: MonotonicTime
+    private var lastSentSecond = 0
+    private var lastSentPast: Past?
     /// The snapshot and the page of this moment, for all who ask within the same tick.
     private var snapshot: (bytes: [UInt8], at: MonotonicTime)?
     private var rendered: (response: Response, at: MonotonicTime)?
@@ -51,7 +51,7 @@ package final class StatusHub {
         self.viewerLimit = viewerLimit
         let now = EventLoop.shared.now
         history = StatusHistory(start: now)
-        toldAt = now
+        lastSentAt = now
         boot = String(UInt64.random(in: 0 ... .max), radix: 36)
     }
 
@@ -101,7 +101,7 @@ package final class StatusHub {
         return Response(status: .ok, fields: fields).prepared()
     }()
 
-    private func events() -> Answer {
+    private func events() -> RouteResult {
         guard viewers.count < viewerLimit else {
             return .now(
                 ErrorBody.response(.serviceUnavailable, "As many watch as may.", fields: [.retryAfter: "5"]))
@@ -116,7 +116,7 @@ package final class StatusHub {
         stream.onClose = { [weak self, id = ObjectIdentifier(stream)] _ in self?.drop(id) }
         if timer == nil {
             // Ticks tell what has changed since the last one, and this viewer's snapshot is newer than any.
-            (told, toldAt, toldSecond, toldPast) = (nil, now, history.currentSecond, nil)
+            (told, lastSentAt, lastSentSecond, lastSentPast) = (nil, now, history.currentSecond, nil)
             schedule(at: now + Self.shortest)
         }
         stream.send(currentSnapshot(at: now))
@@ -131,7 +131,7 @@ package final class StatusHub {
     }
 
     private func currentSnapshot(at now: MonotonicTime) -> [UInt8] {
-        if let snapshot, now - snapshot.at < Self.shortest, snapshot.at >= toldAt { return snapshot.bytes }
+        if let snapshot, now - snapshot.at < Self.shortest, snapshot.at >= lastSentAt { return snapshot.bytes }
         history.advance(to: now)
         let (report, clock) = present(at: now)
         let bytes = StatusFeed.snapshot(report, clock, history, boot: boot).bytes
@@ -152,15 +152,15 @@ package final class StatusHub {
         guard !viewers.isEmpty else { return }
         history.advance(to: now)
         let (report, clock) = present(at: now)
-        if report != told || now >= toldAt + Self.longest { send(report, clock, at: now) }
+        if report != told || now >= lastSentAt + Self.longest { send(report, clock, at: now) }
         schedule(at: now + Self.shortest)
     }
 
     private func send(_ report: StatusReport, _ clock: StatusClock, at now: MonotonicTime) {
         let past = Past(latest: history.outages.first, bridged: history.bridged.count)
-        let event = StatusFeed.tick(report, clock, history, from: toldSecond, withPast: past != toldPast)
+        let event = StatusFeed.tick(report, clock, history, from: lastSentSecond, withPast: past != lastSentPast)
         encodings += 1
-        (told, toldAt, toldSecond, toldPast) = (report, now, history.currentSecond, past)
+        (told, lastSentAt, lastSentSecond, lastSentPast) = (report, now, history.currentSecond, past)
         broadcast(event.bytes)
     }
 
@@ -176,7 +176,7 @@ extension StatusHub: PoolDelegate {
         history.healthChanged(to: health, outage: outage, at: time)
         rendered = nil
         // Seen at once, not at the next tick; and however it flaps, not more often than that.
-        guard let timer, loop.now >= toldAt + Self.shortest else { return }
+        guard let timer, loop.now >= lastSentAt + Self.shortest else { return }
         loop.cancel(timer)
         schedule(at: loop.now)
     }

@@ -8,7 +8,7 @@ struct StatusReport: Sendable, Hashable {
     /// More slots than these are counted but not drawn.
     static let slotsShown = 240
 
-    let health: PoolHealth
+    let health: DatabaseState
     /// When this health, or the outage, began; counted from the start of the service.
     let since: Duration
     /// Why the database is not up; `nil` when it is.
@@ -42,7 +42,7 @@ struct StatusReport: Sendable, Hashable {
         case .suspect where !hasBeenReached: "Looking for the database"
         case .suspect: "The database is suspect"
         case .down: "The database is down"
-        case .misconfigured where concernsOwnSetting: "The database setting cannot be used"
+        case .misconfigured where isInvalidConninfo: "The database setting cannot be used"
         case .misconfigured: "The database refuses the log-in"
         case .readOnly: "The database is read-only"
         case .draining: "The service is leaving"
@@ -58,7 +58,7 @@ struct StatusReport: Sendable, Hashable {
         case .up: "Requests are answered. \(bridgedText): requests only waited."
         case .suspect: "Requests wait for a moment while it is found out."
         case .down: "Requests are told so at once, and the search goes on."
-        case .misconfigured where concernsOwnSetting: "It has to be mended here, at the service."
+        case .misconfigured where isInvalidConninfo: "It has to be mended here, at the service."
         case .misconfigured: "A setting has to be mended at the database; it is tried once a second."
         case .readOnly: "One that takes writes is looked for."
         case .draining: "What is in flight is answered; nothing new is begun."
@@ -96,7 +96,7 @@ struct StatusReport: Sendable, Hashable {
         return text + "." + (pace.text.isEmpty ? "" : " " + pace.text)
     }
 
-    private var concernsOwnSetting: Bool { cause?.code == PostgresError.Code.conninfo }
+    private var isInvalidConninfo: Bool { cause?.code == PostgresError.Code.conninfo }
 
     var fallsText: String { "\(falls) / \(rises)" }
 }

@@ -9,13 +9,13 @@ package struct NotifyAddress: Sendable, Equatable {
     /// The longest that `sockaddr_un` holds together with a terminator (`unix(7)`).
     private static let mostBytes = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
 
-    package init(_ text: String) throws(ManagerProblem) {
+    package init(_ text: String) throws(SystemdError) {
         guard text.hasPrefix("/") || text.hasPrefix("@"), text.utf8.count > 1 else {
-            throw ManagerProblem(
+            throw SystemdError(
                 variable: "NOTIFY_SOCKET", problem: "'\(text)' is neither a path nor an abstract name with @")
         }
         guard text.utf8.count <= Self.mostBytes else {
-            throw ManagerProblem(variable: "NOTIFY_SOCKET", problem: "longer than \(Self.mostBytes) bytes")
+            throw SystemdError(variable: "NOTIFY_SOCKET", problem: "longer than \(Self.mostBytes) bytes")
         }
         bytes = (text.hasPrefix("@") ? [0] : [text.utf8.first ?? 0]) + text.utf8.dropFirst()
     }

@@ -39,7 +39,7 @@ struct ConnectionTable {
     }
 
     /// Whether there were many connections and at least half of them have gone.
-    var isPeakGone: Bool { peak >= Self.worthwhile && count <= peak / 2 }
+    var shouldTrim: Bool { peak >= Self.worthwhile && count <= peak / 2 }
 
     /// Forgets the free slots at the end, and uses low ones first from now on, so that the next time more are at the end.
     mutating func shrink() {

@@ -54,7 +54,7 @@ public final class BodyStream {
         guard let connection else { return }
         self.connection = nil
         onClose = nil
-        connection.streamEnded(self, cutOff: nil)
+        connection.streamEnded(self, abortReason: nil)
     }
 
     /// The connection can take no more.

@@ -6,7 +6,7 @@ internal import HTTPTypes
 extension Connection {
     func respond(to request: consuming RequestHead) {
         if let identifier = server.requestIdentifier { request.id = identifier(request) }
-        guard !isOnReserve() || server.responder.isEssential(request) else {
+        guard !isOnReserve() || server.responder.isHealthCheck(request) else {
             machine.close(after: .overloaded)
             return finish(Self.overloaded, of: request, since: server.loop.now)
         }
@@ -15,8 +15,8 @@ extension Connection {
             finish(response, of: request, since: server.loop.now)
         case .later(let operation):
             // Ends the loop over requests, which sends what has been answered before.
-            working = request
-            workingSince = server.loop.now
+            activeRequest = request
+            activeSince = server.loop.now
             server.evictable.remove(slot)
             task = server.loop.task { [self] in
                 completed(await operation())
@@ -32,23 +32,23 @@ extension Connection {
     ).prepared()
 
     private func completed(_ response: Response) {
-        guard let request = working.take() else { return }
+        guard let request = activeRequest.take() else { return }
         task = nil
         guard !machine.isClosed else {
             if let observer = server.observer {
-                observer.abandoned(exchange(request, status: 0, bodyBytes: 0, since: workingSince))
+                observer.abandoned(exchange(request, status: 0, bodyBytes: 0, since: activeSince))
             }
             return
         }
-        finish(response, of: request, since: workingSince)
+        finish(response, of: request, since: activeSince)
         if !isActing, machine.mayHoldBack, server.sendsAtEndOfRound(self) { return machine.holdBack() }
-        goOn()
+        resume()
     }
 
     private func finish(_ response: Response, of request: RequestHead, since: MonotonicTime) {
-        if machine.hasNoBufferedBytes { noteEnd() }
+        if machine.hasNoBufferedBytes { checkForEOF() }
         let connection = machine.frame(
-            answerTo: request, closes: response.closesConnection || place == .reserved)
+            answerTo: request, closes: response.closesConnection || quota == .reserved)
         let bodyBytes = ResponseSerializer.append(
             response, isHead: request.method == .head, connection: connection, date: server.date(),
             requestID: request.id, to: &server.output)
@@ -63,18 +63,18 @@ extension Connection {
     /// Collects the answer to something that is no request.
     func collect(refusal response: Response, _ error: HTTP1Error?) {
         let bodyBytes = ResponseSerializer.append(
-            response, isHead: machine.isReadingHead, connection: .closes, date: server.date(), to: &server.output)
+            response, isHead: machine.isHeadMethod, connection: .closes, date: server.date(), to: &server.output)
         server.observer?.refused(
-            Refusal(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
+            RejectedRequest(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
     }
 
     /// What the observer is told. The clock is asked anew: within one turn many requests are answered, one after the
     /// other.
     func exchange(
-        _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime, cutOff: CloseReason? = nil
+        _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime, abortReason: CloseReason? = nil
     ) -> Exchange {
         Exchange(
             request: request, status: status, bodyBytes: bodyBytes,
-            nanoseconds: MonotonicTime.now().nanoseconds - since.nanoseconds, peer: peer, cutOff: cutOff)
+            nanoseconds: MonotonicTime.now().nanoseconds - since.nanoseconds, peer: peer, abortReason: abortReason)
     }
 }

@@ -6,10 +6,10 @@ internal import HTTPTypes
 // The end of a connection, and its deadlines.
 extension Connection {
     /// Finds its place among those that can make room for others.
-    func findQueue() {
+    func updateEvictionQueue() {
         let isAtHead = machine.isAtHead
         guard machine.isIdle || isAtHead else { return server.evictable.remove(slot) }
-        let queue: EvictionQueues.Name = place == .reserved ? .reserved : isAtHead ? .head : .idle
+        let queue: EvictionQueues.Name = quota == .reserved ? .reserved : isAtHead ? .head : .idle
         // Who is at a header keeps its place in the order, however many bytes drip in.
         if queue == .idle || server.evictable.queue(of: slot) != queue { server.evictable.append(slot, to: queue) }
         server.connectionBecameEvictable()
@@ -28,7 +28,7 @@ extension Connection {
         task?.cancel()
         task = nil
         stream?.close(reason)
-        reportStream(cutOff: reason)
+        reportStream(abortReason: reason)
         server.connectionClosed(self, reason)
     }
 
@@ -49,7 +49,7 @@ extension Connection {
         switch verdict {
         case .goesOn: break
         case .awaitsRequest: checkDeadline()
-        case .cutStream: cutStream()
+        case .endStream: endStream()
         case .abort: close(.drained, aborting: true)
         case .close: close(machine.state.closing ?? .drained)
         case .force: close(.drainForced)
@@ -62,17 +62,17 @@ extension Connection {
         // client that reads one byte now and then would prolong its deadline for ever.
         if machine.state.isBlocked, Socket.isWritable(descriptor) { sendPending() }
         machine.look()
-        goOn()
+        resume()
     }
 
     // MARK: Time
 
-    private var deadlines: DeadlineTable {
-        place == .reserved ? server.reservedDeadlines : server.deadlines
+    private var deadlines: TimeoutNanoseconds {
+        quota == .reserved ? server.reservedDeadlines : server.deadlines
     }
 
     func armTimer() {
-        guard let deadline = machine.deadline(deadlines), timer.isTooLate(for: deadline) else { return }
+        guard let deadline = machine.deadline(deadlines), timer.needsRearm(for: deadline) else { return }
         timer.set(for: deadline) { [self] in timerFired() }
     }
 
@@ -94,7 +94,7 @@ extension Connection {
                 machine.refuse(reason)
                 collect(
                     refusal: ErrorBody.response(.requestTimeout, "The request did not arrive in time."), nil)
-                return goOn()
+                return resume()
             }
         }
     }

@@ -7,9 +7,9 @@ internal import HTTPTypes
 extension Connection {
     /// Sends the head, and hands the body to `start`.
     func startStream(_ response: Response, of request: RequestHead, _ start: @LoopActor (BodyStream) -> Void) {
-        if machine.hasNoBufferedBytes { noteEnd() }
+        if machine.hasNoBufferedBytes { checkForEOF() }
         let (connection, isChunked) = machine.frame(
-            streamTo: request, closes: response.closesConnection || place == .reserved)
+            streamTo: request, closes: response.closesConnection || quota == .reserved)
         ChunkedSerializer.appendHead(
             of: response, isChunked: isChunked, connection: connection, date: server.date(), requestID: request.id,
             to: &server.output)
@@ -37,7 +37,7 @@ extension Connection {
         guard !machine.isClosed else { return }
         stream.send(response.body)
         start(stream)
-        if server.hasLeft { cutStream() }
+        if server.hasLeft { endStream() }
     }
 
     /// Sends one piece of a stream.
@@ -75,9 +75,9 @@ extension Connection {
     }
 
     /// The stream is complete, or was cut off while the connection can still say so.
-    func streamEnded(_ stream: BodyStream, cutOff: CloseReason?) {
+    func streamEnded(_ stream: BodyStream, abortReason: CloseReason?) {
         guard self.stream === stream, !machine.isClosed else { return }
-        reportStream(cutOff: cutOff)
+        reportStream(abortReason: abortReason)
         if stream.isChunked { sendLastChunk() }
         guard !machine.isClosed else { return }
         machine.answered(at: server.loop.now)
@@ -98,23 +98,23 @@ extension Connection {
     }
 
     /// Ends the stream because the server leaves. A client that is behind is not waited for.
-    func cutStream() {
+    func endStream() {
         guard let stream else { return }
         if machine.state.isBlocked { return close(.drained, aborting: true) }
         stream.close(.drained)
         machine.close(after: .drained)
-        streamEnded(stream, cutOff: .drained)
+        streamEnded(stream, abortReason: .drained)
     }
 
     /// Tells the observer of the stream that runs, and forgets it.
-    func reportStream(cutOff: CloseReason?) {
+    func reportStream(abortReason: CloseReason?) {
         guard let stream else { return }
         self.stream = nil
         if let observer = server.observer {
             observer.answered(
                 exchange(
                     stream.request, status: stream.status, bodyBytes: stream.bodyBytes, since: stream.began,
-                    cutOff: cutOff))
+                    abortReason: abortReason))
         }
     }
 }

@@ -16,7 +16,7 @@ final class Connection {
     let slot: Int
     let descriptor: Int32
     let peer: PeerAddress
-    private(set) var place: Places.Kind
+    private(set) var quota: ConnectionQuota.Kind
     let server: HTTPServer
     var registration: Registration?
     var machine: ConnectionMachine
@@ -28,42 +28,42 @@ final class Connection {
     var timer = DeadlineTimer()
     /// The handler that works on an answer, and its request.
     var task: Task<Void, Never>?
-    var working: RequestHead?
-    var workingSince: MonotonicTime
+    var activeRequest: RequestHead?
+    var activeSince: MonotonicTime
     /// The streaming answer that runs.
     var stream: BodyStream?
     /// Whether a caller further up the stack performs the machine's actions.
     private(set) var isActing = false
 
-    init(slot: Int, descriptor: Int32, peer: PeerAddress, place: Places.Kind, server: HTTPServer) {
+    init(slot: Int, descriptor: Int32, peer: PeerAddress, quota: ConnectionQuota.Kind, server: HTTPServer) {
         self.slot = slot
         self.descriptor = descriptor
         self.peer = peer
-        self.place = place
+        self.quota = quota
         self.server = server
         machine = ConnectionMachine(
             limits: server.configuration.limits, maxLingerBytes: server.configuration.maxLingerBytes,
             isLeaving: server.isDraining, at: server.loop.now)
-        workingSince = server.loop.now
+        activeSince = server.loop.now
         if server.hasLeft { beginLeaving() }
     }
 
     func start() {
         do throws(SystemCallError) {
             registration = try server.loop.register(descriptor, for: .read, trigger: .edge) { [self] in ready($0) }
-            findQueue()
+            updateEvictionQueue()
             armTimer()
         } catch {
             close(.registrationFailed)
         }
     }
 
-    var isAnswering: Bool { working != nil || stream != nil }
+    var isAnswering: Bool { activeRequest != nil || stream != nil }
 
     /// Its place is a reserved one; asking moves it to an ordinary one if there is one by now.
     func isOnReserve() -> Bool {
-        if place == .reserved, server.promoteFromReserve() { place = .ordinary }
-        return place == .reserved
+        if quota == .reserved, server.promoteFromReserve() { quota = .general }
+        return quota == .reserved
     }
 
     private func ready(_ readiness: Readiness) {
@@ -73,11 +73,11 @@ final class Connection {
         if readiness.contains(.hangup), machine.endAnnounced() { return close(.clientClosed) }
         if readiness.contains(.writable), machine.state.isBlocked { sendPending() }
         if !readiness.isDisjoint(with: [.readable, .hangup, .error]) { machine.readable() }
-        goOn()
+        resume()
     }
 
     /// Performs all actions that are possible now, updates the eviction queues, and arms the timer.
-    func goOn() {
+    func resume() {
         guard !isActing, !machine.isClosed else { return }
         isActing = true
         machine.beginTurn(requests: server.requestsPerTurn)
@@ -85,7 +85,7 @@ final class Connection {
         isActing = false
         guard !machine.isClosed else { return }
         machine.shrink()
-        findQueue()
+        updateEvictionQueue()
         armTimer()
     }
 
@@ -119,7 +119,7 @@ final class Connection {
         _ = server.loop.schedule(at: server.loop.now) { [self] in
             server.yielding -= 1
             machine.turnCame()
-            goOn()
+            resume()
         }
     }
 
@@ -131,7 +131,7 @@ final class Connection {
         case .bytes(0): machine.receivedEnd()
         case .bytes(let count):
             machine.received(server.input[..<count], of: size)
-            if count < size { noteEnd() }
+            if count < size { checkForEOF() }
         case .wouldBlock: machine.receivedNothing()
         case .failed: close(.reset)
         }
@@ -139,7 +139,7 @@ final class Connection {
 
     /// Looks whether the reported end is all that is left to read. The answer to the last request can then say that it is
     /// the last one.
-    func noteEnd() {
+    func checkForEOF() {
         if machine.mayBeAtEnd, Socket.isAtEnd(descriptor) { machine.receivedEnd() }
     }
 }

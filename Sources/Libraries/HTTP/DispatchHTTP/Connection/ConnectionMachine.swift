@@ -21,7 +21,7 @@ internal import HTTPTypes
 /// - The machine takes no request after the answer that says `Connection: close` (RFC 9112 §9.6).
 struct ConnectionMachine {
     enum Action {
-        /// Answer this request; report with `answered`, at once or later.
+        /// RouteResult this request; report with `answered`, at once or later.
         case handle(RequestHead)
         /// Collect `100 Continue`.
         case sendContinue
@@ -97,13 +97,13 @@ struct ConnectionMachine {
 
     /// Whether the client's end may be all that is left to read. The driver then looks before it answers, because the
     /// answer can say that it is the last one.
-    var mayBeAtEnd: Bool { endIsAnnounced && !state.inputEnded }
+    var mayBeAtEnd: Bool { endIsAnnounced && !state.receivedEOF }
 
     /// Whether an answer may wait for the end of the loop's round.
     var mayHoldBack: Bool { state.closing == nil && !state.isBlocked }
 
     /// Whether the refused input is a `HEAD` request, whose answer has no body (RFC 9110 §9.3.2).
-    var isReadingHead: Bool { parser.isReadingHead }
+    var isHeadMethod: Bool { parser.isHeadMethod }
 
     /// Whether the parser holds no bytes.
     var hasNoBufferedBytes: Bool { parser.bufferedBytes == 0 }
@@ -138,7 +138,7 @@ struct ConnectionMachine {
     /// A read, or a look, has found the client's end.
     mutating func receivedEnd() {
         hasUnread = false
-        state.inputEnded = true
+        state.receivedEOF = true
     }
 
     mutating func receivedNothing() { hasUnread = false }
@@ -165,7 +165,7 @@ struct ConnectionMachine {
     mutating func frame(answerTo request: RequestHead, closes: Bool) -> ResponseSerializer.Connection {
         hasCollected = true
         guard state.closing == nil else { return .closes }
-        let noneFollow = state.inputEnded && parser.bufferedBytes == 0
+        let noneFollow = state.receivedEOF && parser.bufferedBytes == 0
         if !request.keepAlive || request.method == .connect || noneFollow {
             state.close(after: noneFollow ? .clientClosed : .requested)
         } else if closes {
@@ -281,7 +281,7 @@ struct ConnectionMachine {
         if hasCollected { return .write }
         if isYielding { return .wait }
         guard state.takesRequests else { return nextAfterLastAnswer(at: now) }
-        if state.inputEnded {
+        if state.receivedEOF {
             // RFC 9112 §8: an incomplete request is dropped; its client has gone.
             state.close(after: parser.progress == .idle ? .clientClosed : .clientClosedEarly)
             return nextAfterLastAnswer(at: now)
@@ -304,7 +304,7 @@ struct ConnectionMachine {
     /// Whether a close now could destroy the last answer on its way: unread bytes, and bytes that still arrive, turn a
     /// close into a reset (RFC 9112 §9.6).
     private func needsLinger(_ reason: CloseReason) -> Bool {
-        if state.inputEnded { return parser.bufferedBytes > 0 }
+        if state.receivedEOF { return parser.bufferedBytes > 0 }
         switch reason {
         // The client has not been told yet, and may be sending its next request.
         case .refused, .headTimeout, .bodyTimeout, .drained: return true
@@ -316,7 +316,7 @@ struct ConnectionMachine {
 
     private mutating func nextLingering() -> Action {
         let reason = state.closing ?? .refused
-        if state.inputEnded && !hasUnread || lingerBytes > maxLingerBytes { return .close(reason) }
+        if state.receivedEOF && !hasUnread || lingerBytes > maxLingerBytes { return .close(reason) }
         guard hasUnread, !isYielding else { return .wait }
         guard readsLeft > 0 else { return startYielding() }
         readsLeft -= 1
@@ -331,10 +331,10 @@ struct ConnectionMachine {
     // MARK: Time
 
     /// When `timedOut` is due, unless an event comes first.
-    func deadline(_ timeouts: DeadlineTable) -> MonotonicTime? { state.deadline(timeouts) }
+    func deadline(_ timeouts: TimeoutNanoseconds) -> MonotonicTime? { state.deadline(timeouts) }
 
     /// Whether the deadline has passed.
-    func isDue(_ timeouts: DeadlineTable, at now: MonotonicTime) -> Bool {
+    func isDue(_ timeouts: TimeoutNanoseconds, at now: MonotonicTime) -> Bool {
         guard let deadline = state.deadline(timeouts) else { return false }
         return deadline <= now
     }
@@ -349,14 +349,14 @@ struct ConnectionMachine {
         case lookLater
         /// Close without an answer.
         case close(CloseReason)
-        /// Answer 408 and close.
+        /// RouteResult 408 and close.
         case answerTimeout(CloseReason)
         /// Discard the unsent bytes and close.
         case abort(CloseReason)
     }
 
     /// The action after the timer has fired, and after each look that this asked for.
-    mutating func timedOut(_ timeouts: DeadlineTable, at now: MonotonicTime) -> Expiry {
+    mutating func timedOut(_ timeouts: TimeoutNanoseconds, at now: MonotonicTime) -> Expiry {
         guard isDue(timeouts, at: now) else {
             looks = 0
             return .none

@@ -33,7 +33,7 @@ struct ConnectionState {
     enum Expiry: Equatable {
         /// Close without a word.
         case close(CloseReason)
-        /// Answer 408 and close.
+        /// RouteResult 408 and close.
         case answerTimeout(CloseReason)
         /// Throw the unsent bytes away and close.
         case abort(CloseReason)
@@ -50,7 +50,7 @@ struct ConnectionState {
     private var blockedSince: MonotonicTime?
     private var blockedProgress: MonotonicTime
     /// The client has closed its side: no further request, but those that came are answered.
-    var inputEnded = false
+    var receivedEOF = false
     /// The last answer has been decided; why the connection closes once it is sent.
     private(set) var closing: CloseReason?
     /// Once the server leaves: the connection closes after this many nanoseconds without a request.
@@ -137,7 +137,7 @@ struct ConnectionState {
     }
 
     /// When something is due unless something happens before.
-    func deadline(_ timeouts: DeadlineTable) -> MonotonicTime? {
+    func deadline(_ timeouts: TimeoutNanoseconds) -> MonotonicTime? {
         if let blockedSince {
             return min(
                 blockedProgress.advanced(byNanoseconds: timeouts.writeStall),
@@ -168,7 +168,7 @@ struct ConnectionState {
 
 /// The timeouts in nanoseconds: they are added to the time with every request, and `Duration` counts attoseconds in 128
 /// bits.
-struct DeadlineTable {
+struct TimeoutNanoseconds {
     var head, bodyStall, body, idle, writeStall, write, linger, drainGrace: Int64
 
     init(_ timeouts: ServerConfiguration.Timeouts) {

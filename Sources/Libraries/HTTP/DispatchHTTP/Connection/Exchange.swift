@@ -16,11 +16,11 @@ public struct Exchange: Sendable {
     /// The client.
     public let peer: PeerAddress
     /// Why the connection closed before a streaming answer had been ended; `nil` when it had.
-    public let cutOff: CloseReason?
+    public let abortReason: CloseReason?
 }
 
 /// Something that was no valid request, or did not arrive in time, and was answered.
-public struct Refusal: Sendable {
+public struct RejectedRequest: Sendable {
     /// What is wrong with it; `nil` for a timeout or for lack of a place.
     public let error: HTTP1Error?
     /// The answer's status.

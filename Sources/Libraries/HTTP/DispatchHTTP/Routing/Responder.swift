@@ -2,7 +2,7 @@ public import DispatchLoop
 public import HTTP1
 
 /// What a responder says to a request.
-public enum Answer: Sendable {
+public enum RouteResult: Sendable {
     /// The answer is there. Costs no task and no allocation.
     case now(Response)
     /// The answer takes a while. The operation is cancelled when the client has gone. It and its child tasks run on the
@@ -27,14 +27,14 @@ public enum Answer: Sendable {
 @LoopActor
 public protocol Responder: Sendable {
     /// The answer to `request`.
-    func respond(to request: RequestHead) -> Answer
+    func respond(to request: RequestHead) -> RouteResult
 
     /// Whether `request` is answered on a reserved place too, when all others are taken: health, and no more than that.
     /// Asked only there. By default nothing is.
-    func isEssential(_ request: RequestHead) -> Bool
+    func isHealthCheck(_ request: RequestHead) -> Bool
 }
 
 extension Responder {
     /// Nothing is.
-    public func isEssential(_ request: RequestHead) -> Bool { false }
+    public func isHealthCheck(_ request: RequestHead) -> Bool { false }
 }

@@ -7,7 +7,7 @@ public import HTTPTypes
 /// methods 405 with `Allow` (RFC 9110 §15.5.6), methods that nobody here has heard of 501 (§9.1).
 public struct Router: Responder {
     /// Answers the requests of one path and method.
-    public typealias Handler = @LoopActor (RequestHead) -> Answer
+    public typealias Handler = @LoopActor (RequestHead) -> RouteResult
 
     /// Not a tuple: the function in one is called through another that adapts it.
     private struct Entry: Sendable {
@@ -16,11 +16,11 @@ public struct Router: Responder {
     }
 
     private enum Target: Sendable {
-        case always(Answer)
+        case always(RouteResult)
         case handler(Handler)
 
         @LoopActor
-        func answer(_ request: RequestHead) -> Answer {
+        func answer(_ request: RequestHead) -> RouteResult {
             switch self {
             case .always(let answer): answer
             case .handler(let handler): handler(request)
@@ -117,10 +117,10 @@ public struct Router: Responder {
     }
 
     /// Whether the request's path has been set essential.
-    public func isEssential(_ request: RequestHead) -> Bool { essentialPaths.contains(request.rawPath) }
+    public func isHealthCheck(_ request: RequestHead) -> Bool { essentialPaths.contains(request.rawPath) }
 
     /// The answer to `request`.
-    public func respond(to request: RequestHead) -> Answer {
+    public func respond(to request: RequestHead) -> RouteResult {
         let method = request.method
         if method == .connect { return .now(connectRefusal) }
         let path = request.rawPath

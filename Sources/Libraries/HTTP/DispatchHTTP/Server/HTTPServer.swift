@@ -15,9 +15,9 @@ public final class HTTPServer {
 
     let loop = EventLoop.shared
     let responder: any Responder
-    let deadlines: DeadlineTable
+    let deadlines: TimeoutNanoseconds
     /// The deadlines of connections on reserved places.
-    let reservedDeadlines: DeadlineTable
+    let reservedDeadlines: TimeoutNanoseconds
     /// Who can make room for others.
     var evictable = EvictionQueues()
     /// Where all connections read into, one after the other.
@@ -25,8 +25,8 @@ public final class HTTPServer {
     /// Where answers are collected during one event of one connection; empty between events.
     var output: [UInt8] = []
     /// Answers that wait for the end of the round, and the same while they are sent; empty between rounds.
-    private var batch = AnswerBatch()
-    private var sending = AnswerBatch()
+    private var batch = ResponseBatch()
+    private var sending = ResponseBatch()
     /// Where the line before a piece of a stream is written, one after the other.
     var frame: [UInt8] = []
     /// How many connections wait for their next turn although they could go on.
@@ -45,7 +45,7 @@ public final class HTTPServer {
 
     private(set) var listeners: [Listener] = []
     private var table = ConnectionTable()
-    private var places: Places
+    private var quotas: ConnectionQuota
     private var cachedDate = HTTPDate(secondsSinceEpoch: 0)
     /// Accepting waits for a place or a descriptor.
     private var isAcceptPaused = false
@@ -57,7 +57,7 @@ public final class HTTPServer {
     /// How many requests all connections that want more than their share have answered in one round, roughly.
     private static let requestsPerRound = 512
     /// How long after a peak its memory is kept for the next one.
-    private static let memoryPatience = Duration.seconds(5)
+    private static let trimDelay = Duration.seconds(5)
     /// How many connections are asked whether they can make room before one more is taken for crowded.
     private static let evictionTries = 32
     /// How long accepting rests when the machine has nothing left to accept with.
@@ -70,9 +70,9 @@ public final class HTTPServer {
         self.configuration = configuration
         self.responder = responder
         self.observer = observer
-        deadlines = DeadlineTable(configuration.timeouts)
-        reservedDeadlines = DeadlineTable(configuration.timeouts.onReservedPlace)
-        places = Places(ordinary: configuration.maxConnections, reserved: configuration.reservedConnections)
+        deadlines = TimeoutNanoseconds(configuration.timeouts)
+        reservedDeadlines = TimeoutNanoseconds(configuration.timeouts.onReservedPlace)
+        quotas = ConnectionQuota(general: configuration.maxConnections, reserved: configuration.reservedConnections)
     }
 
     // MARK: Listening
@@ -106,10 +106,10 @@ public final class HTTPServer {
     public var addresses: [SocketAddress] { listeners.map(\.address) }
 
     /// How many connections are open.
-    public var connectionCount: Int { places.count }
+    public var connectionCount: Int { quotas.count }
 
     /// How many of them are on reserved places.
-    public var reservedCount: Int { places.reservedTaken }
+    public var reservedCount: Int { quotas.reservedTaken }
 
     /// How many of them wait for their next request.
     public var idleCount: Int { evictable.count(.idle) }
@@ -125,8 +125,8 @@ public final class HTTPServer {
     private func accept(on listener: Listener) {
         guard listener.registration != nil, pauseTimer == nil else { return }
         for _ in 0..<Self.acceptBatch {
-            var place = Places.Kind.ordinary
-            if !places.isFree(.ordinary) {
+            var quota = ConnectionQuota.Kind.general
+            if !quotas.isFree(.general) {
                 // Nobody is sent away for a newcomer who is not there.
                 guard Socket.isReadable(listener.descriptor) else { return }
                 guard let made = makeRoom() else {
@@ -134,10 +134,10 @@ public final class HTTPServer {
                     isAcceptPaused = true
                     return
                 }
-                place = made
+                quota = made
             }
             switch Socket.accept(listener.descriptor) {
-            case .success(let (descriptor, peer)): open(descriptor, peer, on: place)
+            case .success(let (descriptor, peer)): open(descriptor, peer, on: quota)
             case .failure(.none): return
             case .failure(.next): continue
             case .failure(.exhausted(let error)):
@@ -152,9 +152,9 @@ public final class HTTPServer {
 
     /// A place for a newcomer when all ordinary ones are taken. Who waits for a request goes first, then who has been
     /// at a header longest; failing those there is the reserve.
-    private func makeRoom() -> Places.Kind? {
-        if evict(.idle) || evict(.head) { return .ordinary }
-        return places.isFree(.reserved) || evict(.reserved) ? .reserved : nil
+    private func makeRoom() -> ConnectionQuota.Kind? {
+        if evict(.idle) || evict(.head) { return .general }
+        return quotas.isFree(.reserved) || evict(.reserved) ? .reserved : nil
     }
 
     /// Closes the oldest of a queue, but none for which bytes have arrived that nobody has looked at yet: its request
@@ -195,10 +195,10 @@ public final class HTTPServer {
 
     // MARK: Connections
 
-    private func open(_ descriptor: Int32, _ peer: PeerAddress, on place: Places.Kind) {
-        places.take(place)
+    private func open(_ descriptor: Int32, _ peer: PeerAddress, on quota: ConnectionQuota.Kind) {
+        quotas.take(quota)
         let connection = Connection(
-            slot: table.nextSlot, descriptor: descriptor, peer: peer, place: place, server: self)
+            slot: table.nextSlot, descriptor: descriptor, peer: peer, quota: quota, server: self)
         table.insert(connection)
         observer?.connectionOpened()
         connection.start()
@@ -218,34 +218,34 @@ public final class HTTPServer {
     func connectionBecameEvictable() { resumeAccepting() }
 
     /// Gives a connection on a reserved place an ordinary one, if there is one by now.
-    func promoteFromReserve() -> Bool { places.promote() }
+    func promoteFromReserve() -> Bool { quotas.promote() }
 
     func connectionClosed(_ connection: Connection, _ reason: CloseReason) {
         evictable.remove(connection.slot)
-        places.giveBack(connection.place)
+        quotas.giveBack(connection.quota)
         table.remove(connection.slot)
         observer?.connectionClosed(reason)
         resumeAccepting()
         finishDrainingIfEmpty()
-        returnMemorySoon()
+        trimMemorySoon()
     }
 
     /// Some seconds after a peak has gone, gives back what it has left behind.
-    private func returnMemorySoon() {
-        guard table.isPeakGone, memoryTimer == nil else { return }
-        memoryTimer = loop.schedule(at: loop.now + Self.memoryPatience) { [weak self] in
+    private func trimMemorySoon() {
+        guard table.shouldTrim, memoryTimer == nil else { return }
+        memoryTimer = loop.schedule(at: loop.now + Self.trimDelay) { [weak self] in
             guard let self else { return }
             memoryTimer = nil
-            if table.isPeakGone { returnMemory() }
+            if table.shouldTrim { trimMemory() }
         }
     }
 
     /// Gives back what is not in use: the ends of tables to the allocator, and then pages to the kernel.
-    func returnMemory() {
+    func trimMemory() {
         table.shrink()
         evictable.shrink(to: table.nextFreshSlot)
-        if batch.isEmpty { batch = AnswerBatch() }
-        if sending.isEmpty { sending = AnswerBatch() }
+        if batch.isEmpty { batch = ResponseBatch() }
+        if sending.isEmpty { sending = ResponseBatch() }
         loop.shrink()
         Memory.returnUnused()
     }
@@ -264,7 +264,7 @@ public final class HTTPServer {
     /// `false` when too much waits already.
     func sendsAtEndOfRound(_ connection: Connection) -> Bool {
         guard batch.hasRoom(for: output) else { return false }
-        if batch.isEmpty { loop.atEndOfRound(.answer) { [self] in sendBatch() } }
+        if batch.isEmpty { loop.deferWrite(.response) { [self] in sendBatch() } }
         batch.add(output, of: connection)
         releaseOutput()
         return true
@@ -273,7 +273,7 @@ public final class HTTPServer {
     private func sendBatch() {
         swap(&batch, &sending)
         for entry in sending.entries { entry.connection.send(sending.bytes[entry.bytes]) }
-        for entry in sending.entries { entry.connection.goOn() }
+        for entry in sending.entries { entry.connection.resume() }
         sending.removeAll()
     }
 
@@ -289,10 +289,10 @@ public final class HTTPServer {
         for listener in listeners {
             var left = Int(configuration.backlog)
             // An idle connection makes room, as for any newcomer: the new one's request may have arrived already.
-            while left > 0, Socket.isReadable(listener.descriptor), places.isFree(.ordinary) || evict(.idle) {
+            while left > 0, Socket.isReadable(listener.descriptor), quotas.isFree(.general) || evict(.idle) {
                 left -= 1
                 switch Socket.accept(listener.descriptor) {
-                case .success(let (descriptor, peer)): open(descriptor, peer, on: .ordinary)
+                case .success(let (descriptor, peer)): open(descriptor, peer, on: .general)
                 case .failure(.next): continue
                 default: left = 0
                 }

@@ -55,7 +55,7 @@ struct ServerDrain {
         /// Close it when it has been idle for the grace.
         case awaitsRequest
         /// End its stream in order.
-        case cutStream
+        case endStream
         /// Close it and discard what the client has not read.
         case abort
         /// Close it; no request is lost.
@@ -130,7 +130,7 @@ struct ServerDrain {
         switch doing {
         case .idle: .awaitsRequest
         case .busy, .lingering: .goesOn
-        case .streaming: .cutStream
+        case .streaming: .endStream
         case .streamingBehind: .abort
         }
     }

@@ -13,7 +13,7 @@ public protocol ServerObserver: AnyObject, Sendable {
     /// The head of a streaming answer was sent; `answered` follows when it ends.
     func streamBegan(_ exchange: Exchange)
     /// Something that was no valid request was answered and its connection given up, for an error or for a timeout.
-    func refused(_ refusal: Refusal)
+    func refused(_ refusal: RejectedRequest)
     /// A request's client went away before its answer was there.
     func abandoned(_ exchange: Exchange)
     /// No connection is accepted for a while, for lack of descriptors or memory. `errno` says which.
@@ -32,7 +32,7 @@ extension ServerObserver {
     /// Does nothing.
     public func streamBegan(_ exchange: Exchange) {}
     /// Does nothing.
-    public func refused(_ refusal: Refusal) {}
+    public func refused(_ refusal: RejectedRequest) {}
     /// Does nothing.
     public func abandoned(_ exchange: Exchange) {}
     /// Does nothing.

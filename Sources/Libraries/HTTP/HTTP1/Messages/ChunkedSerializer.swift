@@ -24,7 +24,7 @@ public enum ChunkedSerializer {
         ResponseSerializer.appendStatusAndFields(of: response, to: &buffer)
         // RFC 9112 §6.1: not in an answer that cannot have a body.
         if isChunked, response.status.allowsBody { buffer.append(contentsOf: codingLine) }
-        ResponseSerializer.appendEnd(connection, date, requestID, to: &buffer)
+        ResponseSerializer.appendPerResponseFields(connection, date, requestID, to: &buffer)
     }
 
     /// Appends the line that starts a chunk of `count` bytes, which must not be 0: that would be the last one.

@@ -39,14 +39,14 @@ public enum ResponseSerializer {
         } else {
             appendPrefix(of: response, to: &buffer)
         }
-        appendEnd(connection, date, requestID, to: &buffer)
+        appendPerResponseFields(connection, date, requestID, to: &buffer)
         guard !isHead, response.status.allowsBody else { return 0 }
         buffer.append(contentsOf: response.body)
         return response.body.count
     }
 
     /// The fields that change from one answer to the next, and the empty line.
-    static func appendEnd(
+    static func appendPerResponseFields(
         _ connection: Connection, _ date: HTTPDate, _ requestID: String, to buffer: inout [UInt8]
     ) {
         buffer.append(contentsOf: date.line)

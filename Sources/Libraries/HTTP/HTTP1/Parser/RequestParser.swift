@@ -61,7 +61,7 @@ public struct RequestParser: Sendable {
     /// The request whose body is being dropped.
     private var pending: RequestHead?
     /// Whether what was refused is the rest of a `HEAD`.
-    private var refusedHead = false
+    private var rejectedHeadMethod = false
     private var offersContinue = false
     private var emptyLines = 0
     private var bodyBytes = 0
@@ -92,10 +92,10 @@ public struct RequestParser: Sendable {
 
     /// Whether the request that is being read, or was refused after its request line, is a `HEAD`: what is answered to
     /// it has no body (RFC 9110 §9.3.2).
-    public var isReadingHead: Bool {
+    public var isHeadMethod: Bool {
         switch state {
         case .requestLine: false
-        case .failed: refusedHead
+        case .failed: rejectedHeadMethod
         case .fields, .fixedBody, .chunkLine, .chunk, .chunkEnd, .trailers: head.method == .head
         }
     }
@@ -164,7 +164,7 @@ public struct RequestParser: Sendable {
                 if let step = try advance(bytes.span) { return step }
             }
         } catch {
-            refusedHead = isReadingHead
+            rejectedHeadMethod = isHeadMethod
             state = .failed(error)
             buffer = []
             start = 0

@@ -67,7 +67,7 @@ final class SubscriptionHub {
         guard (1...63).contains(channel.utf8.count), !channel.utf8.contains(0) else {
             throw PostgresError(
                 code: "42602", message: "a channel's name has 1 to 63 bytes, none of them zero",
-                disposition: .statement, isProvablyUnsent: true)
+                disposition: .statement, wasNeverSent: true)
         }
         let buffer = SubscriptionBuffer()
         nextSubscriber += 1
@@ -91,12 +91,12 @@ final class SubscriptionHub {
         subscriber.buffer.finish()
         guard channels[channel]?.isEmpty ?? false else { return }
         channels[channel] = nil
-        if channels.isEmpty { letGo(.idle) } else { run(.unlisten(channel)) }
+        if channels.isEmpty { releaseSession(.idle) } else { run(.unlisten(channel)) }
     }
 
     /// The pool is being closed: all sequences end.
     func close() {
-        letGo(.closed)
+        releaseSession(.closed)
         for subscriber in channels.values.flatMap(\.values) { subscriber.buffer.finish() }
         channels = [:]
     }
@@ -134,7 +134,7 @@ final class SubscriptionHub {
             return
         }
         state = .listening(leased, generation: pool.generation)
-        pool.dedicate(leased.id)
+        pool.pin(leased.id)
         leased.connection.onNotification = { [weak self] in self?.deliver($0) }
         commands = channels.keys.map(Command.listen)
         runNext()
@@ -149,7 +149,7 @@ final class SubscriptionHub {
         want()
     }
 
-    func healthChanged(to health: PoolHealth) {
+    func healthChanged(to health: DatabaseState) {
         switch (state, health) {
         case (.wanting(nil, let timer), .up):
             if let timer { loop.cancel(timer) }
@@ -166,7 +166,7 @@ final class SubscriptionHub {
         }
     }
 
-    private func letGo(_ next: State) {
+    private func releaseSession(_ next: State) {
         let previous = state
         forgetConnection()
         state = next
@@ -208,7 +208,7 @@ final class SubscriptionHub {
                 if case .failure(let error) = result { pool.ended(leased.id, error) }
                 return
             }
-            pool.heard(leased.id)
+            pool.recordReply(leased.id)
             switch (command, result) {
             case (.listen(let channel), .success): confirmed(channel)
             case (.listen, .failure):

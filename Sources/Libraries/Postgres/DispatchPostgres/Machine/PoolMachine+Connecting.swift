@@ -25,7 +25,7 @@ extension PoolMachine {
         prober.heard(id)
         if health == .up {
             grow(at: now)
-        } else if health.isProbing, waiters.count > prober.flights.count {
+        } else if health.isProbing, waiters.count > prober.probes.count {
             bringProbeForward(at: now)
         }
     }
@@ -61,13 +61,13 @@ extension PoolMachine {
         slots.update(id) { $0.expiresAt = expiry }
         actions.append(.report(.connected(id)))
         latestSuccessBegan = max(latestSuccessBegan, slot.since)
-        ramp.connected()
-        takeProof(id, isQuick: wasQuick, at: now)
+        slowStart.connected()
+        confirmAlive(id, isQuick: wasQuick, at: now)
         if slot.isReplacement || retirement.credit < 0 {
             retirement.credit += 1
             retireDue(at: now)
         }
-        comeHome(id, at: now)
+        checkIn(id, at: now)
     }
 
     /// A connect failed, and had opened so many sockets. With `keepsSlot` a helper's thread still holds one, and `closed` is
@@ -79,7 +79,7 @@ extension PoolMachine {
         if keepsSlot { slots.beginClose(id, at: now) } else { slots.release(id, at: now) }
         connectFailed(
             probe: id, error, sockets: sockets, began: slot.since, isReplacement: slot.isReplacement, at: now)
-        settle(at: now)
+        serveWaiters(at: now)
     }
 
     /// A slot for a further socket of a connect that races addresses; `nil` when none is free.
@@ -89,20 +89,20 @@ extension PoolMachine {
     mutating func returnSlot(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.slot(id)?.isBorrowed == true else { return }
         slots.release(id, at: now)
-        settle(at: now)
+        serveWaiters(at: now)
     }
 
     // MARK: Beginning
 
     mutating func grow(at now: MonotonicTime) {
-        if ramp.hasFailed, let latest = prober.lastStart { ramp.hold(until: latest + Prober.demandSpacing) }
+        if slowStart.hasFailed, let latest = prober.lastStart { slowStart.hold(until: latest + Prober.demandSpacing) }
         guard health == .up else { return }
         guard slots.connectingCount > 0 || isGrowthWanted || retirement.isWanted else { return }
         if slots.connectingCount > 0 {
             noteHung(at: now)
             closeOvertaken(at: now)
         }
-        guard now >= ramp.blockedUntil else { return }
+        guard now >= slowStart.blockedUntil else { return }
         let need = growthNeed
         guard need > 0 else { return beginReplacement(at: now) }
         guard slots.hasFree else {
@@ -110,8 +110,9 @@ extension PoolMachine {
             return
         }
         guard now >= besideHungAt else { return }
-        let silent = hopefulCount - (ramp.hasFailed ? 0 : connectingSlots.count { $0.spokeAt != nil && !$0.isHung })
-        let count = min(need, (ramp.hasFailed ? 1 : ramp.limit) - silent)
+        let silent =
+            hopefulCount - (slowStart.hasFailed ? 0 : connectingSlots.count { $0.spokeAt != nil && !$0.isHung })
+        let count = min(need, (slowStart.hasFailed ? 1 : slowStart.limit) - silent)
         for _ in 0..<max(count, 0) where !beginConnect(at: now) { return }
     }
 
@@ -127,16 +128,16 @@ extension PoolMachine {
     var growthAt: MonotonicTime {
         // Nearly always, and asked several times with each query.
         guard slots.connectingCount > 0 else {
-            return slots.hasFree && (isGrowthWanted || retirement.isWanted) ? ramp.blockedUntil : .distantFuture
+            return slots.hasFree && (isGrowthWanted || retirement.isWanted) ? slowStart.blockedUntil : .distantFuture
         }
         var time = stalledAt ?? .distantFuture
         for slot in connectingSlots { time = min(time, overtakenAt(slot)) }
         guard isGrowthWanted else { return time }
         for slot in connectingSlots where !slot.isHung { time = min(time, hungAt(slot) ?? .distantFuture) }
         if hopefulCount > 0 { return time }
-        if slots.hasFree { return min(time, max(ramp.blockedUntil, besideHungAt)) }
+        if slots.hasFree { return min(time, max(slowStart.blockedUntil, besideHungAt)) }
         let oldest = connectingSlots.map(\.since).min() ?? .distantFuture
-        return slots.closingCount > 0 ? time : min(time, max(ramp.blockedUntil, oldest + Prober.acceptedPatience))
+        return slots.closingCount > 0 ? time : min(time, max(slowStart.blockedUntil, oldest + Prober.acceptedPatience))
     }
 
     // MARK: Hung
@@ -174,7 +175,9 @@ extension PoolMachine {
 
     /// Hung connects may be processes at the server: beside them one more a second.
     private var besideHungAt: MonotonicTime {
-        guard connectingSlots.contains(where: \.isHung), let latest = prober.lastStart else { return ramp.blockedUntil }
+        guard connectingSlots.contains(where: \.isHung), let latest = prober.lastStart else {
+            return slowStart.blockedUntil
+        }
         return latest + Prober.acceptedInterval
     }
 

@@ -51,7 +51,7 @@ extension PoolMachine {
             $0.canBeAbandoned = canBeAbandoned
             $0.answerBy = answerBy
         }
-        let othersWereHeard = latestProof > now.advanced(byNanoseconds: -silenceLimit)
+        let othersWereHeard = latestReply > now.advanced(byNanoseconds: -silenceLimit)
         switch health {
         case .up where path == .lost:
             // With every slot at work on queries that nobody wants to lose, nothing can be found out.
@@ -86,7 +86,7 @@ extension PoolMachine {
     /// been heard since it began, nothing else would find out that the server is stuck. (One that is not ends the statement,
     /// and the doubt with it.)
     mutating func doubtAfterDeadline(of slot: Slot, at now: MonotonicTime) {
-        guard health == .up, doubt == nil, latestProof <= slot.since, !slots.hasFree, slots.idle.isEmpty else { return }
+        guard health == .up, doubt == nil, latestReply <= slot.since, !slots.hasFree, slots.idle.isEmpty else { return }
         doubt = Doubt(since: now, roomAt: .distantFuture, suspectAt: now + Self.doubtPatience)
     }
 
@@ -95,7 +95,7 @@ extension PoolMachine {
         guard doubt?.wantsConnect == true else { return }
         if slots.connectingCount > 0 {
             doubt?.wantsConnect = false
-        } else if slots.hasFree, now >= ramp.blockedUntil {
+        } else if slots.hasFree, now >= slowStart.blockedUntil {
             doubt?.wantsConnect = false
             beginConnect(at: now)
         }
@@ -143,7 +143,7 @@ extension PoolMachine {
         // Nobody is to be sent from one dead connection to the next. On a slow database the checks would take as long as a query,
         // and everybody's spare connections with them.
         if let doubt, silenceLimit <= silenceFloor {
-            for index in slots.idle where slots.slots[index].lastHeard < doubt.since {
+            for index in slots.idle where slots.slots[index].lastReplyAt < doubt.since {
                 beginCheck(slots.id(at: index), at: now)
             }
         }
@@ -161,7 +161,7 @@ extension PoolMachine {
 
     /// An idle connection did not answer the empty query in time.
     mutating func checkExpired(at now: MonotonicTime) {
-        guard health == .up, latestProof < now.advanced(byNanoseconds: -silenceLimit) else { return }
+        guard health == .up, latestReply < now.advanced(byNanoseconds: -silenceLimit) else { return }
         becomeSuspect(Self.silenceCause, since: doubt?.since, at: now)
     }
 }

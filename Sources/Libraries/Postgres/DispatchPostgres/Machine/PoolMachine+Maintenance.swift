@@ -37,11 +37,11 @@ extension PoolMachine {
     /// When the slot, if it stays idle, has something due.
     func maintenanceDue(_ slot: Slot) -> MonotonicTime {
         var due = slot.expiresAt
-        if let keepalive { due = min(due, slot.lastHeard.advanced(byNanoseconds: keepalive)) }
+        if let keepalive { due = min(due, slot.lastReplyAt.advanced(byNanoseconds: keepalive)) }
         if let idleTimeout, slots.usedCount > settings.minimum {
             due = min(due, slot.since.advanced(byNanoseconds: idleTimeout))
         }
-        if let keepalive = standbyKeepalive { due = min(due, latestProof + keepalive) }
+        if let keepalive = standbyKeepalive { due = min(due, latestReply + keepalive) }
         return due
     }
 
@@ -56,14 +56,14 @@ extension PoolMachine {
                 close(id, slot.expiryReason, at: now)
             } else if let timeout = settings.idleTimeout, slot.since + timeout <= now, openCount > settings.minimum,
                 // What cannot be had again is kept.
-                !ramp.hasFailed
+                !slowStart.hasFailed
             {
                 close(id, .idleTimeout, at: now)
-            } else if let keepalive = settings.keepalive, slot.lastHeard + keepalive <= now {
+            } else if let keepalive = settings.keepalive, slot.lastReplyAt + keepalive <= now {
                 beginCheck(id, at: now)
             }
         }
-        if let keepalive = standbyKeepalive, latestProof + keepalive <= now, health == .up, let index = slots.idle.last
+        if let keepalive = standbyKeepalive, latestReply + keepalive <= now, health == .up, let index = slots.idle.last
         {
             beginCheck(slots.id(at: index), at: now)
         }
@@ -83,7 +83,7 @@ extension PoolMachine {
             }
         }
         if health == .up { maintain(at: now) }
-        settle(at: now)
+        serveWaiters(at: now)
     }
 
     /// Connections that are older than they may become and serve on, because no successor is there yet.
@@ -101,7 +101,8 @@ extension PoolMachine {
         retirement.isWanted = true
         // All slots are taken, so the successor needs this one; one at a time, and only where others serve meanwhile.
         let isFull = !slots.hasFree && slots.connectingCount == 0 && slots.closingCount == 0
-        guard isFull, !ramp.hasFailed, retirement.credit == 0, slots.livingCount > 1 || settings.maximum == 1 else {
+        guard isFull, !slowStart.hasFailed, retirement.credit == 0, slots.livingCount > 1 || settings.maximum == 1
+        else {
             return false
         }
         retirement.credit = -1

@@ -2,7 +2,7 @@ import DispatchLoop
 import PostgresSession
 
 /// The supervisor: what is known of the database, and the search for it while it does not answer. All changes of
-/// ``PoolMachine/health`` are in this file; ``PoolHealth`` has the diagram.
+/// ``PoolMachine/health`` are in this file; ``DatabaseState`` has the diagram.
 extension PoolMachine {
     /// Checks of idle connections, where there are any, get this much of a start on the first probe: they are cheaper
     /// than a connect and usually answer within a millisecond.
@@ -28,10 +28,10 @@ extension PoolMachine {
     // MARK: Evidence
 
     /// The server answered on this connection, which stays leased, after so many nanoseconds; 0 where that is not known.
-    mutating func heard(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
-        let wasHeldUp = health.isProbing || ramp.hasFailed
+    mutating func recordReply(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
+        let wasHeldUp = health.isProbing || slowStart.hasFailed
         answered(id, took: took, at: now)
-        if wasHeldUp, health == .up { settle(at: now) }
+        if wasHeldUp, health == .up { serveWaiters(at: now) }
     }
 
     /// As ``heard(_:took:at:)``, for a connection that is about to come home; waiters are seen to when it has.
@@ -39,27 +39,27 @@ extension PoolMachine {
         // That older connections go on answering says nothing of new ones.
         if slots.slot(id)?.hasAnswered == false {
             slots.update(id) { $0.hasAnswered = true }
-            ramp.answered()
+            slowStart.answered()
         }
         let isQuick = took > 0 && took <= silenceLimit
         if took > 0 { answers.add(nanoseconds: took) }
-        takeProof(id, isQuick: isQuick, began: now.advanced(byNanoseconds: -took), at: now)
+        confirmAlive(id, isQuick: isQuick, began: now.advanced(byNanoseconds: -took), at: now)
     }
 
     /// The server is there: it has answered, or let us in.
-    mutating func takeProof(
+    mutating func confirmAlive(
         _ id: ConnectionID, isQuick: Bool, began: MonotonicTime? = nil, at now: MonotonicTime
     ) {
         guard let slot = slots.slot(id) else { return }
         slots.update(id) {
-            $0.lastHeard = now
+            $0.lastReplyAt = now
             $0.isSilent = false
             $0.canBeAbandoned = false
             $0.isHedged = false
         }
         // A retired connection may go to a server that answers and is still not the right one.
         guard slot.generation == generation else { return }
-        latestProof = now
+        latestReply = now
         if isQuick {
             latestQuickQuestion = max(latestQuickQuestion, began ?? slot.since)
             if slots.silentCount > 0 { hedgeSilent(butFor: id, at: now) }
@@ -69,7 +69,7 @@ extension PoolMachine {
     }
 
     /// A session ended, or a statement failed, with this error: does it concern the others?
-    mutating func assess(_ error: PostgresError, at now: MonotonicTime) {
+    mutating func classify(_ error: PostgresError, at now: MonotonicTime) {
         switch health {
         case .up: break
         case .suspect:
@@ -102,7 +102,7 @@ extension PoolMachine {
         let isSlow = error.disposition == .configuration
         if health == .up {
             if slots.livingCount > 0 {
-                let isFirst = ramp.failed(sockets: sockets, at: now, isSlow: isSlow, using: &random)
+                let isFirst = slowStart.failed(sockets: sockets, at: now, isSlow: isSlow, using: &random)
                 if isFirst {
                     actions.append(.report(isReplacement ? .retirementPostponed(error) : .growthFailed(error)))
                 }
@@ -117,9 +117,9 @@ extension PoolMachine {
         if began >= causeBegan || outage?.cause.code == PostgresError.Code.loginKeys {
             causeBegan = began
             switch error.disposition {
-            case .configuration: learn(error, slots.livingCount == 0 ? .misconfigured : health, at: now)
-            case .wrongRole: learn(error, .readOnly, at: now)
-            default: learn(error, health == .suspect ? .suspect : .down, at: now)
+            case .configuration: updateCause(error, slots.livingCount == 0 ? .misconfigured : health, at: now)
+            case .wrongRole: updateCause(error, .readOnly, at: now)
+            default: updateCause(error, health == .suspect ? .suspect : .down, at: now)
             }
         }
         if !prober.failed(id, sockets: sockets, at: now, isSlow: isSlow, using: &random), !prober.isRunning {
@@ -134,7 +134,7 @@ extension PoolMachine {
     /// A connect that is under way is held up on this side; it has not failed yet.
     mutating func heldUp(_ error: PostgresError, at now: MonotonicTime) {
         guard health.isProbing, outage?.cause.code != error.code, outage?.cause.severity == nil else { return }
-        learn(error, health, at: now)
+        updateCause(error, health, at: now)
     }
 
     // MARK: Transitions
@@ -147,26 +147,26 @@ extension PoolMachine {
         causeBegan = MonotonicTime(nanoseconds: .min)
         doubt = nil
         move(to: .suspect, at: now)
-        ramp.restart()
+        slowStart.restart()
         let suspects = slots.idle.map(slots.id(at:))
         for id in suspects { beginCheck(id, at: now) }
         for id in slots.ids(in: .connecting) {
-            prober.adopt(id, startedAt: since(id), isAccepted: slots.slot(id)?.acceptedAt != nil)
+            prober.track(id, startedAt: since(id), isAccepted: slots.slot(id)?.acceptedAt != nil)
         }
         prober.begin(at: suspects.isEmpty || firstProbeFailed ? now : now + Self.headStart)
         if !firstProbeFailed { runProber(at: now) }
     }
 
     private mutating func becomeUp(at now: MonotonicTime) {
-        let flights = prober.flights
+        let probes = prober.probes
         prober.stop()
-        demandLimit = nil
+        onDemandDeadline = nil
         move(to: .up, at: now)
         outage = nil
         // The youngest are the likeliest to succeed, and as good as done where they do not hang. Those that a server has accepted go on there whatever we do, and count
         // until they are done: they are let finish.
-        var wanted = max(waiters.count - slots.idle.count - 1, settings.minimum - slots.usedCount + flights.count, 0)
-        for flight in flights.reversed() where slots.state(flight.id) == .connecting {
+        var wanted = max(waiters.count - slots.idle.count - 1, settings.minimum - slots.usedCount + probes.count, 0)
+        for flight in probes.reversed() where slots.state(flight.id) == .connecting {
             if flight.isAccepted || flight.startedAt + Prober.hangInterval > now || wanted > 0 {
                 wanted -= 1
             } else {
@@ -176,7 +176,7 @@ extension PoolMachine {
     }
 
     /// Takes in what the latest connect said of the outage.
-    private mutating func learn(_ error: PostgresError, _ next: PoolHealth, at now: MonotonicTime) {
+    private mutating func updateCause(_ error: PostgresError, _ next: DatabaseState, at now: MonotonicTime) {
         let isNew = outage.map { $0.cause.code != error.code } ?? false
         outage?.cause = error
         if next != health {
@@ -186,14 +186,14 @@ extension PoolMachine {
         }
     }
 
-    private mutating func move(to next: PoolHealth, at now: MonotonicTime) {
+    private mutating func move(to next: DatabaseState, at now: MonotonicTime) {
         let previous = health
         health = next
         actions.append(.report(.healthChanged(from: previous, to: next, outage: outage, at: now)))
     }
 
     private mutating func failWaiters(at now: MonotonicTime) {
-        demandLimit = nil
+        onDemandDeadline = nil
         let error = poolError(health == .draining ? .closed : .unavailable, at: now)
         while let waiter = waiters.dequeue() { actions.append(.fail(waiter, error)) }
     }
@@ -207,7 +207,7 @@ extension PoolMachine {
                 failWaiters(at: now)
             }
         case .down, .misconfigured, .readOnly:
-            if let demandLimit, now >= demandLimit { failWaiters(at: now) }
+            if let onDemandDeadline, now >= onDemandDeadline { failWaiters(at: now) }
         case .draining:
             if now >= drainDeadline {
                 // Slots that a helper's thread holds: it is not waited for.
@@ -228,9 +228,9 @@ extension PoolMachine {
     /// time in which a slow database answers.
     func graceEnd(of outage: Outage) -> MonotonicTime {
         var end = outage.since + settings.grace
-        let accepted = prober.flights.first(where: \.isAccepted).flatMap { slots.slot($0.id)?.acceptedAt }
+        let accepted = prober.probes.first(where: \.isAccepted).flatMap { slots.slot($0.id)?.acceptedAt }
         if let accepted { end = max(end, accepted + Self.stall) }
-        for flight in prober.flights {
+        for flight in prober.probes {
             if let spoke = slots.slot(flight.id)?.spokeAt { end = max(end, spoke + Self.stall) }
         }
         return min(end, outage.since + settings.grace + Self.longestLogin)
@@ -242,12 +242,12 @@ extension PoolMachine {
     mutating func runProber(at now: MonotonicTime) {
         guard health.isProbing, prober.nextAt <= now else { return }
         if prober.mayFlyAnother(maximum: settings.maximum), beginConnect(at: now) { return }
-        if prober.flights.isEmpty {
+        if prober.probes.isEmpty {
             // `closed` comes back here when there is room.
             if !makeRoom(at: now), slots.closingCount == 0 { prober.postpone(at: now) }
         } else if slots.closingCount > 0 {
             prober.postpone(at: now)
-        } else if let id = prober.mostDispensable(at: now) {
+        } else if let id = prober.oldestExpendable(at: now) {
             // As above.
             prober.remove(id)
             close(id, .hung, at: now)

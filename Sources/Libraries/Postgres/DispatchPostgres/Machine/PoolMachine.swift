@@ -51,17 +51,17 @@ struct PoolMachine: Sendable {
     var slots: SlotTable
     var waiters = WaiterQueue()
     /// Moved only in `PoolMachine+Supervision.swift`.
-    var health = PoolHealth.suspect
+    var health = DatabaseState.suspect
     /// The outage that goes on; `nil` while the health is up.
     var outage: Outage?
     var prober = Prober()
-    var ramp = Ramp()
+    var slowStart = SlowStart()
     /// When the youngest of the connects began that have succeeded.
     var latestSuccessBegan = MonotonicTime(nanoseconds: .min)
     /// Connections of earlier generations are closed when they come home.
     var generation: UInt32 = 0
     /// When any connection last proved that the database answers.
-    var latestProof = MonotonicTime(nanoseconds: .min)
+    var latestReply = MonotonicTime(nanoseconds: .min)
     /// When the latest question was asked that was answered within the usual time.
     var latestQuickQuestion = MonotonicTime(nanoseconds: .min)
     /// What an answer and a log-in take on this database.
@@ -84,7 +84,7 @@ struct PoolMachine: Sendable {
     /// admits clients from memory). From then on a connect counts as successful once an empty query was answered on it.
     private(set) var loginProvesNothing = false
     /// Until when the waiters of an established outage may wait for the probe under way.
-    var demandLimit: MonotonicTime?
+    var onDemandDeadline: MonotonicTime?
     /// When an idle connection has something due; never later than it really is.
     var maintenanceAt = MonotonicTime.distantFuture
     var drainDeadline = MonotonicTime.distantFuture
@@ -124,8 +124,8 @@ struct PoolMachine: Sendable {
             return .wait(waiter)
         default:
             bringProbeForward(at: now)
-            guard let limit = prober.demandLimit(at: now) else { return .fail(poolError(.unavailable, at: now)) }
-            demandLimit = max(limit, demandLimit ?? limit)
+            guard let limit = prober.onDemandDeadline(at: now) else { return .fail(poolError(.unavailable, at: now)) }
+            onDemandDeadline = max(limit, onDemandDeadline ?? limit)
             return .wait(waiters.enqueue(deadline: deadline))
         }
     }
@@ -154,7 +154,7 @@ struct PoolMachine: Sendable {
     mutating func bringProbeForward(at now: MonotonicTime) {
         // What a wrong setting needs is a person; asking more often only fills the server's log.
         if outage?.cause.disposition == .configuration { return }
-        prober.pullForward(at: now)
+        prober.expedite(at: now)
         runProber(at: now)
     }
 
@@ -169,9 +169,9 @@ struct PoolMachine: Sendable {
             slots.beginReset(id, at: now)
             actions.append(.reset(id))
             if isOverdue { doubtAfterDeadline(of: slot, at: now) }
-            settle(at: now)
+            serveWaiters(at: now)
         } else {
-            comeHome(id, at: now)
+            checkIn(id, at: now)
         }
     }
 
@@ -181,14 +181,14 @@ struct PoolMachine: Sendable {
         // It has ended what it was told to end: a server, and no pooler without one.
         if !slot.hasAnswered { loginProvesNothing = false }
         answered(id, took: took, at: now)
-        comeHome(id, at: now)
+        checkIn(id, at: now)
     }
 
     /// The empty query was answered, after so many nanoseconds; 0 where that is not known.
     mutating func checked(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         guard slots.state(id) == .checking else { return }
         answered(id, took: took, at: now)
-        comeHome(id, at: now)
+        checkIn(id, at: now)
     }
 
     /// The lease is given up together with its connection.
@@ -199,12 +199,12 @@ struct PoolMachine: Sendable {
     }
 
     /// The lease is kept for good, by somebody who only listens.
-    mutating func dedicate(_ id: ConnectionID, at now: MonotonicTime) {
+    mutating func pin(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.state(id) == .leased else { return }
-        slots.update(id) { $0.isDedicated = true }
+        slots.update(id) { $0.isPinned = true }
     }
 
-    mutating func comeHome(_ id: ConnectionID, at now: MonotonicTime) {
+    mutating func checkIn(_ id: ConnectionID, at now: MonotonicTime) {
         guard let slot = slots.slot(id) else { return }
         if health == .draining {
             close(id, .drained, at: now)
@@ -212,7 +212,7 @@ struct PoolMachine: Sendable {
             close(id, .retired, at: now)
         } else if slot.expiresAt <= now, mayRetire(slot, at: now) {
             close(id, slot.expiryReason, at: now)
-        } else if let outage, slot.lastHeard < outage.since {
+        } else if let outage, slot.lastReplyAt < outage.since {
             // It may be dead without knowing. Waiters are not to be handed a guess.
             slots.becomeIdle(id, at: now)
             beginCheck(id, at: now)
@@ -223,7 +223,7 @@ struct PoolMachine: Sendable {
             let due = maintenanceDue(slots.slot(id) ?? slot)
             // What is due and cannot be done is not looked at with each query.
             maintenanceAt = min(maintenanceAt, due > now ? due : now + Self.lifetimeSpacing)
-            settle(at: now)
+            serveWaiters(at: now)
         }
     }
 
@@ -249,15 +249,15 @@ struct PoolMachine: Sendable {
         actions.append(.report(.closed(id, reason, error)))
         // Letting us in and then hanging up is a failed connect, or there would be no end of them.
         if !slot.hasAnswered, error.code != PostgresError.Code.queryTimeout {
-            _ = ramp.failed(at: now, isSlow: false, using: &random)
+            _ = slowStart.failed(at: now, isSlow: false, using: &random)
             if error.disposition == .outage { loginProvesNothing = true }
         }
         if slot.state == .checking, error.code == PostgresError.Code.queryTimeout {
             checkExpired(at: now)
         } else {
-            assess(error, at: now)
+            classify(error, at: now)
         }
-        settle(at: now)
+        serveWaiters(at: now)
     }
 
     /// `PQfinish` has returned, or the connect has been given up.
@@ -265,7 +265,7 @@ struct PoolMachine: Sendable {
         guard let slot = slots.slot(id), slot.state == .closing, !slot.isBorrowed else { return }
         if makingRoom == id { makingRoom = nil }
         slots.release(id, at: now)
-        settle(at: now)
+        serveWaiters(at: now)
     }
 
     mutating func close(_ id: ConnectionID, _ reason: CloseReason, at now: MonotonicTime) {
@@ -277,7 +277,7 @@ struct PoolMachine: Sendable {
     // MARK: Bringing both together
 
     /// Hands idle connections to waiters, and sees to what the change has made possible.
-    mutating func settle(at now: MonotonicTime) {
+    mutating func serveWaiters(at now: MonotonicTime) {
         while !waiters.isEmpty, let id = slots.leaseWarmest(at: now), let waiter = waiters.dequeue() {
             hedges.begin(at: now)
             actions.append(.grant(waiter, id))
@@ -306,7 +306,7 @@ struct PoolMachine: Sendable {
         case .suspect:
             if let outage { deadline = min(deadline, graceEnd(of: outage), probeAt) }
         case .down, .misconfigured, .readOnly:
-            deadline = min(deadline, probeAt, waiters.isEmpty ? .distantFuture : demandLimit ?? .distantFuture)
+            deadline = min(deadline, probeAt, waiters.isEmpty ? .distantFuture : onDemandDeadline ?? .distantFuture)
         case .up:
             if let doubt { deadline = min(deadline, doubt.nextAt) }
             deadline = min(deadline, growthAt)
@@ -318,14 +318,14 @@ struct PoolMachine: Sendable {
 
     /// When the next probe is due. One that waits for a slot to be free has no time of its own: `closed` leads to it.
     private var probeAt: MonotonicTime {
-        prober.flights.isEmpty && !slots.hasFree && slots.closingCount > 0 ? .distantFuture : prober.nextAt
+        prober.probes.isEmpty && !slots.hasFree && slots.closingCount > 0 ? .distantFuture : prober.nextAt
     }
 
     /// Some of the machine's deadlines have passed, perhaps.
     mutating func tick(at now: MonotonicTime) {
         supervise(at: now)
         if now >= maintenanceAt { maintain(at: now) }
-        settle(at: now)
+        serveWaiters(at: now)
         expireWaiters(at: now)
     }
 

@@ -22,17 +22,17 @@ struct Prober: Sendable {
     static let socketSpacing = Duration.milliseconds(51)
     static let slowInterval = Duration.milliseconds(990)
     static let maximumFlights = 4
-    static let lonePatience = Duration.seconds(1)
+    static let soloTimeout = Duration.seconds(1)
     static let acceptedInterval = Duration.seconds(1)
     static let acceptedPatience = Duration.seconds(10)
     /// How long a request waits for a probe that was begun for it; a refusal or a success is usually there by then.
-    static let demandWait = Duration.milliseconds(25)
+    static let onDemandWait = Duration.milliseconds(25)
 
     /// A request waits only where the latest refusal came within this: what is known to be down is said at once, and a
     /// server that refuses after the log-in takes its time.
-    static let promptness = Duration.milliseconds(4)
+    static let fastFailure = Duration.milliseconds(4)
 
-    struct Flight: Sendable, Hashable {
+    struct Probe: Sendable, Hashable {
         let id: ConnectionID
         let startedAt: MonotonicTime
         /// Whether a server has accepted it.
@@ -42,7 +42,7 @@ struct Prober: Sendable {
     }
 
     /// The probes under way, oldest first.
-    private(set) var flights: [Flight] = []
+    private(set) var probes: [Probe] = []
     /// When the next one is due; `distantFuture` when the prober is stopped.
     private(set) var nextAt = MonotonicTime.distantFuture
     private(set) var lastStart: MonotonicTime?
@@ -71,11 +71,11 @@ struct Prober: Sendable {
     /// Ends; the flights are the caller's to deal with, and are forgotten here.
     mutating func stop() {
         nextAt = .distantFuture
-        flights.removeAll()
+        probes.removeAll()
     }
 
     mutating func started(_ id: ConnectionID, at now: MonotonicTime, isSlow: Bool) {
-        flights.append(Flight(id: id, startedAt: now))
+        probes.append(Probe(id: id, startedAt: now))
         lastStart = now
         spacing = Self.demandSpacing
         nextAt = now + (isSlow ? Self.slowInterval : Self.hangInterval)
@@ -83,24 +83,24 @@ struct Prober: Sendable {
 
     /// A server has accepted a probe.
     mutating func accepted(_ id: ConnectionID) {
-        guard let index = flights.firstIndex(where: { $0.id == id }), !flights[index].isAccepted else { return }
-        flights[index].isAccepted = true
+        guard let index = probes.firstIndex(where: { $0.id == id }), !probes[index].isAccepted else { return }
+        probes[index].isAccepted = true
         guard isRunning else { return }
-        nextAt = max(nextAt, flights[index].startedAt + Self.acceptedInterval)
+        nextAt = max(nextAt, probes[index].startedAt + Self.acceptedInterval)
     }
 
     /// What a server had accepted has ended, and the probe goes on with other addresses: it hangs like one that nobody has
     /// accepted.
     mutating func lostServer(_ id: ConnectionID, at now: MonotonicTime) {
-        guard let index = flights.firstIndex(where: { $0.id == id }) else { return }
-        flights[index].isAccepted = false
-        flights[index].isTalking = false
+        guard let index = probes.firstIndex(where: { $0.id == id }) else { return }
+        probes[index].isAccepted = false
+        probes[index].isTalking = false
         if isRunning { nextAt = min(nextAt, now + Self.hangInterval) }
     }
 
     /// The server has said something in a probe.
     mutating func heard(_ id: ConnectionID) {
-        if let index = flights.firstIndex(where: { $0.id == id }) { flights[index].isTalking = true }
+        if let index = probes.firstIndex(where: { $0.id == id }) { probes[index].isTalking = true }
     }
 
     /// No slot was to be had: try again soon.
@@ -115,7 +115,7 @@ struct Prober: Sendable {
         using random: inout some RandomNumberGenerator
     ) -> Bool {
         guard let flight = remove(id) else { return false }
-        isPrompt = now - flight.startedAt < Self.promptness
+        isPrompt = now - flight.startedAt < Self.fastFailure
         let sockets = max(sockets, 1)
         spacing = max(Self.demandSpacing, Self.socketSpacing * sockets)
         let wait = backoff.next(using: &random)
@@ -126,46 +126,46 @@ struct Prober: Sendable {
 
     /// A probe has succeeded or was given up.
     @discardableResult
-    mutating func remove(_ id: ConnectionID) -> Flight? {
-        guard let index = flights.firstIndex(where: { $0.id == id }) else { return nil }
-        return flights.remove(at: index)
+    mutating func remove(_ id: ConnectionID) -> Probe? {
+        guard let index = probes.firstIndex(where: { $0.id == id }) else { return nil }
+        return probes.remove(at: index)
     }
 
     /// Whether another probe may fly beside those that hang.
     func mayFlyAnother(maximum: Int) -> Bool {
-        flights.count < maximum && flights.count(where: { !$0.isAccepted }) < Self.maximumFlights
+        probes.count < maximum && probes.count(where: { !$0.isAccepted }) < Self.maximumFlights
     }
 
     /// The probe to give up when a fresh one is due and there are as many as there may be. Where there may be only one,
     /// it has some time first: a fresh one every ``hangInterval`` would never succeed on a slow network.
-    func mostDispensable(at now: MonotonicTime) -> ConnectionID? {
-        let unseen = flights.filter { !$0.isAccepted }
+    func oldestExpendable(at now: MonotonicTime) -> ConnectionID? {
+        let unseen = probes.filter { !$0.isAccepted }
         if unseen.count > 1 { return unseen[1].id }
-        if let only = unseen.first, only.startedAt + Self.lonePatience <= now { return only.id }
-        return flights.first { $0.isAccepted && $0.startedAt + Self.acceptedPatience <= now }?.id
+        if let only = unseen.first, only.startedAt + Self.soloTimeout <= now { return only.id }
+        return probes.first { $0.isAccepted && $0.startedAt + Self.acceptedPatience <= now }?.id
     }
 
     /// Connects that were under way when the trouble began are probes from now on.
-    mutating func adopt(_ id: ConnectionID, startedAt: MonotonicTime, isAccepted: Bool) {
-        flights.append(Flight(id: id, startedAt: startedAt, isAccepted: isAccepted))
-        flights.sort { $0.startedAt < $1.startedAt }
+    mutating func track(_ id: ConnectionID, startedAt: MonotonicTime, isAccepted: Bool) {
+        probes.append(Probe(id: id, startedAt: startedAt, isAccepted: isAccepted))
+        probes.sort { $0.startedAt < $1.startedAt }
     }
 
     /// A request would like to know now: makes the next probe due as soon as the spacing allows. One that hangs is no
     /// reason against it, unless a server has accepted it and said nothing.
-    mutating func pullForward(at now: MonotonicTime) {
+    mutating func expedite(at now: MonotonicTime) {
         guard isRunning else { return }
         var time = earliest(at: now)
-        for flight in flights where flight.isAccepted && !flight.isTalking {
+        for flight in probes where flight.isAccepted && !flight.isTalking {
             time = max(time, flight.startedAt + Self.acceptedInterval)
         }
         nextAt = min(nextAt, time)
     }
 
     /// Until when a request that arrives now may wait for a probe begun a moment ago; `nil`: it is not worth it.
-    func demandLimit(at now: MonotonicTime) -> MonotonicTime? {
-        guard isPrompt, let youngest = flights.last else { return nil }
-        let limit = youngest.startedAt + Self.demandWait
+    func onDemandDeadline(at now: MonotonicTime) -> MonotonicTime? {
+        guard isPrompt, let youngest = probes.last else { return nil }
+        let limit = youngest.startedAt + Self.onDemandWait
         return limit > now ? limit : nil
     }
 }

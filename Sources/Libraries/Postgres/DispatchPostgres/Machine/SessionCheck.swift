@@ -2,7 +2,7 @@ import PostgresSession
 
 /// Asks a session for a sign of life. Where the way to it turns out to be dead, the session is over at once; where it is open,
 /// the server has the time of the check.
-final class SessionCheck: StatementClient {
+final class SessionCheck: StatementDelegate {
     private let completion: PostgresConnection.Completion
 
     init(_ completion: @escaping PostgresConnection.Completion) {

@@ -43,7 +43,7 @@ struct Slot: Sendable, Hashable {
     /// When its latest state began.
     fileprivate(set) var since = MonotonicTime(nanoseconds: 0)
     /// When the server was last known to answer on it.
-    var lastHeard = MonotonicTime(nanoseconds: 0)
+    var lastReplyAt = MonotonicTime(nanoseconds: 0)
     /// When it is to be replaced, and why.
     var expiresAt = MonotonicTime.distantFuture
     var expiryReason = CloseReason.lifetime
@@ -52,7 +52,7 @@ struct Slot: Sendable, Hashable {
     /// Leased, and its query has been silent for too long.
     var isSilent = false
     /// Leased for good, by somebody who only listens: that it is leased says nothing of the database.
-    var isDedicated = false
+    var isPinned = false
     /// Leased and silent, and whoever leased it can do without: its query is safe to repeat.
     var canBeAbandoned = false
     /// By when the query that is silent on it needs its answer.
@@ -81,7 +81,7 @@ struct Slot: Sendable, Hashable {
     /// Whether it holds a session that is not on its way out.
     var isOpen: Bool {
         switch state {
-        case .idle, .checking, .leased, .resetting: !isDedicated
+        case .idle, .checking, .leased, .resetting: !isPinned
         case .free, .connecting, .closing: false
         }
     }
@@ -131,10 +131,10 @@ struct SlotTable: Sendable {
 
     mutating func update(_ id: ConnectionID, _ change: (inout Slot) -> Void) {
         guard slot(id) != nil else { return }
-        let (wasSilent, wasDedicated) = (slots[id.index].isSilent, slots[id.index].isDedicated)
+        let (wasSilent, wasDedicated) = (slots[id.index].isSilent, slots[id.index].isPinned)
         change(&slots[id.index])
         silentCount += (slots[id.index].isSilent ? 1 : 0) - (wasSilent ? 1 : 0)
-        dedicatedCount += (slots[id.index].isDedicated ? 1 : 0) - (wasDedicated ? 1 : 0)
+        dedicatedCount += (slots[id.index].isPinned ? 1 : 0) - (wasDedicated ? 1 : 0)
     }
 
     // MARK: Transitions
@@ -199,9 +199,9 @@ struct SlotTable: Sendable {
         case .leased:
             leasedCount -= 1
             if slots[index].isSilent { silentCount -= 1 }
-            if slots[index].isDedicated { dedicatedCount -= 1 }
+            if slots[index].isPinned { dedicatedCount -= 1 }
             slots[index].isSilent = false
-            slots[index].isDedicated = false
+            slots[index].isPinned = false
             slots[index].canBeAbandoned = false
             slots[index].isHedged = false
         case .free, .checking, .resetting: break

@@ -39,7 +39,7 @@ struct PipelineMachine: Sendable {
 
     private struct Statement {
         let deadline: MonotonicTime
-        let isRepeatable: Bool
+        let isIdempotent: Bool
         var tries = 0
         var timer: TimerID?
         /// On which session it is in flight.
@@ -51,7 +51,7 @@ struct PipelineMachine: Sendable {
     private struct Session {
         let number: Int
         /// In the order in which they were sent. Those that have been given up are here still.
-        var flights: Deque<Int> = []
+        var inFlight: Deque<Int> = []
         /// Since when the next answer has been waited for.
         var waitsSince = MonotonicTime.distantFuture
         var isSuspect = false
@@ -69,14 +69,14 @@ struct PipelineMachine: Sendable {
     /// How long a session is kept before it is given back, for its lifetime and its generation to be looked at.
     static let turn = Duration.seconds(1)
 
-    private var statements = NumberedTable<Statement>()
+    private var statements = SlotMap<Statement>()
     /// Those who wait, and some who do not any more: they are passed over when their turn comes.
     private var waiting: Deque<Int> = []
     private(set) var waitingCount = 0
     /// Few, and so found by looking at each.
     private var sessions: [Session] = []
     private var deadlines = DeadlineHeap()
-    private(set) var wanted = 0
+    private(set) var pendingOpens = 0
     private var actions: [Action] = []
 
     init(maximumSessions: Int, depth: Int, maximumWaiting: Int, silence: Duration) {
@@ -87,7 +87,7 @@ struct PipelineMachine: Sendable {
     }
 
     var sessionCount: Int { sessions.count }
-    func flightCount(of session: Int) -> Int { index(of: session).map { sessions[$0].flights.count } ?? 0 }
+    func flightCount(of session: Int) -> Int { index(of: session).map { sessions[$0].inFlight.count } ?? 0 }
 
     /// Hands out what is to be done, for an empty array that takes what comes up next: none is allocated each time.
     ///
@@ -98,16 +98,16 @@ struct PipelineMachine: Sendable {
     }
 
     /// A small number that is the statement's alone until it is settled.
-    static func place(of number: Int) -> Int { NumberedTable<Statement>.place(of: number) }
+    static func place(of number: Int) -> Int { SlotMap<Statement>.place(of: number) }
 
     private func index(of session: Int) -> Int? { sessions.firstIndex { $0.number == session } }
 
     // MARK: Statements
 
     /// A statement is to be sent; returns its number, or `nil` when too many wait already.
-    mutating func submit(isRepeatable: Bool, deadline: MonotonicTime, at now: MonotonicTime) -> Int? {
+    mutating func submit(isIdempotent: Bool, deadline: MonotonicTime, at now: MonotonicTime) -> Int? {
         guard waitingCount < maximumWaiting else { return nil }
-        let number = statements.insert(Statement(deadline: deadline, isRepeatable: isRepeatable))
+        let number = statements.insert(Statement(deadline: deadline, isIdempotent: isIdempotent))
         statements[number]?.timer = deadlines.insert(number, at: deadline)
         waiting.append(number)
         waitingCount += 1
@@ -130,12 +130,12 @@ struct PipelineMachine: Sendable {
         let isWanted = settle(number).map { !$0.isAbandoned } ?? false
         if let index = index(of: session) {
             // It is the first, but for one that had to be prepared once more.
-            if sessions[index].flights.first == number {
-                sessions[index].flights.removeFirst()
+            if sessions[index].inFlight.first == number {
+                sessions[index].inFlight.removeFirst()
             } else {
-                sessions[index].flights.removeAll { $0 == number }
+                sessions[index].inFlight.removeAll { $0 == number }
             }
-            sessions[index].waitsSince = sessions[index].flights.isEmpty ? .distantFuture : now
+            sessions[index].waitsSince = sessions[index].inFlight.isEmpty ? .distantFuture : now
             sessions[index].isSuspect = false
         }
         assign(at: now)
@@ -158,20 +158,20 @@ struct PipelineMachine: Sendable {
 
     /// A session that was asked for is there.
     mutating func opened(_ session: Int, at now: MonotonicTime) {
-        wanted -= 1
+        pendingOpens -= 1
         sessions.append(Session(number: session, retiresAt: now + Self.turn))
         assign(at: now)
     }
 
     /// The session that was there had ended before anything was sent on it: another one is asked for.
-    mutating func openedInVain(at now: MonotonicTime) {
-        wanted -= 1
+    mutating func sessionLostBeforeUse(at now: MonotonicTime) {
+        pendingOpens -= 1
         assign(at: now)
     }
 
     /// There is no session to be had: those who wait are told.
     mutating func refused(at now: MonotonicTime) {
-        wanted -= 1
+        pendingOpens -= 1
         guard sessions.isEmpty else { return }
         let numbers = waiting
         for number in numbers where settle(number) != nil { actions.append(.fail(number, .refused)) }
@@ -185,11 +185,11 @@ struct PipelineMachine: Sendable {
         let lost = sessions.remove(at: index)
         for number in unsent { statements[number]?.tries -= 1 }
         let unsent = Set(unsent)
-        for number in lost.flights.reversed() {
+        for number in lost.inFlight.reversed() {
             guard let statement = statements[number] else { continue }
             if statement.isAbandoned {
                 _ = settle(number)
-            } else if statement.isRepeatable || unsent.contains(number), statement.tries < 2, statement.deadline > now {
+            } else if statement.isIdempotent || unsent.contains(number), statement.tries < 2, statement.deadline > now {
                 statements[number]?.session = nil
                 waiting.prepend(number)
                 waitingCount += 1
@@ -209,17 +209,17 @@ struct PipelineMachine: Sendable {
             let session = sessions[index].number
             statements[number]?.tries += 1
             statements[number]?.session = session
-            sessions[index].flights.append(number)
+            sessions[index].inFlight.append(number)
             if sessions[index].waitsSince == .distantFuture { sessions[index].waitsSince = now }
             actions.append(.send(number, on: session))
         }
-        for index in sessions.indices.reversed() where sessions[index].flights.isEmpty {
+        for index in sessions.indices.reversed() where sessions[index].inFlight.isEmpty {
             actions.append(.giveBack(sessions[index].number))
             sessions.remove(at: index)
         }
-        let missing = min((waitingCount + depth - 1) / depth, maximumSessions - sessions.count) - wanted
+        let missing = min((waitingCount + depth - 1) / depth, maximumSessions - sessions.count) - pendingOpens
         for _ in 0..<max(missing, 0) {
-            wanted += 1
+            pendingOpens += 1
             actions.append(.open)
         }
     }
@@ -236,7 +236,7 @@ struct PipelineMachine: Sendable {
     private func fullestWithRoom(at now: MonotonicTime) -> Int? {
         var best: (index: Int, count: Int)?
         for index in sessions.indices where !sessions[index].isClosing && now < sessions[index].retiresAt {
-            let count = sessions[index].flights.count
+            let count = sessions[index].inFlight.count
             if count < depth, count > best?.count ?? -1 { best = (index, count) }
         }
         return best?.index
@@ -247,7 +247,7 @@ struct PipelineMachine: Sendable {
     /// When ``tick(at:)`` is to be called at the latest.
     var nextDeadline: MonotonicTime {
         var next = deadlines.earliest ?? .distantFuture
-        for index in sessions.indices where !sessions[index].isSuspect && !sessions[index].flights.isEmpty {
+        for index in sessions.indices where !sessions[index].isSuspect && !sessions[index].inFlight.isEmpty {
             next = min(next, sessions[index].waitsSince.advanced(byNanoseconds: silence))
         }
         return next
@@ -261,7 +261,7 @@ struct PipelineMachine: Sendable {
             if !statement.isAbandoned { actions.append(.fail(number, .timeout(wasSent: statement.tries > 0))) }
             // Its answer is the next one to come, and has not come in time. Behind it nothing comes either.
             if let session = statement.session, let index = index(of: session),
-                sessions[index].flights.first == number
+                sessions[index].inFlight.first == number
             {
                 close(index)
             }
@@ -271,7 +271,7 @@ struct PipelineMachine: Sendable {
             guard waitsSince != .distantFuture, waitsSince.advanced(byNanoseconds: silence) <= now else { continue }
             sessions[index].isSuspect = true
             // Its deadline passed while others were before it, and now that it is its turn nothing comes.
-            if let first = sessions[index].flights.first, statements[first] == nil, !sessions[index].isClosing {
+            if let first = sessions[index].inFlight.first, statements[first] == nil, !sessions[index].isClosing {
                 close(index)
             } else {
                 actions.append(.suspect(sessions[index].number))

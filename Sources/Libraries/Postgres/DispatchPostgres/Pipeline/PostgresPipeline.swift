@@ -26,7 +26,7 @@ public import PostgresSession
 public final class PostgresPipeline {
     private struct Pending {
         let statement: Statement
-        let continuation: Suspension<Result<QueryResult, any Error>>
+        let continuation: PoolContinuation<Result<QueryResult, any Error>>
     }
 
     private let pool: PostgresPool
@@ -70,24 +70,24 @@ public final class PostgresPipeline {
     /// - Parameters:
     ///   - sql: one statement, not several, and none that begins a transaction.
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
-    ///   - isRepeatable: whether running it twice does no harm.
+    ///   - isIdempotent: whether running it twice does no harm.
     ///   - isPrepared: whether the session keeps the statement prepared for its next use.
     ///   - deadline: when to give up.
     /// - Throws: ``PostgresError`` of the statement or of the connection it was sent on, or ``PoolError`` when there was no
     ///   connection to be had.
     public func query(
-        _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, isPrepared: Bool = false,
+        _ sql: String, parameters: [String?] = [], isIdempotent: Bool = false, isPrepared: Bool = false,
         deadline: MonotonicTime
     ) async throws -> QueryResult {
-        let ticket = PipelineTicket()
+        let ticket = PipelineCancellation()
         let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
         let result = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { continuation in
-                let entry = Pending(statement: statement, continuation: suspension(continuation))
+                let entry = Pending(statement: statement, continuation: poolContinuation(continuation))
                 if Task.isCancelled {
                     entry.continuation.resume(returning: .failure(cancelled))
                 } else {
-                    submit(entry, isRepeatable, deadline, ticket)
+                    submit(entry, isIdempotent, deadline, ticket)
                 }
             }
         } onCancel: {
@@ -100,9 +100,9 @@ public final class PostgresPipeline {
     var flightCount: Int { sessions.reduce(0) { $0 + $1.leased.connection.flightCount } }
 
     private func submit(
-        _ entry: Pending, _ isRepeatable: Bool, _ deadline: MonotonicTime, _ ticket: PipelineTicket
+        _ entry: Pending, _ isIdempotent: Bool, _ deadline: MonotonicTime, _ ticket: PipelineCancellation
     ) {
-        guard let number = machine.submit(isRepeatable: isRepeatable, deadline: deadline, at: loop.now) else {
+        guard let number = machine.submit(isIdempotent: isIdempotent, deadline: deadline, at: loop.now) else {
             let error = PoolError(kind: .saturated, health: pool.snapshot.health)
             entry.continuation.resume(returning: .failure(error))
             return
@@ -116,7 +116,7 @@ public final class PostgresPipeline {
 
     private var cancelled: PoolError { PoolError(kind: .cancelled, health: pool.snapshot.health) }
 
-    private func cancel(_ ticket: PipelineTicket) {
+    private func cancel(_ ticket: PipelineCancellation) {
         guard let number = ticket.number, machine.cancel(number) else { return }
         settle(number, .failure(cancelled))
     }
@@ -150,13 +150,13 @@ public final class PostgresPipeline {
             machine.opened(session.number, at: loop.now)
         } else {
             pool.giveBack(leased)
-            machine.openedInVain(at: loop.now)
+            machine.sessionLostBeforeUse(at: loop.now)
         }
         perform()
     }
 
     fileprivate func answered(_ number: Int, on session: PipelineLease, _ result: Result<QueryResult, PostgresError>) {
-        pool.heard(session.leased.id)
+        pool.recordReply(session.leased.id)
         if machine.answered(number, on: session.number, at: loop.now) { settle(number, result.mapError { $0 }) }
         perform()
     }
@@ -235,7 +235,7 @@ public final class PostgresPipeline {
 
     private func armTimer() {
         let deadline = machine.nextDeadline
-        guard timer.isTooLate(for: deadline) else { return }
+        guard timer.needsRearm(for: deadline) else { return }
         timer.set(for: deadline) { [weak self] in
             guard let self else { return }
             timer.fired()
@@ -271,7 +271,7 @@ private final class PipelineLease: PipelineClient {
 
 /// What a cancellation handler needs to find its statement; touched on the loop only.
 @LoopActor
-private final class PipelineTicket {
+private final class PipelineCancellation {
     var number: Int?
     nonisolated init() {}
 }

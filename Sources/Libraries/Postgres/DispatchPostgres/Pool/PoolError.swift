@@ -21,7 +21,7 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
     /// What kind of failure it is.
     public var kind: Kind
     /// The pool's health at that moment.
-    public var health: PoolHealth
+    public var health: DatabaseState
     /// What is wrong with the database, if it is that.
     public var cause: PostgresError?
     /// How long the outage has lasted, if there is one.
@@ -31,7 +31,7 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// An error with the given parts.
     public init(
-        kind: Kind, health: PoolHealth, cause: PostgresError? = nil, outageDuration: Duration? = nil,
+        kind: Kind, health: DatabaseState, cause: PostgresError? = nil, outageDuration: Duration? = nil,
         nextAttempt: Duration? = nil
     ) {
         self.kind = kind

@@ -4,7 +4,7 @@ public import PostgresSession
 /// What happens in a pool, for whoever logs, counts or shows it. The pool itself does none of these.
 public enum PoolEvent: Sendable, Hashable {
     /// The health changed. `outage` is the one that began, goes on or has just ended.
-    case healthChanged(from: PoolHealth, to: PoolHealth, outage: Outage?, at: MonotonicTime)
+    case healthChanged(from: DatabaseState, to: DatabaseState, outage: Outage?, at: MonotonicTime)
     /// Another reason keeps the database away than the one reported before.
     case causeChanged(PostgresError)
     /// A connect was begun.

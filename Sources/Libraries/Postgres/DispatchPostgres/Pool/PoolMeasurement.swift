@@ -26,7 +26,7 @@ extension PostgresPool {
     }
 
     /// A query that was begun at that time has ended.
-    func measured(_ outcome: QueryRace.Outcome, begunAt begin: MonotonicTime) {
+    func measured(_ outcome: HedgedQuery.Outcome, begunAt begin: MonotonicTime) {
         guard isObserved else { return }
         var code: String?
         if case .failure(let error) = outcome.result {

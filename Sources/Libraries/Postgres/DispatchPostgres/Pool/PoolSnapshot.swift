@@ -4,7 +4,7 @@ public import PostgresSession
 /// What a pool knew and held at a moment.
 public struct PoolSnapshot: Sendable, Hashable {
     /// What the supervisor knows of the database.
-    public let health: PoolHealth
+    public let health: DatabaseState
     /// What the server was when it was last heard of; `nil` when it has not said, as those before PostgreSQL 14. While
     /// the database is away it may have changed.
     public let role: ServerRole?
@@ -15,7 +15,7 @@ public struct PoolSnapshot: Sendable, Hashable {
     /// When the next connect is tried, counted from now, if one is to be.
     public let nextAttempt: Duration?
     /// When the database last proved that it answers; `nil` when it never has.
-    public let latestProof: MonotonicTime?
+    public let latestReply: MonotonicTime?
     /// Connections ready to be leased.
     public let idle: Int
     /// Connections checked out.
@@ -52,7 +52,7 @@ public struct PoolSnapshot: Sendable, Hashable {
         role = machine.role
         outageDuration = machine.outage.map { now - $0.since }
         nextAttempt = machine.prober.isRunning ? max(machine.prober.nextAt - now, .zero) : nil
-        latestProof = machine.latestProof.nanoseconds == .min ? nil : machine.latestProof
+        latestReply = machine.latestReply.nanoseconds == .min ? nil : machine.latestReply
         idle = machine.slots.idle.count
         leased = machine.slots.leasedCount
         connecting = machine.slots.connectingCount

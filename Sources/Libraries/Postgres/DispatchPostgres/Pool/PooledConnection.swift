@@ -42,7 +42,7 @@ public final class PooledConnection {
     /// - Parameters:
     ///   - sql: the statement; several, separated by semicolons, when there are no parameters.
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
-    ///   - isRepeatable: whether running it twice does no harm. If it is the first on this connection, it is run once
+    ///   - isIdempotent: whether running it twice does no harm. If it is the first on this connection, it is run once
     ///     more on another session when the first one has ended, or has been silent for longer than this database usually
     ///     is (at least ``PoolSettings/silence``) while another one works. A statement that provably was never sent is run again in any case. At most twice, where
     ///     the second session ends as well.
@@ -52,18 +52,18 @@ public final class PooledConnection {
     /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had. Once the session
     ///   is lost, each further query throws what it was lost for. A second query at a time throws `CONNECTION_BUSY`.
     public func query(
-        _ sql: String, parameters: [String?] = [], isRepeatable: Bool = false, isPrepared: Bool = false,
+        _ sql: String, parameters: [String?] = [], isIdempotent: Bool = false, isPrepared: Bool = false,
         deadline: MonotonicTime
     ) async throws -> QueryResult {
         let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
         let leased = try take()
         let begin = EventLoop.shared.now
-        let race = QueryRace(
-            statement, on: leased, of: pool, deadline: deadline, isRepeatable: isRepeatable && isPristine,
+        let race = HedgedQuery(
+            statement, on: leased, of: pool, deadline: deadline, isIdempotent: isIdempotent && isPristine,
             canMove: isPristine)
         isPristine = false
         let outcome = await withTaskCancellationHandler { @LoopActor in
-            await withUnsafeContinuation { race.run(suspension($0)) }
+            await withUnsafeContinuation { race.run(poolContinuation($0)) }
         } onCancel: {
             EventLoop.shared.submit { race.cancel() }
         }
@@ -85,7 +85,7 @@ public final class PooledConnection {
     }
 
     @inline(never)
-    private func settle(_ outcome: QueryRace.Outcome) {
+    private func settle(_ outcome: HedgedQuery.Outcome) {
         isQuerying = false
         if isReleased {
             // Released while the query was under way.
@@ -107,5 +107,5 @@ public final class PooledConnection {
 
     private static let released = PostgresError(
         code: PostgresError.Code.closed, message: "the connection has been released or lost",
-        hint: "Check another one out.", disposition: .statement, isProvablyUnsent: true)
+        hint: "Check another one out.", disposition: .statement, wasNeverSent: true)
 }

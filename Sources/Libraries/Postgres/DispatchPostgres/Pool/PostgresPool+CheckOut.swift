@@ -5,7 +5,7 @@ internal import PostgresSession
 extension PostgresPool {
     /// Who is told when a waiter is settled.
     enum Waiting {
-        case task(Suspension<Answer>)
+        case task(PoolContinuation<Answer>)
         case closure(@LoopActor (Answer) -> Void)
 
         @LoopActor
@@ -29,10 +29,10 @@ extension PostgresPool {
     public func checkOut(deadline: MonotonicTime) async throws(PoolError) -> PooledConnection {
         if let connection = try checkOutNow() { return connection }
         // In place and not in a function of its own, which would be two changes of executors to ask about.
-        let ticket = WaitTicket()
+        let ticket = WaitCancellation()
         let answer = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { continuation in
-                ask(suspension(continuation), ticket, deadline)
+                ask(poolContinuation(continuation), ticket, deadline)
             }
         } onCancel: {
             EventLoop.shared.submit { self.cancel(ticket) }
@@ -83,12 +83,12 @@ extension PostgresPool {
 
     /// Not inlined either.
     @inline(never)
-    private func ask(_ suspension: Suspension<Answer>, _ ticket: WaitTicket, _ deadline: MonotonicTime) {
-        ticket.waiter = request(deadline: deadline, .task(suspension))
+    private func ask(_ continuation: PoolContinuation<Answer>, _ ticket: WaitCancellation, _ deadline: MonotonicTime) {
+        ticket.waiter = request(deadline: deadline, .task(continuation))
         if Task.isCancelled { cancel(ticket) }
     }
 
-    private func cancel(_ ticket: WaitTicket) {
+    private func cancel(_ ticket: WaitCancellation) {
         guard let waiter = ticket.waiter, let waiting = takeOut(waiter) else { return }
         waiting.settle(.failure(PoolError(kind: .cancelled, health: machine.health)))
     }
@@ -137,7 +137,7 @@ extension PostgresPool {
 
 /// What a cancellation handler needs to find its waiter; touched on the loop only.
 @LoopActor
-private final class WaitTicket {
+private final class WaitCancellation {
     var waiter: WaiterID?
     nonisolated init() {}
 }

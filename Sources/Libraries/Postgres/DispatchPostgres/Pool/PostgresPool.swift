@@ -8,7 +8,7 @@ public import PostgresSession
 /// let pool = PostgresPool(ConnectionConfiguration("postgres://…"))
 /// let connection = try await pool.checkOut(deadline: .now() + .seconds(1))
 /// defer { pool.release(connection) }
-/// let result = try await connection.query("select 1", isRepeatable: true, deadline: .now() + .seconds(1))
+/// let result = try await connection.query("select 1", isIdempotent: true, deadline: .now() + .seconds(1))
 /// ```
 ///
 /// What is decided is decided in ``PoolMachine``; this is the shell that performs it. Connections are opened after
@@ -55,7 +55,7 @@ public final class PostgresPool {
     }
 
     let loop = EventLoop.shared
-    let forkMark = ForkMark()
+    let forkMark = ForkDetector()
     let resolver: HostResolver
     let memory = ServerMemory()
     var machine: PoolMachine
@@ -64,7 +64,7 @@ public final class PostgresPool {
     /// The slots that attempts have beside their own. An attempt that has some is alive.
     var borrowedSlots: [ObjectIdentifier: [ConnectionID]] = [:]
     /// The queries that are silent and may be hedged.
-    private var silentQueries: [ConnectionID: QueryRace] = [:]
+    private var silentQueries: [ConnectionID: HedgedQuery] = [:]
     /// By the waiters' indices.
     var waiting: [WaitingEntry?] = []
     /// Sessions that have lost a race and still run its query.
@@ -126,7 +126,8 @@ public final class PostgresPool {
     func learnRole() {
         var latest: PostgresConnection?
         for (slot, connection) in zip(machine.slots.slots, connections) where slot.generation == machine.generation {
-            guard let connection, connection.lastHeard > latest?.lastHeard ?? MonotonicTime(nanoseconds: .min) else {
+            guard let connection, connection.lastReplyAt > latest?.lastReplyAt ?? MonotonicTime(nanoseconds: .min)
+            else {
                 continue
             }
             latest = connection
@@ -161,24 +162,24 @@ public final class PostgresPool {
         apply { $0.release(leased.id, needsReset: needsReset, isOverdue: isOverdue, at: $1) }
     }
 
-    func dedicate(_ id: ConnectionID) {
-        apply { $0.dedicate(id, at: $1) }
+    func pin(_ id: ConnectionID) {
+        apply { $0.pin(id, at: $1) }
     }
 
     /// The server answered on this connection, after so many nanoseconds; 0 where that says nothing.
-    func heard(_ id: ConnectionID, took: Int64 = 0) {
-        apply { $0.heard(id, took: took, at: $1) }
+    func recordReply(_ id: ConnectionID, took: Int64 = 0) {
+        apply { $0.recordReply(id, took: took, at: $1) }
     }
 
     /// The query on this connection has been silent for long. `query` is told when it may be hedged.
-    func silent(_ leased: Leased, hedging query: QueryRace?, answerBy: MonotonicTime = .distantFuture) {
+    func silent(_ leased: Leased, hedging query: HedgedQuery?, answerBy: MonotonicTime = .distantFuture) {
         silentQueries[leased.id] = query
         let path = leased.connection.path
         apply { $0.silent(leased.id, canBeAbandoned: query != nil, answerBy: answerBy, path: path, at: $1) }
     }
 
-    func assess(_ error: PostgresError) {
-        apply { $0.assess(error, at: $1) }
+    func classify(_ error: PostgresError) {
+        apply { $0.classify(error, at: $1) }
     }
 
     func discard(_ id: ConnectionID, _ reason: CloseReason) {
@@ -310,7 +311,7 @@ public final class PostgresPool {
 
     private func armTimer() {
         let deadline = machine.nextDeadline
-        guard timer.isTooLate(for: deadline) else { return }
+        guard timer.needsRearm(for: deadline) else { return }
         timer.set(for: deadline) { [weak self] in
             guard let self else { return }
             timer.fired()

@@ -34,7 +34,7 @@ package final class ConnectAttempt {
     private let loop = EventLoop.shared
     private var race: ConnectRace
     private var isPerforming = false
-    private var tickets: [HostResolver.Ticket] = []
+    private var tickets: [HostResolver.RequestID] = []
     /// All that are open: those that race, and those that a helper thread still holds.
     private var sockets: [ConnectRace.SocketID: ConnectSocket] = [:]
     /// Slots beside the attempt's own.
@@ -124,7 +124,7 @@ package final class ConnectAttempt {
         isPerforming = false
         releaseSlots()
         armTimer()
-        letGo()
+        finishRelease()
     }
 
     private func perform(_ action: ConnectRace.Action) {
@@ -207,7 +207,7 @@ package final class ConnectAttempt {
         }
     }
 
-    private func letGo() {
+    private func finishRelease() {
         guard completion == nil, sockets.isEmpty, let released else { return }
         self.released = nil
         for ticket in tickets { resolver.abandon(ticket) }
@@ -217,7 +217,7 @@ package final class ConnectAttempt {
     }
 
     private func armTimer() {
-        guard timer.isTooLate(for: race.wakeAt) else { return }
+        guard timer.needsRearm(for: race.wakeAt) else { return }
         timer.set(for: race.wakeAt) {
             self.timer.fired()
             self.apply { $0.tick(at: $1, &$2) }

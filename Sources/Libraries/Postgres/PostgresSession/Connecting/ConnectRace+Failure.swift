@@ -8,7 +8,7 @@ extension ConnectRace {
                 ? "the server's host name could not be looked up in time"
                 : "the server did not answer the connect in time",
             disposition: .outage, endpoint: servers.indices.contains(server) ? servers[server].name : nil,
-            isProvablyUnsent: true)
+            wasNeverSent: true)
     }
 
     /// Whether somebody has said more than nothing.
@@ -16,9 +16,9 @@ extension ConnectRace {
 
     /// Of the failures on several addresses, keeps the one that says most about when connecting will succeed; of those
     /// that say as much, the latest.
-    mutating func note(_ error: PostgresError, server: Int) {
+    mutating func keepMostTelling(_ error: PostgresError, server: Int) {
         var error = error
-        error.isProvablyUnsent = true
+        error.wasNeverSent = true
         if error.endpoint == nil { error.endpoint = servers[server].name }
         if let failure, Self.weight(failure) > Self.weight(error) { return }
         failure = error

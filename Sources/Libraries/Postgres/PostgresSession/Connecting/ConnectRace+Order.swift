@@ -43,7 +43,7 @@ extension ConnectRace {
     /// refuses now may let in a moment later, which a fresh attempt finds out and this one does not.
     func isInVain(at now: MonotonicTime, _ book: AddressBook) -> Bool {
         hasBeenAnswered && pending.isEmpty && choose(at: now, book) == nil
-            && flights.allSatisfy {
+            && openSockets.allSatisfy {
                 $0.acceptedAt == nil && book.isSilent(target(of: $0)) && now - $0.openedAt >= AddressBook.synLife
             }
     }
@@ -68,7 +68,7 @@ extension ConnectRace {
     }
 
     /// The same for a server that has accepted: when the next may be started beside it, and when in its place.
-    func turn(of flight: Flight, at now: MonotonicTime, _ book: AddressBook) -> (
+    func turn(of flight: OpenSocket, at now: MonotonicTime, _ book: AddressBook) -> (
         dueAt: MonotonicTime, keepsUntil: MonotonicTime
     ) {
         let usual = min(book.usualLogin(target(of: flight)) ?? .zero, (limits.reachDeadline - now) / 2)

@@ -43,7 +43,7 @@ struct ConnectRace {
         var rounds = 0
     }
 
-    struct Flight {
+    struct OpenSocket {
         let id: SocketID
         let candidate: Int
         let openedAt: MonotonicTime
@@ -67,7 +67,7 @@ struct ConnectRace {
     /// What is to be done, in order; the shell performs and removes it.
     var actions: [Action] = []
     /// Sockets that another thread works on, and since when: they cannot be closed at once.
-    private var computing: [SocketID: (kind: ConnectStep.Kind, since: MonotonicTime)] = [:]
+    private var computing: [SocketID: (kind: OffLoopPoll.Kind, since: MonotonicTime)] = [:]
     /// Sockets that were closed and are still open, because another thread works on them.
     private(set) var lingering = 0
     /// When ``tick(at:_:)`` has something to do.
@@ -77,7 +77,7 @@ struct ConnectRace {
     var failure: PostgresError?
 
     var candidates: [Candidate] = []
-    var flights: [Flight] = []
+    var openSockets: [OpenSocket] = []
     /// The servers whose names are being looked up.
     private(set) var pending: Set<Int> = []
     /// The places of the servers in the order in which they are tried.
@@ -105,7 +105,7 @@ struct ConnectRace {
     }
 
     /// Whether a server has accepted one of the sockets that are open.
-    var isReached: Bool { flights.contains { $0.acceptedAt != nil } }
+    var isReached: Bool { openSockets.contains { $0.acceptedAt != nil } }
 
     /// Since when another thread has worked on one of them; `nil` while none does.
     var computingSince: MonotonicTime? { computing.values.map(\.since).min() }
@@ -129,7 +129,7 @@ struct ConnectRace {
                 actions.append(.lookUp(server: index))
             }
         }
-        settle(at: now, &book)
+        advance(at: now, &book)
     }
 
     /// The name of a server was looked up.
@@ -143,31 +143,33 @@ struct ConnectRace {
             if isShuffled { targets.shuffle(using: &book.random) } else { targets = Self.interleaved(targets) }
             add(targets)
         case .failure(let error):
-            note(error, server: server)
+            keepMostTelling(error, server: server)
         }
-        settle(at: now, &book)
+        advance(at: now, &book)
     }
 
     /// The TCP handshake of a socket is done.
     mutating func accepted(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
-        guard let index = flights.firstIndex(where: { $0.id == id }), flights[index].acceptedAt == nil else { return }
-        flights[index].acceptedAt = now
-        book.accepted(target(of: flights[index]), openedAt: flights[index].openedAt, at: now)
+        guard let index = openSockets.firstIndex(where: { $0.id == id }), openSockets[index].acceptedAt == nil else {
+            return
+        }
+        openSockets[index].acceptedAt = now
+        book.accepted(target(of: openSockets[index]), openedAt: openSockets[index].openedAt, at: now)
         progressed(index, at: now, book)
-        settle(at: now, &book)
+        advance(at: now, &book)
     }
 
     /// The server has said something, and it was no refusal.
     mutating func heard(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
-        guard let index = flights.firstIndex(where: { $0.id == id }) else { return }
+        guard let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
         progressed(index, at: now, book)
-        settle(at: now, &book)
+        advance(at: now, &book)
     }
 
     /// A socket has failed and is closed.
     mutating func failed(_ id: SocketID, _ error: PostgresError, at now: MonotonicTime, _ book: inout AddressBook) {
-        guard let index = flights.firstIndex(where: { $0.id == id }) else { return }
-        let flight = flights.remove(at: index)
+        guard let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
+        let flight = openSockets.remove(at: index)
         let candidate = candidates[flight.candidate]
         candidates[flight.candidate].stage = .over
         if flight.acceptedAt == nil {
@@ -180,24 +182,24 @@ struct ConnectRace {
             // Nothing to complain of yet: a primary will do where there is no standby.
             candidates.append(Candidate(target: candidate.target, order: candidate.order, isSecondPass: true))
         } else {
-            note(error, server: candidate.target.server)
+            keepMostTelling(error, server: candidate.target.server)
         }
         // A server that has spoken says the same on its other addresses, and the keys are as dear there.
         if error.severity != nil || error.code == PostgresError.Code.loginKeys {
             giveUp(server: candidate.target.server, at: now, &book)
         }
-        settle(at: now, &book)
+        advance(at: now, &book)
     }
 
     /// A session stands.
     mutating func succeeded(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
-        guard !isOver, let index = flights.firstIndex(where: { $0.id == id }) else { return }
-        let winner = flights.remove(at: index)
+        guard !isOver, let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
+        let winner = openSockets.remove(at: index)
         let candidate = candidates[winner.candidate]
         book.letIn(
             candidate.target, acceptedAt: winner.acceptedAt ?? now,
             isPreferredRole: !prefersStandby || !candidate.isSecondPass, at: now)
-        for flight in flights { close(flight, at: now, &book) }
+        for flight in openSockets { close(flight, at: now, &book) }
         over(.win(id))
     }
 
@@ -206,11 +208,11 @@ struct ConnectRace {
         guard isAsking else { return }
         isAsking = false
         if isPermitted { allowed += 1 } else { askAgainAt = now + limits.stagger }
-        settle(at: now, &book)
+        advance(at: now, &book)
     }
 
     /// Another thread works on a socket, or (with `nil`) has done so.
-    mutating func computes(_ id: SocketID, _ kind: ConnectStep.Kind?, at now: MonotonicTime) {
+    mutating func computes(_ id: SocketID, _ kind: OffLoopPoll.Kind?, at now: MonotonicTime) {
         computing[id] = kind.map { ($0, now) }
     }
 
@@ -225,29 +227,29 @@ struct ConnectRace {
     /// A socket that was closed while another thread worked on it is closed by now.
     mutating func released(at now: MonotonicTime, _ book: inout AddressBook) {
         lingering -= 1
-        settle(at: now, &book)
+        advance(at: now, &book)
     }
 
     /// Time has passed.
-    mutating func tick(at now: MonotonicTime, _ book: inout AddressBook) { settle(at: now, &book) }
+    mutating func tick(at now: MonotonicTime, _ book: inout AddressBook) { advance(at: now, &book) }
 
     /// The caller has given the attempt up.
     mutating func abandon(at now: MonotonicTime, _ book: inout AddressBook) {
         guard !isOver else { return }
-        for flight in flights { close(flight, at: now, &book) }
+        for flight in openSockets { close(flight, at: now, &book) }
         isOver = true
-        flights = []
+        openSockets = []
         wakeAt = .distantFuture
     }
 
     // MARK: What follows
 
-    private mutating func settle(at now: MonotonicTime, _ book: inout AddressBook) {
+    private mutating func advance(at now: MonotonicTime, _ book: inout AddressBook) {
         if isOver { return }
         expire(at: now, &book)
         while now < limits.reachDeadline, !isAsking, let next = choose(at: now, book) {
-            if flights.isEmpty ? isHeldUp(next, at: now) : !startsAtOnce && now < dueAt { break }
-            if flights.count + lingering < allowed {
+            if openSockets.isEmpty ? isHeldUp(next, at: now) : !startsAtOnce && now < dueAt { break }
+            if openSockets.count + lingering < allowed {
                 open(next, at: now, &book)
             } else if now >= askAgainAt {
                 isAsking = true
@@ -257,11 +259,11 @@ struct ConnectRace {
             }
         }
         if isInVain(at: now, book) {
-            for flight in flights { close(flight, at: now, &book) }
-            flights = []
+            for flight in openSockets { close(flight, at: now, &book) }
+            openSockets = []
         }
-        allowed = max(1, flights.count + lingering)
-        if flights.isEmpty, now >= limits.reachDeadline || pending.isEmpty && choose(at: now, book) == nil {
+        allowed = max(1, openSockets.count + lingering)
+        if openSockets.isEmpty, now >= limits.reachDeadline || pending.isEmpty && choose(at: now, book) == nil {
             over(.fail(failure ?? timeout(server: candidates.first?.target.server ?? 0)))
         } else {
             wakeAt = nextWake(after: now)
@@ -269,16 +271,16 @@ struct ConnectRace {
     }
 
     /// From the latest start on, the next one has to wait.
-    var dueAt: MonotonicTime { flights.map(\.dueAt).max() ?? startedAt }
+    var dueAt: MonotonicTime { openSockets.map(\.dueAt).max() ?? startedAt }
 
     private func nextWake(after now: MonotonicTime) -> MonotonicTime {
-        var times = flights.compactMap { $0.acceptedAt.map { $0 + limits.loginTimeout } }
+        var times = openSockets.compactMap { $0.acceptedAt.map { $0 + limits.loginTimeout } }
         times.append(limits.deadline)
         if now < limits.reachDeadline {
             times.append(limits.reachDeadline)
-            if hasBeenAnswered { times += flights.map { $0.openedAt + AddressBook.synLife } }
+            if hasBeenAnswered { times += openSockets.map { $0.openedAt + AddressBook.synLife } }
             if candidates.contains(where: { $0.stage == .waiting }) {
-                times += flights.flatMap { [$0.dueAt, $0.keepsUntil] } + [askAgainAt, startedAt + limits.stagger]
+                times += openSockets.flatMap { [$0.dueAt, $0.keepsUntil] } + [askAgainAt, startedAt + limits.stagger]
                 // For what depends on other attempts.
                 times.append(now + limits.stagger)
             }
@@ -292,7 +294,7 @@ struct ConnectRace {
         candidates[index].stage = .racing
         let candidate = candidates[index]
         let due = now + patience(with: candidate, at: now, book)
-        flights.append(Flight(id: nextID, candidate: index, openedAt: now, dueAt: due, keepsUntil: due))
+        openSockets.append(OpenSocket(id: nextID, candidate: index, openedAt: now, dueAt: due, keepsUntil: due))
         book.opened(candidate.target, at: now)
         let attributes = candidate.isSecondPass ? "any" : prefersStandby ? "standby" : nil
         actions.append(.open(nextID, candidate.target, attributes: attributes))
@@ -300,12 +302,12 @@ struct ConnectRace {
 
     /// Makes room for the next: `false` when nobody's turn is over.
     private mutating func giveWay(at now: MonotonicTime, _ book: inout AddressBook) -> Bool {
-        let isUnanswered = { (flight: Flight) in flight.acceptedAt == nil && flight.dueAt <= now }
-        let isOverdue = { (flight: Flight) in flight.acceptedAt != nil && flight.keepsUntil <= now }
-        guard let index = flights.firstIndex(where: isUnanswered) ?? flights.firstIndex(where: isOverdue) else {
+        let isUnanswered = { (flight: OpenSocket) in flight.acceptedAt == nil && flight.dueAt <= now }
+        let isOverdue = { (flight: OpenSocket) in flight.acceptedAt != nil && flight.keepsUntil <= now }
+        guard let index = openSockets.firstIndex(where: isUnanswered) ?? openSockets.firstIndex(where: isOverdue) else {
             return false
         }
-        let flight = flights.remove(at: index)
+        let flight = openSockets.remove(at: index)
         close(flight, at: now, &book)
         candidates[flight.candidate].stage = .waiting
         candidates[flight.candidate].rounds += 1
@@ -314,31 +316,31 @@ struct ConnectRace {
     }
 
     private mutating func expire(at now: MonotonicTime, _ book: inout AddressBook) {
-        var kept: [Flight] = []
-        for flight in flights {
+        var kept: [OpenSocket] = []
+        for flight in openSockets {
             let end = flight.acceptedAt.map { min($0 + limits.loginTimeout, limits.deadline) } ?? limits.reachDeadline
             if now < end {
                 kept.append(flight)
                 continue
             }
             let server = target(of: flight).server
-            note(computing[flight.id].map { .slowLogin($0.kind) } ?? timeout(server: server), server: server)
+            keepMostTelling(computing[flight.id].map { .slowLogin($0.kind) } ?? timeout(server: server), server: server)
             candidates[flight.candidate].stage = .over
             close(flight, at: now, &book)
         }
-        flights = kept
+        openSockets = kept
     }
 
     private mutating func giveUp(server: Int, at now: MonotonicTime, _ book: inout AddressBook) {
-        let concerned = flights.filter { target(of: $0).server == server }
-        flights = flights.filter { target(of: $0).server != server }
+        let concerned = openSockets.filter { target(of: $0).server == server }
+        openSockets = openSockets.filter { target(of: $0).server != server }
         for flight in concerned { close(flight, at: now, &book) }
         for index in candidates.indices where candidates[index].target.server == server {
             candidates[index].stage = .over
         }
     }
 
-    private mutating func close(_ flight: Flight, at now: MonotonicTime, _ book: inout AddressBook) {
+    private mutating func close(_ flight: OpenSocket, at now: MonotonicTime, _ book: inout AddressBook) {
         if flight.acceptedAt == nil {
             book.ended(target(of: flight), openedAt: flight.openedAt, isSilent: now >= flight.dueAt ? true : nil)
         } else if now >= flight.keepsUntil {
@@ -350,7 +352,7 @@ struct ConnectRace {
 
     private mutating func over(_ action: Action) {
         isOver = true
-        flights = []
+        openSockets = []
         wakeAt = .distantFuture
         actions.append(action)
     }
@@ -362,8 +364,8 @@ struct ConnectRace {
     }
 
     private mutating func progressed(_ index: Int, at now: MonotonicTime, _ book: AddressBook) {
-        (flights[index].dueAt, flights[index].keepsUntil) = turn(of: flights[index], at: now, book)
+        (openSockets[index].dueAt, openSockets[index].keepsUntil) = turn(of: openSockets[index], at: now, book)
     }
 
-    func target(of flight: Flight) -> ConnectTarget { candidates[flight.candidate].target }
+    func target(of flight: OpenSocket) -> ConnectTarget { candidates[flight.candidate].target }
 }

@@ -2,7 +2,7 @@ internal import CLibPQ
 import DispatchLoop
 
 /// One PGconn on its way to one address. Watches the socket on the loop, and has work that takes long done elsewhere
-/// (``ConnectStep``).
+/// (``OffLoopPoll``).
 ///
 /// libpq can go through lists of servers itself; here each address has a PGconn of its own, because the asynchronous calls
 /// ignore `connect_timeout` – one silent host would use up the whole deadline – and look up every later name with a
@@ -17,7 +17,7 @@ final class ConnectSocket {
         /// libpq has closed its socket and opened another one: `sslmode=prefer` tries again without TLS.
         case reopened
         /// Another thread works on it, or (with `nil`) has done so.
-        case computes(ConnectStep.Kind?)
+        case computes(OffLoopPoll.Kind?)
         /// It is closed.
         case failed(PostgresError)
         case connected(PostgresConnection)
@@ -29,7 +29,7 @@ final class ConnectSocket {
         /// libpq waits for the socket. → `stepping`, `over`.
         case polling(OpaquePointer, Registration?)
         /// Another thread has the PGconn. → `polling`, `over`.
-        case stepping(ConnectStep)
+        case stepping(OffLoopPoll)
         /// Holds no socket, unless a helper has yet to let go of it.
         case over
     }
@@ -39,7 +39,7 @@ final class ConnectSocket {
     private let helpers: LoginHelpers
     private let report: @LoopActor (Event) -> Void
     private let loop = EventLoop.shared
-    private let notices = SessionNotices()
+    private let notices = NoticeReceiver()
     private var state = State.idle
     private var isAccepted = false
     /// Whether the step under way follows something that the server said.
@@ -114,7 +114,7 @@ final class ConnectSocket {
     private func poll() {
         guard case .polling(let connection, let registration) = state else { return }
         hasRead = awaitsServer
-        guard let kind = ConnectStep.kind(of: connection, negotiatesGSS: negotiatesGSS) else {
+        guard let kind = OffLoopPoll.kind(of: connection, negotiatesGSS: negotiatesGSS) else {
             return polled(PQconnectPoll(connection))
         }
         if kind == .keys, let rounds = ScramRounds.awaited(on: connection), rounds > ScramRounds.most {
@@ -122,7 +122,7 @@ final class ConnectSocket {
         }
         // By what was registered: the step may close the socket.
         if let registration { loop.deregister(registration) }
-        let step = ConnectStep(connection, notices, kind: kind) { outcome in
+        let step = OffLoopPoll(connection, notices, kind: kind) { outcome in
             // Handed back.
             self.state = .polling(connection, nil)
             self.report(.computes(nil))
@@ -170,7 +170,7 @@ final class ConnectSocket {
     private func failed() {
         guard case .polling(let connection, _) = state else { return }
         let text = String(cString: PQerrorMessage(connection))
-        fail(notices.ending ?? FailureText.error(in: text, phase: .connecting, endpoint: server.name))
+        fail(notices.ending ?? LibpqMessageParser.error(in: text, phase: .connecting, endpoint: server.name))
     }
 
     private func fail(_ error: PostgresError) {

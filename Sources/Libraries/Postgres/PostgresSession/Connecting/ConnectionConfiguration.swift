@@ -60,7 +60,7 @@ public struct ConnectionConfiguration: Sendable {
             }
         } catch {
             problem = error
-            problem?.hint = error.hint ?? ConnectionStringProblem.hint(for: connectionString)
+            problem?.hint = error.hint ?? ConnectionStringError.hint(for: connectionString)
         }
     }
 
@@ -129,11 +129,11 @@ public struct ConnectionConfiguration: Sendable {
             let reason = message.map { String(cString: $0) } ?? "out of memory"
             PQfreemem(message)
             throw invalid(
-                "the connection string cannot be read: \(ConnectionStringProblem.meaning(of: reason))",
-                hint: ConnectionStringProblem.hint(for: text) ?? ConnectionStringProblem.form)
+                "the connection string cannot be read: \(ConnectionStringError.meaning(of: reason))",
+                hint: ConnectionStringError.hint(for: text) ?? ConnectionStringError.form)
         }
         defer { PQconninfoFree(options) }
-        if ConnectionStringProblem.hasPasswordInPath(text) { throw invalid("the database's name has an '@' in it") }
+        if ConnectionStringError.hasPasswordInPath(text) { throw invalid("the database's name has an '@' in it") }
         let values = values(of: options)
         if values["service"] != nil {
             throw invalid(
@@ -217,7 +217,7 @@ public struct ConnectionConfiguration: Sendable {
     private static func invalid(_ message: String, hint: String? = nil) -> PostgresError {
         PostgresError(
             code: PostgresError.Code.conninfo, message: message, hint: hint, disposition: .configuration,
-            isProvablyUnsent: true)
+            wasNeverSent: true)
     }
 }
 

@@ -22,7 +22,7 @@ package final class HostResolver {
     package static let limit = 32
 
     /// Names a caller's wish, so that it can be taken back.
-    package struct Ticket: Hashable, Sendable {
+    package struct RequestID: Hashable, Sendable {
         fileprivate let number: UInt64
     }
 
@@ -36,7 +36,7 @@ package final class HostResolver {
 
     /// A name that is being looked up, perhaps more than once.
     private struct LookUp {
-        var callers: [(Ticket, @LoopActor (Answer) -> Void)] = []
+        var callers: [(RequestID, @LoopActor (Answer) -> Void)] = []
         var inFlight = 0
         var latestStart: MonotonicTime
     }
@@ -56,9 +56,9 @@ package final class HostResolver {
     }
 
     /// Calls `completion`, later, with the numeric addresses of `host`, in the order in which they should be tried.
-    package func resolve(_ host: String, completion: @escaping @LoopActor (Answer) -> Void) -> Ticket {
+    package func resolve(_ host: String, completion: @escaping @LoopActor (Answer) -> Void) -> RequestID {
         nextTicket += 1
-        let ticket = Ticket(number: nextTicket)
+        let ticket = RequestID(number: nextTicket)
         let now = MonotonicTime.now()
         var current = lookUps[host] ?? LookUp(latestStart: now - patience)
         current.callers.append((ticket, completion))
@@ -78,7 +78,7 @@ package final class HostResolver {
     }
 
     /// The caller no longer wants the answer. The look-up itself goes on; it cannot be stopped.
-    package func abandon(_ ticket: Ticket) {
+    package func abandon(_ ticket: RequestID) {
         for (host, current) in lookUps where current.callers.contains(where: { $0.0 == ticket }) {
             lookUps[host]?.callers.removeAll { $0.0 == ticket }
         }
@@ -110,7 +110,7 @@ package final class HostResolver {
     private nonisolated static func failure(_ host: String, _ reason: String) -> PostgresError {
         PostgresError(
             code: PostgresError.Code.nameLookup, message: "the server's host name could not be looked up: \(reason)",
-            disposition: .outage, endpoint: host, isProvablyUnsent: true)
+            disposition: .outage, endpoint: host, wasNeverSent: true)
     }
 
     /// `getaddrinfo(3)`, for A and AAAA together. Changes how this thread asks name servers. A name that does not exist is an outage like any other: a stopped container's does not.

@@ -18,12 +18,12 @@ public struct PostgresError: Error, Hashable, Sendable {
     /// The server it concerns, as `host:port`; for the log.
     public var endpoint: String?
     /// Whether the statement provably never left this process, so that any statement may be tried again.
-    public var isProvablyUnsent: Bool
+    public var wasNeverSent: Bool
 
     /// An error with the given parts.
     public init(
         code: String, severity: Severity? = nil, message: String, detail: String? = nil, hint: String? = nil,
-        disposition: Disposition, endpoint: String? = nil, isProvablyUnsent: Bool = false
+        disposition: Disposition, endpoint: String? = nil, wasNeverSent: Bool = false
     ) {
         self.code = code
         self.severity = severity
@@ -32,7 +32,7 @@ public struct PostgresError: Error, Hashable, Sendable {
         self.hint = hint
         self.disposition = disposition
         self.endpoint = endpoint
-        self.isProvablyUnsent = isProvablyUnsent
+        self.wasNeverSent = wasNeverSent
     }
 
     /// Whether the session it happened in is over: the server said FATAL or PANIC, or said nothing at all.
@@ -49,7 +49,7 @@ public struct PostgresError: Error, Hashable, Sendable {
     }
 
     /// Whether nothing was tried, because a setting on this side cannot be used.
-    package var concernsOwnSetting: Bool { code == Code.conninfo }
+    package var isInvalidConninfo: Bool { code == Code.conninfo }
 
     /// The codes of failures in which the server did not speak. Those of the socket are named as in `errno(3)`, those
     /// of name look-up as in `getaddrinfo(3)`.

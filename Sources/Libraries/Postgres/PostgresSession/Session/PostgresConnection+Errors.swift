@@ -4,7 +4,7 @@ internal import CLibPQ
 extension PostgresConnection {
     package static let closedError = PostgresError(
         code: PostgresError.Code.closed, message: "the connection is closed", disposition: .discard,
-        isProvablyUnsent: true)
+        wasNeverSent: true)
     /// What is said of a statement whose deadline passed.
     package var overdueError: PostgresError {
         PostgresError(
@@ -14,25 +14,25 @@ extension PostgresConnection {
     package static let busyError = PostgresError(
         code: PostgresError.Code.busy, message: "the connection is running another statement",
         hint: "A connection runs one statement at a time; check out another one.", disposition: .statement,
-        isProvablyUnsent: true)
+        wasNeverSent: true)
     static let cancelledError = PostgresError(
         code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
 
     /// What is said to those who use the session after its end: what it ended for.
     var endingCause: PostgresError {
         var error = cause ?? Self.closedError
-        error.isProvablyUnsent = true
+        error.wasNeverSent = true
         return error
     }
 
     /// Why the session has ended: what the server announced, otherwise what libpq found.
-    func lossError() -> PostgresError {
+    func disconnectError() -> PostgresError {
         if var ending = notices.ending {
             ending.endpoint = endpoint
             return ending
         }
         guard let connection else { return Self.closedError }
         let text = String(cString: PQerrorMessage(connection))
-        return FailureText.error(in: text, phase: .session, endpoint: endpoint)
+        return LibpqMessageParser.error(in: text, phase: .session, endpoint: endpoint)
     }
 }

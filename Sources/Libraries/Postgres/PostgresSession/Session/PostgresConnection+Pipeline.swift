@@ -22,7 +22,7 @@ package protocol PipelineClient: AnyObject {
 /// to hold the pieces back until the last, so that they are at least one segment, and the server wakes up once.
 extension PostgresConnection {
     struct Pipeline {
-        struct Flight {
+        struct InFlight {
             let number: Int
             let statement: Statement
             let step: PreparedStatements.Step
@@ -35,7 +35,7 @@ extension PostgresConnection {
 
         let client: any PipelineClient
         /// Sent, in this order, and not answered.
-        var flights: Deque<Flight> = []
+        var inFlight: Deque<InFlight> = []
         /// What the first of them has been answered with so far.
         var result: Result<QueryResult, PostgresError>?
         /// To be sent at the end of this round of the loop.
@@ -46,7 +46,7 @@ extension PostgresConnection {
     }
 
     /// How many statements have been sent and not been answered.
-    package var flightCount: Int { pipeline?.flights.count ?? 0 }
+    package var flightCount: Int { pipeline?.inFlight.count ?? 0 }
 
     /// Begins to send statements in a pipeline; `false` when the session is not idle.
     package func enterPipeline(client: any PipelineClient) -> Bool {
@@ -57,7 +57,7 @@ extension PostgresConnection {
 
     /// Goes back to one statement at a time; `false` while there are answers to come.
     package func exitPipeline() -> Bool {
-        guard let connection, let pipeline, pipeline.flights.isEmpty, pipeline.unsent.isEmpty,
+        guard let connection, let pipeline, pipeline.inFlight.isEmpty, pipeline.unsent.isEmpty,
             PQexitPipelineMode(connection) == 1
         else { return false }
         self.pipeline = nil
@@ -69,7 +69,7 @@ extension PostgresConnection {
     package func sendInPipeline(_ statement: Statement, number: Int) {
         guard let isFirst = pipeline?.unsent.isEmpty else { return }
         pipeline?.unsent.append(Pipeline.Unsent(number: number, statement: statement))
-        if isFirst { loop.atEndOfRound(.question) { self.sendUnsent() } }
+        if isFirst { loop.deferWrite(.request) { self.sendUnsent() } }
     }
 
     private func sendUnsent() {
@@ -80,10 +80,10 @@ extension PostgresConnection {
             sent += 1
             let step = entry.statement.isPrepared ? prepared.step(for: entry.statement.sql) : .text
             guard entry.statement.sendInPipeline(step, on: connection) else {
-                loop.submit { self.end(self.lossError()) }
+                loop.submit { self.end(self.disconnectError()) }
                 break
             }
-            pipeline?.flights.append(Pipeline.Flight(number: entry.number, statement: entry.statement, step: step))
+            pipeline?.inFlight.append(Pipeline.InFlight(number: entry.number, statement: entry.statement, step: step))
             if case .prepare = step { prepared.expectPrepared(entry.statement.sql) }
         }
         pipeline?.unsent.removeFirst(sent)
@@ -102,16 +102,16 @@ extension PostgresConnection {
     /// Takes the answers that are complete. A statement ends with its synchronisation point.
     func collectFromPipeline() {
         var isBetween = false
-        while let connection, pipeline?.flights.isEmpty == false, PQisBusy(connection) == 0 {
+        while let connection, pipeline?.inFlight.isEmpty == false, PQisBusy(connection) == 0 {
             // NULL stands between the commands; twice in a row, libpq knows of no further one.
             guard let result = PQgetResult(connection) else {
-                if isBetween { return end(lossError()) }
+                if isBetween { return end(disconnectError()) }
                 isBetween = true
                 continue
             }
             isBetween = false
             defer { PQclear(result) }
-            lastHeard = loop.now
+            lastReplyAt = loop.now
             switch PQresultStatus(result) {
             case PGRES_PIPELINE_SYNC: finishFlight()
             // Not executed, because what it was prepared by failed.
@@ -138,9 +138,9 @@ extension PostgresConnection {
     }
 
     private func finishFlight() {
-        guard let flight = pipeline?.flights.popFirst(), let client = pipeline?.client else { return }
+        guard let flight = pipeline?.inFlight.popFirst(), let client = pipeline?.client else { return }
         guard let result = pipeline?.result.take() else {
-            end(lossError())
+            end(disconnectError())
             return
         }
         // libpq knows the transaction's status only once nothing is in flight; the tag tells in any case.
@@ -161,7 +161,7 @@ extension PostgresConnection {
     }
 
     /// Whether the failure is about the statement's being prepared, and it has not been executed.
-    private func isPreparedAgain(_ flight: Pipeline.Flight, after error: PostgresError) -> Bool {
+    private func isPreparedAgain(_ flight: Pipeline.InFlight, after error: PostgresError) -> Bool {
         switch (flight.step, error.code) {
         case (.text, _): return false
         case (.prepare, "42P05"): return true

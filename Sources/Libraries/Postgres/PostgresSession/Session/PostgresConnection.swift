@@ -28,7 +28,7 @@ public final class PostgresConnection {
     /// Called for each notification that arrives (`LISTEN`).
     package var onNotification: (@LoopActor (Notification) -> Void)?
     /// When the server was last heard answering.
-    package internal(set) var lastHeard: MonotonicTime
+    package internal(set) var lastReplyAt: MonotonicTime
     /// How long the latest statement's answer took from the moment at which it was sent, in nanoseconds; 0 where that says
     /// nothing of the server, because this process was not running all the while.
     package private(set) var latestAnswerNanoseconds: Int64 = 0
@@ -37,12 +37,12 @@ public final class PostgresConnection {
     var cancelRequest: CancelRequest?
     /// `nil` once closed.
     var connection: OpaquePointer?
-    let notices: SessionNotices
+    let notices: NoticeReceiver
     private var registration: Registration?
     /// What the session ended for.
     private(set) var cause: PostgresError?
     let loop = EventLoop.shared
-    private(set) var running: StatementRun?
+    private(set) var running: RunningStatement?
     /// Present while statements are sent one behind the other; `running` is `nil` then.
     var pipeline: Pipeline?
     var prepared = PreparedStatements()
@@ -54,7 +54,7 @@ public final class PostgresConnection {
 
     /// Takes over a connection that libpq has finished making.
     static func adopt(
-        _ connection: OpaquePointer, notices: SessionNotices, endpoint: String
+        _ connection: OpaquePointer, notices: NoticeReceiver, endpoint: String
     ) -> Result<PostgresConnection, PostgresError> {
         PQsetnonblocking(connection, 1)
         let adopted = PostgresConnection(connection, notices: notices, endpoint: endpoint)
@@ -72,12 +72,12 @@ public final class PostgresConnection {
         }
     }
 
-    private init(_ connection: OpaquePointer, notices: SessionNotices, endpoint: String) {
+    private init(_ connection: OpaquePointer, notices: NoticeReceiver, endpoint: String) {
         self.connection = connection
         self.notices = notices
         self.endpoint = endpoint
         backendProcessID = PQbackendPID(connection)
-        lastHeard = loop.now
+        lastReplyAt = loop.now
     }
 
     isolated deinit {
@@ -94,7 +94,7 @@ public final class PostgresConnection {
     ///   - silence: for how long, in nanoseconds, the server may say nothing before the client is told. The statement goes
     ///     on.
     package func start(
-        _ statement: Statement, deadline: MonotonicTime, silence: Int64 = .max, client: any StatementClient
+        _ statement: Statement, deadline: MonotonicTime, silence: Int64 = .max, client: any StatementDelegate
     ) {
         guard let connection, isIdle else {
             let error = isClosed ? endingCause : Self.busyError
@@ -103,10 +103,10 @@ public final class PostgresConnection {
         }
         // Within a transaction a statement that turns out not to be prepared would take the transaction along.
         let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
-        running = StatementRun(
+        running = RunningStatement(
             statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
             silence: silence, client: client, at: loop.now)
-        loop.atEndOfRound(.question) { [self] in sendStep() }
+        loop.deferWrite(.request) { [self] in sendStep() }
         armTimer()
     }
 
@@ -154,15 +154,15 @@ public final class PostgresConnection {
             flush()
             return
         }
-        var error = lossError()
-        error.isProvablyUnsent = true
+        var error = disconnectError()
+        error.wasNeverSent = true
         forgetClosedSocket()
         loop.submit { self.end(error) }
     }
 
     /// A statement's first use as a prepared one goes out in one piece, Parse, Bind and Execute: libpq does that in a
     /// pipeline only, which lasts for this one step.
-    private func send(_ run: StatementRun, on connection: OpaquePointer) -> Bool {
+    private func send(_ run: RunningStatement, on connection: OpaquePointer) -> Bool {
         guard case .prepare = run.step else { return run.statement.send(run.step, on: connection) }
         return PQenterPipelineMode(connection) == 1 && run.statement.sendInPipeline(run.step, on: connection)
     }
@@ -178,8 +178,8 @@ public final class PostgresConnection {
             deliverNotifications()
             if !notices.hasEnding, PQstatus(connection) == CONNECTION_OK { return nil }
         }
-        var error = lossError()
-        error.isProvablyUnsent = true
+        var error = disconnectError()
+        error.wasNeverSent = true
         release()
         return error
     }
@@ -202,14 +202,14 @@ public final class PostgresConnection {
         guard PQconsumeInput(connection) == 1 else {
             // What came before the end may hold the answer, or the reason.
             if pipeline == nil { collect() } else { collectFromPipeline() }
-            if self.connection != nil { end(lossError()) }
+            if self.connection != nil { end(disconnectError()) }
             return
         }
         if waitsForWrite { flush() }
         deliverNotifications()
         if pipeline == nil { collect() } else { collectFromPipeline() }
         running?.heard(at: loop.now)
-        if self.connection != nil, notices.hasEnding, running?.isSent != true { end(lossError()) }
+        if self.connection != nil, notices.hasEnding, running?.isSent != true { end(disconnectError()) }
     }
 
     /// Takes the results that are complete. The statement ends with the NULL after its last result, not before.
@@ -217,11 +217,11 @@ public final class PostgresConnection {
         while let connection, let running, running.isSent, PQisBusy(connection) == 0 {
             guard let result = PQgetResult(connection) else {
                 // In a pipeline NULL stands behind each of its parts.
-                if !running.isInPipeline { finishStep() } else if running.endsPart() { return end(lossError()) }
+                if !running.isInPipeline { finishStep() } else if running.endsPart() { return end(disconnectError()) }
                 continue
             }
             defer { PQclear(result) }
-            lastHeard = loop.now
+            lastReplyAt = loop.now
             if running.isInPipeline, isPartOfPipeline(result, running, connection) { continue }
             switch StatementOutcome(of: result, reusing: &columns) {
             case .result(let decoded):
@@ -242,11 +242,12 @@ public final class PostgresConnection {
     }
 
     /// Deals with the results that only a pipeline has; `false` for those that any statement has.
-    private func isPartOfPipeline(_ result: OpaquePointer, _ run: StatementRun, _ connection: OpaquePointer) -> Bool {
+    private func isPartOfPipeline(_ result: OpaquePointer, _ run: RunningStatement, _ connection: OpaquePointer) -> Bool
+    {
         run.beginsPart()
         switch PQresultStatus(result) {
         case PGRES_PIPELINE_SYNC:
-            if PQexitPipelineMode(connection) == 1 { finishStep() } else { end(lossError()) }
+            if PQexitPipelineMode(connection) == 1 { finishStep() } else { end(disconnectError()) }
             return true
         // Not executed, because it could not be prepared.
         case PGRES_PIPELINE_ABORTED: return true
@@ -260,7 +261,7 @@ public final class PostgresConnection {
     private func finishStep() {
         guard let run = running else { return }
         guard let result = run.result else {
-            end(lossError())
+            end(disconnectError())
             return
         }
         if run.step != .text, !run.isAbandoned {
@@ -297,7 +298,7 @@ public final class PostgresConnection {
         guard unsent >= 0, PQsocket(connection) >= 0 else {
             // libpq has closed the socket, so no event will ever say so.
             forgetClosedSocket()
-            loop.submit { self.end(self.lossError()) }
+            loop.submit { self.end(self.disconnectError()) }
             return
         }
         let isPending = unsent == 1
@@ -312,7 +313,7 @@ public final class PostgresConnection {
     private func armTimer() {
         guard let running else { return }
         let due = min(running.deadline, running.silentAt)
-        guard timer.isTooLate(for: due) else { return }
+        guard timer.needsRearm(for: due) else { return }
         timer.set(for: due) { [weak self] in self?.timerFired() }
     }
 
@@ -351,7 +352,7 @@ public final class PostgresConnection {
         if let run = running {
             running = nil
             var error = error
-            if run.isProvablyUnexecuted { error.isProvablyUnsent = true }
+            if run.isProvablyUnexecuted { error.wasNeverSent = true }
             run.client.connection(self, ended: .failure(error))
         } else if !wasClosed, error.code != PostgresError.Code.closed {
             let onEnd = onEnd

@@ -75,14 +75,14 @@ package struct Statement: Sendable, Hashable {
         message: "the statement, or one of its parameters, has a NUL character in it",
         hint:
             "PostgreSQL's text has no NUL. Binary data goes into a bytea: as text, \\x and two hexadecimal digits for each byte.",
-        disposition: .statement, isProvablyUnsent: true)
+        disposition: .statement, wasNeverSent: true)
 
     private static func tooManyParameters(_ count: Int) -> PostgresError {
         PostgresError(
             code: PostgresError.Code.tooManyParameters,
             message: "the statement has \(count) parameters; at most \(maximumParameters) can be sent",
             hint: "Pass the values as one array: `id = any($1)`, or `insert into … select unnest($1::int[])`.",
-            disposition: .statement, isProvablyUnsent: true)
+            disposition: .statement, wasNeverSent: true)
     }
 
     /// The parameters as libpq takes them; it copies the values before it returns.
