@@ -24,7 +24,7 @@ import Testing
 
         init(_ url: String, requiresDatabase: Bool = false, livenessLimit: Duration = .seconds(60)) {
             var settings = PoolSettings()
-            settings.grace = .milliseconds(100)
+            settings.outageGrace = .milliseconds(100)
             pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
             health = ServiceHealth(
                 pool: pool, requiresDatabase: requiresDatabase, livenessLimit: livenessLimit,

@@ -133,7 +133,7 @@ private final class Loop {
             var late = 0
             for _ in 0..<Int.random(in: 1...30, using: &random) {
                 let pause = Duration.milliseconds(Int64.random(in: 0...30_000, using: &random))
-                let mayBeIll = late >= Heartbeat.patience
+                let mayBeIll = late >= Heartbeat.maxLateBeats
                 let due = loop.heartbeat.due
                 loop.now = loop.now + pause
                 let isBeat = loop.now >= due

@@ -88,7 +88,7 @@ private struct World {
         var world = World()
         world.up(for: .seconds(1))
         world.away(for: .seconds(2))
-        #expect(world.gate.stabilization == ReadinessGate.firstHold)
+        #expect(world.gate.stabilization == ReadinessGate.firstStabilization)
         world.up(for: .milliseconds(250))
         #expect(world.isReady)
     }
@@ -133,7 +133,7 @@ private struct World {
             for health in [DatabaseState.down, .misconfigured, .readOnly] { world.tell(health) }
         }
         #expect(world.gate.flaps == 0)
-        #expect(world.gate.stabilization == ReadinessGate.firstHold)
+        #expect(world.gate.stabilization == ReadinessGate.firstStabilization)
     }
 
     @Test(
@@ -147,7 +147,7 @@ private struct World {
         }
         // Not ready, ready once more, not ready for good: nobody can know at the first return that it will not last.
         #expect(world.flips.count <= 3, "\(world.flips)")
-        world.up(for: ReadinessGate.longestHold)
+        world.up(for: ReadinessGate.longestStabilization)
         #expect(world.isReady)
     }
 
@@ -179,7 +179,7 @@ private struct World {
         #expect(holds == [.milliseconds(250)] + [3, 6, 12, 12, 12, 12, 12].map { .seconds($0) })
         world.up(for: .seconds(31))
         world.away(for: .seconds(1))
-        #expect(world.gate.stabilization == ReadinessGate.firstHold)
+        #expect(world.gate.stabilization == ReadinessGate.firstStabilization)
     }
 
     @Test("says how much longer it waits")
@@ -208,7 +208,7 @@ private struct World {
                 world.up(for: .milliseconds(Int64.random(in: 200...2000, using: &random)))
             }
             #expect(world.flips.count <= 3, "seed \(seed)")
-            world.up(for: ReadinessGate.longestHold)
+            world.up(for: ReadinessGate.longestStabilization)
             #expect(world.isReady, "seed \(seed)")
         }
     }

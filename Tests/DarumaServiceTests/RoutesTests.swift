@@ -15,7 +15,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct RoutesTests {
     private func pool(_ url: String, grace: Duration = .milliseconds(100)) -> PostgresPool {
         var settings = PoolSettings()
-        settings.grace = grace
+        settings.outageGrace = grace
         let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
         pool.start()
         return pool

@@ -12,12 +12,12 @@ struct ConnectionMachineTests {
         var description: String
         var wire: String
         var answers: [String]
-        var reason: CloseReason
+        var reason: ConnectionCloseReason
         /// The server begins to leave when so many answers have been given.
         var announcesAfter: Int?
 
         init(
-            _ description: String, _ wire: String, _ answers: [String], _ reason: CloseReason = .clientClosed,
+            _ description: String, _ wire: String, _ answers: [String], _ reason: ConnectionCloseReason = .clientClosed,
             announcesAfter: Int? = nil
         ) {
             self.description = description

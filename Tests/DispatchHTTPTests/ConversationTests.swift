@@ -101,11 +101,11 @@ struct ConversationTests {
     @Test(
         "a connection is closed when the client asks for it",
         arguments: [
-            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "close", CloseReason.requested),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "close", ConnectionCloseReason.requested),
             ("GET / HTTP/1.0\r\n\r\n", "close", .requested),
             ("GET /last HTTP/1.1\r\nHost: a\r\n\r\n", "close", .answered),
         ])
-    func closes(_ request: String, _ field: String, _ reason: CloseReason) async throws {
+    func closes(_ request: String, _ field: String, _ reason: ConnectionCloseReason) async throws {
         try await withServer { server in
             let port = server.port
             let (reply, isEnded) = try await offLoop {

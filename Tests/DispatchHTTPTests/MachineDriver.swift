@@ -22,7 +22,7 @@ struct MachineDriver {
     private(set) var answers: [String] = []
     /// What was done beside reading and answering.
     private(set) var done: [String] = []
-    private(set) var reason: CloseReason?
+    private(set) var reason: ConnectionCloseReason?
     /// How many requests each turn may have answered.
     var turn = 32
 
@@ -140,7 +140,7 @@ struct MachineDriver {
         if machine.mayBeAtEnd, let next = inbox.first, next == nil { machine.receivedEnd() }
     }
 
-    private mutating func finish(_ reason: CloseReason) {
+    private mutating func finish(_ reason: ConnectionCloseReason) {
         self.reason = reason
         machine.closed()
     }

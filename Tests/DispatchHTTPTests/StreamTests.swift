@@ -112,7 +112,7 @@ struct StreamTests {
             let client = try await Self.listener(server)
             await server.broadcast.send("abc")
             if inOrder { client.endWriting() } else { client.reset() }
-            let reason: CloseReason = inOrder ? .clientClosed : .reset
+            let reason: ConnectionCloseReason = inOrder ? .clientClosed : .reset
             #expect(await server.events.closes(1) == [reason])
             #expect(await server.server.connectionCount == 0)
             #expect(await server.events.exchanges.map(\.abortReason) == [reason])

@@ -142,7 +142,7 @@ final class Gate {
 @LoopActor
 final class Broadcast {
     private(set) var streams: [BodyStream] = []
-    private(set) var ends: [CloseReason] = []
+    private(set) var ends: [ConnectionCloseReason] = []
 
     func add(_ stream: BodyStream) {
         streams.append(stream)
@@ -170,7 +170,7 @@ final class Broadcast {
 @LoopActor
 final class Recorder: ServerObserver {
     private(set) var opened = 0
-    private(set) var closes: [CloseReason] = []
+    private(set) var closes: [ConnectionCloseReason] = []
     private(set) var statuses: [Int] = []
     private(set) var refusals: [HTTP1Error?] = []
     private(set) var lastRefusal: RejectedRequest?
@@ -188,7 +188,7 @@ final class Recorder: ServerObserver {
         opened += 1
         check()
     }
-    func connectionClosed(_ reason: CloseReason) {
+    func connectionClosed(_ reason: ConnectionCloseReason) {
         closes.append(reason)
         check()
     }
@@ -226,7 +226,7 @@ final class Recorder: ServerObserver {
     }
 
     /// Why the connections were closed, once there are `count`.
-    func closes(_ count: Int) async -> [CloseReason] {
+    func closes(_ count: Int) async -> [ConnectionCloseReason] {
         await until { $0.closes.count >= count }
         return closes
     }

@@ -156,7 +156,7 @@ import Testing
         try await PostgresSandbox.withSandbox { sandbox in
             var settings = PoolSettings()
             settings.maximum = 1
-            settings.grace = .seconds(20)
+            settings.outageGrace = .seconds(20)
             let pool = PostgresPool(ConnectionConfiguration(sandbox.connectionURL()), settings: settings)
             let metrics = PoolMetrics(of: pool, factory: backend)
             pool.delegate = metrics

@@ -15,7 +15,7 @@ import Testing
         let addresses = [dead.address, sandbox.host]
         let configuration = ConnectionConfiguration("postgres://admin:P%40ssw0rd@db.example:\(sandbox.port)/mydb")
         var settings = PoolSettings()
-        settings.grace = .seconds(20)
+        settings.outageGrace = .seconds(20)
         let pool = PostgresPool(
             configuration, settings: settings, resolver: HostResolver { _ in .success(addresses) })
         pool.start()

@@ -23,7 +23,7 @@ struct MachineHarness {
     var failed: [WaiterID: PoolError] = [:]
     var events: [PoolEvent] = []
     var connectTimes: [MonotonicTime] = []
-    var closeReasons: [CloseReason] = []
+    var closeReasons: [SessionCloseReason] = []
 
     init(seed: UInt64 = 1, requiresReadWrite: Bool = false, _ change: (inout PoolSettings) -> Void = { _ in }) {
         var settings = PoolSettings()

@@ -89,7 +89,7 @@ import Testing
 
     @Test("a request whose deadline passes during an outage is told of the outage")
     func deadlineDuringOutage() throws {
-        var world = MachineHarness { $0.grace = .seconds(5) }
+        var world = MachineHarness { $0.outageGrace = .seconds(5) }
         world.start()
         let waiter = try world.mustWait(within: .seconds(1))
         world.advance(.seconds(1))

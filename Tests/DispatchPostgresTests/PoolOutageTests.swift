@@ -37,7 +37,7 @@ import Testing
     @Test("a database that comes after the pool is found, and one that goes is said to be down at once")
     func comesAndGoes() async throws {
         let sandbox = try await PostgresSandbox.make()
-        try await withPool(sandbox.connectionURL(), { $0.grace = .milliseconds(50) }) { pool, recorder in
+        try await withPool(sandbox.connectionURL(), { $0.outageGrace = .milliseconds(50) }) { pool, recorder in
             try await eventually("down") { pool.snapshot.health == .down }
             let error = await #expect(throws: PoolError.self) { try await ping(pool) }
             #expect(error?.kind == .unavailable)
@@ -82,7 +82,7 @@ import Testing
     func blackHole() async throws {
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)
-        try await withPool(sandbox.connectionURL(port: relay.port), { $0.grace = .seconds(3) }) { pool, recorder in
+        try await withPool(sandbox.connectionURL(port: relay.port), { $0.outageGrace = .seconds(3) }) { pool, recorder in
             try await ping(pool)
             relay.behave(.blackHole)
             let isDown = recorder.watch { $0.isDown }

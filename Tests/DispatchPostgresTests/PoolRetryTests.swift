@@ -10,7 +10,7 @@ import Testing
     @Test("a session killed in mid-query costs a repeatable query nothing but time, and fails any other")
     func killed() async throws {
         let sandbox = try await SharedSandbox.get()
-        try await withPool(sandbox.connectionURL(), { $0.silence = .seconds(60) }) { pool, recorder in
+        try await withPool(sandbox.connectionURL(), { $0.silenceTimeout = .seconds(60) }) { pool, recorder in
             for isIdempotent in [true, false] {
                 let connection = try await pool.checkOut(deadline: soon)
                 defer { pool.release(connection) }
@@ -42,7 +42,7 @@ import Testing
     @Test("a repeatable query meets sessions that are terminated one after the other: five times it is run again")
     func killedAgainAndAgain() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
-            try await withPool(sandbox.connectionURL(), { $0.silence = .seconds(60) }) { pool, recorder in
+            try await withPool(sandbox.connectionURL(), { $0.silenceTimeout = .seconds(60) }) { pool, recorder in
                 let connection = try await pool.checkOut(deadline: soon)
                 defer { pool.release(connection) }
                 async let outcome = connection.query("select pg_sleep(60)", isIdempotent: true, deadline: soon)

@@ -13,7 +13,7 @@ import Testing
             ("minimum", settings { $0.minimum = 11 }), ("idle", settings { $0.maximumIdle = 0 }),
             ("idle timeout", settings { $0.idleTimeout = .zero }),
             ("lifetime", settings { $0.maximumLifetime = .seconds(-1) }),
-            ("grace", settings { $0.grace = .seconds(-1) }), ("waiters", settings { $0.maximumWaiters = 0 }),
+            ("grace", settings { $0.outageGrace = .seconds(-1) }), ("waiters", settings { $0.maximumWaiters = 0 }),
         ])
     func problems(word: String, settings: PoolSettings) throws {
         #expect(try #require(settings.problem).contains(word))

@@ -47,7 +47,9 @@ final class EventRecorder: PoolDelegate {
     }
 
     var retries: Int { events.count { if case .retried = $0 { true } else { false } } }
-    var reasons: [CloseReason] { events.compactMap { if case .closed(_, let reason, _) = $0 { reason } else { nil } } }
+    var reasons: [SessionCloseReason] {
+        events.compactMap { if case .closed(_, let reason, _) = $0 { reason } else { nil } }
+    }
 }
 
 extension PoolEvent {
@@ -64,7 +66,7 @@ func withPool(
 ) async throws {
     var settings = PoolSettings()
     // All tests run at once, on a machine that may be small: how fast a server answers is not what they are about.
-    settings.grace = .seconds(20)
+    settings.outageGrace = .seconds(20)
     change(&settings)
     let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
     let recorder = EventRecorder()

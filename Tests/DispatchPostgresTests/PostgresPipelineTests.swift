@@ -216,7 +216,7 @@ import Testing
 
     @Test("without a database, statements fail as a check-out would")
     func unavailable() async throws {
-        try await withPool("postgres://nobody@127.0.0.1:1/none", { $0.grace = .milliseconds(20) }) { pool, _ in
+        try await withPool("postgres://nobody@127.0.0.1:1/none", { $0.outageGrace = .milliseconds(20) }) { pool, _ in
             let pipeline = PostgresPipeline(pool)
             let error = await #expect(throws: PoolError.self) { try await pipeline.query("select 1", deadline: soon) }
             #expect(error?.kind == .unavailable)

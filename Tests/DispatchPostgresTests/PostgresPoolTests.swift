@@ -190,7 +190,7 @@ import Testing
         let sandbox = try await SharedSandbox.get()
         let url = sandbox.connectionURL(parameters: ["application_name": "closing"])
         var settings = PoolSettings()
-        settings.grace = .seconds(20)
+        settings.outageGrace = .seconds(20)
         let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
         pool.start()
         let lease = try await pool.checkOut(deadline: soon)
@@ -228,7 +228,7 @@ import Testing
         let sandbox = try await SharedSandbox.get()
         var settings = PoolSettings()
         settings.maximum = 1
-        settings.grace = .seconds(20)
+        settings.outageGrace = .seconds(20)
         let pool = PostgresPool(ConnectionConfiguration(sandbox.connectionURL()), settings: settings)
         let eager = EagerDelegate()
         pool.delegate = eager

@@ -42,7 +42,7 @@ import Testing
     @Test("after an outage it listens again on the new connection, and tells of the gap")
     func comesBack() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
-            try await withPool(sandbox.connectionURL(), { $0.grace = .seconds(2) }) { pool, _ in
+            try await withPool(sandbox.connectionURL(), { $0.outageGrace = .seconds(2) }) { pool, _ in
                 let subscription = try pool.subscribe(to: "news")
                 var events = subscription.makeAsyncIterator()
                 #expect(await events.next() == .listening)

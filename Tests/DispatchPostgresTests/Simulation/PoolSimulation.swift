@@ -58,7 +58,7 @@ struct PoolSimulation {
     private(set) var failures: [(at: MonotonicTime, code: String)] = []
     private(set) var hedges = 0
     private(set) var queries = 0
-    private(set) var closeReasons: [CloseReason] = []
+    private(set) var closeReasons: [SessionCloseReason] = []
     private(set) var healthChanges: [(at: MonotonicTime, to: DatabaseState)] = []
 
     init(server: ModelServer, clients count: Int, seed: UInt64, _ change: (inout PoolSettings) -> Void = { _ in }) {

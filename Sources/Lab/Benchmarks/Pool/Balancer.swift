@@ -69,7 +69,7 @@ package final class Balancer {
         settings.idleTimeout = plan.idleTimeout
         settings.maximumWaiters = max(plan.queries, 1)
         // A query that is silent for as long as it is meant to be is no sign of trouble.
-        settings.silence = plan.work * 4 + .seconds(10)
+        settings.silenceTimeout = plan.work * 4 + .seconds(10)
         settings.connectTimeout = .seconds(30)
         pool = PostgresPool(ConnectionConfiguration(databaseURL), settings: settings)
         pool.delegate = counter

@@ -162,7 +162,7 @@ private final class Asker {
         // Nothing that happens by time.
         settings.keepalive = nil
         settings.maximumLifetime = nil
-        settings.silence = .seconds(60)
+        settings.silenceTimeout = .seconds(60)
         pool = PostgresPool(ConnectionConfiguration(databaseURL), settings: settings)
         pipeline =
             switch way.kind {

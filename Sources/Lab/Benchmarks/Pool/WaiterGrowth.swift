@@ -13,7 +13,7 @@ package enum WaiterGrowth {
         settings.maximum = 1
         settings.maximumWaiters = count + 1
         settings.keepalive = nil
-        settings.silence = .seconds(600)
+        settings.silenceTimeout = .seconds(600)
         let pool = PostgresPool(ConnectionConfiguration(databaseURL), settings: settings)
         pool.start()
         let deadline = MonotonicTime.now() + .seconds(600)

@@ -83,9 +83,9 @@ struct WorkCommand: AsyncParsableCommand {
         guard let url = getenv("DATABASE_URL") else { throw ValidationError("DATABASE_URL is missing") }
         var settings = PoolSettings()
         settings.maximum = 1
-        settings.silence = .seconds(60)
+        settings.silenceTimeout = .seconds(60)
         // Under callgrind a log-in takes its time, on a busy machine above all.
-        settings.grace = .seconds(60)
+        settings.outageGrace = .seconds(60)
         settings.keepalive = nil
         settings.maximumWaiters = 100_000
         let pool = PostgresPool(ConnectionConfiguration(String(cString: url)), settings: settings)

@@ -22,7 +22,7 @@ public final class ServerMetrics: ServerObserver {
 
     private var timers: RequestTimers
     private let opened: Counter
-    private let closed: [CloseReason: Counter]
+    private let closed: [ConnectionCloseReason: Counter]
     private var refusals: [Int: Counter] = [:]
     private let abandonments: Counter
     private let acceptPauses: Counter
@@ -43,7 +43,7 @@ public final class ServerMetrics: ServerObserver {
         timers.add(routes)
         opened = Counter(label: ServerMetric.opened.label, factory: factory)
         closed = Dictionary(
-            uniqueKeysWithValues: CloseReason.allCases.map {
+            uniqueKeysWithValues: ConnectionCloseReason.allCases.map {
                 let reason = ("reason", $0.rawValue)
                 return ($0, Counter(label: ServerMetric.closed.label, dimensions: [reason], factory: factory))
             })
@@ -82,7 +82,7 @@ public final class ServerMetrics: ServerObserver {
     public func connectionOpened() { opened.increment() }
 
     /// Counts the end of a connection.
-    public func connectionClosed(_ reason: CloseReason) { closed[reason]?.increment() }
+    public func connectionClosed(_ reason: ConnectionCloseReason) { closed[reason]?.increment() }
 
     /// Counts a request; a streaming answer when it ends.
     public func answered(_ exchange: Exchange) {

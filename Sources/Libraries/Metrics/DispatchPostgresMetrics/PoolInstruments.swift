@@ -26,8 +26,8 @@ struct PoolInstruments {
     let outageTime: FloatingPointCounter
     let recoveryTime: Timer
     let connectSuccesses: Counter
-    let abandonedAttempts: [CloseReason: Counter]
-    let discards: [CloseReason: Counter]
+    let abandonedAttempts: [SessionCloseReason: Counter]
+    let discards: [SessionCloseReason: Counter]
     let refusals: [PoolError.Kind: Counter]
     let retriesSaved: Counter
     let hedges: Counter
@@ -82,11 +82,11 @@ struct PoolInstruments {
         connectSuccesses = counter(PoolMetric.connectAttempts, ("outcome", "success"), ("reason", ""))
         // These two are about connects and nothing else.
         abandonedAttempts = Dictionary(
-            uniqueKeysWithValues: [CloseReason.overtaken, .hung].map {
+            uniqueKeysWithValues: [SessionCloseReason.overtaken, .hung].map {
                 ($0, counter(PoolMetric.connectAttempts, ("outcome", "abandoned"), ("reason", $0.rawValue)))
             })
         discards = Dictionary(
-            uniqueKeysWithValues: CloseReason.allCases.map {
+            uniqueKeysWithValues: SessionCloseReason.allCases.map {
                 ($0, counter(PoolMetric.discards, ("reason", $0.rawValue)))
             })
         let kinds: [(PoolError.Kind, String)] = [

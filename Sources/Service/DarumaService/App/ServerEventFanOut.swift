@@ -21,7 +21,7 @@ package final class ServerEventFanOut: ServerObserver {
         for listener in listeners { listener.connectionOpened() }
     }
 
-    package func connectionClosed(_ reason: CloseReason) {
+    package func connectionClosed(_ reason: ConnectionCloseReason) {
         for listener in listeners { listener.connectionClosed(reason) }
     }
 

@@ -7,7 +7,7 @@ package import DispatchLoop
 /// and finds one beat late; whoever restarted it for that would kill a service that has just come back, and all of them
 /// at once where a host was paused. So the loop is not well
 ///
-/// - when ``patience`` beats in a row were later than ``limit``, until one is on time: something holds the loop up again
+/// - when ``maxLateBeats`` beats in a row were later than ``limit``, until one is on time: something holds the loop up again
 ///   and again;
 /// - when a beat is overdue by more than ``limit`` and was so in an earlier turn of the loop already: it turns, and its
 ///   timers do not fire.
@@ -15,9 +15,9 @@ package import DispatchLoop
 /// A loop that does not turn at all answers nothing, which every prober takes for a failure.
 package struct Heartbeat: Sendable {
     /// How many beats in a row have to be late.
-    package static let patience = 3
+    package static let maxLateBeats = 3
     /// For how long a stall that is over is told of.
-    package static let memory = Duration.seconds(60)
+    package static let reportFor = Duration.seconds(60)
 
     /// A time in which the loop did not beat.
     package struct Stall: Sendable, Hashable {
@@ -64,7 +64,7 @@ package struct Heartbeat: Sendable {
 
     /// Whether the loop is well. `now` is the time of the loop's turn, the same for all who ask within one.
     package mutating func isHealthy(at now: MonotonicTime) -> Bool {
-        if lateInARow >= Self.patience { return false }
+        if lateInARow >= Self.maxLateBeats { return false }
         guard now - due > limit else { return true }
         // Sockets are served before timers: the first turn after a halt comes here before its beat.
         guard let overdueSeen else {
@@ -77,6 +77,6 @@ package struct Heartbeat: Sendable {
     /// The stall to tell of: the one that the loop is coming out of, or the latest one that is not long over.
     package func stall(at now: MonotonicTime) -> Stall? {
         if now - due > limit { return Stall(length: now - due, end: now) }
-        return latestStall.flatMap { now - $0.end <= Self.memory ? $0 : nil }
+        return latestStall.flatMap { now - $0.end <= Self.reportFor ? $0 : nil }
     }
 }

@@ -12,16 +12,16 @@ package import DispatchPostgres
 ///
 /// - Not ready is said when the pool has given the database up, which is after its own grace (750 ms by default) or at
 ///   once after a refusal that a person has to mend. An outage that requests wait through changes nothing.
-/// - Ready is said when the database has been up for ``firstHold``. When it goes away again sooner than ``flapWindow`` after
+/// - Ready is said when the database has been up for ``firstStabilization``. When it goes away again sooner than ``flapWindow`` after
 ///   it came, it has to stay for longer than that the next time, and twice as long each time after, up to
-///   ``longestHold``. So a single stop and start shows both ways within a second, and a database that comes and goes
+///   ``longestStabilization``. So a single stop and start shows both ways within a second, and a database that comes and goes
 ///   every second or two makes a load balancer see it come back once, and then no more before it stays.
-/// - All that is forgotten once it has stayed for ``memory``.
+/// - All that is forgotten once it has stayed for ``resetAfter``.
 package struct ReadinessGate: Sendable {
-    package static let firstHold = Duration.milliseconds(250)
+    package static let firstStabilization = Duration.milliseconds(250)
     package static let flapWindow = Duration.seconds(3)
-    package static let longestHold = Duration.seconds(12)
-    package static let memory = Duration.seconds(30)
+    package static let longestStabilization = Duration.seconds(12)
+    package static let resetAfter = Duration.seconds(30)
 
     /// How many times in a row the database has gone away soon after it came.
     package private(set) var flaps = 0
@@ -37,8 +37,8 @@ package struct ReadinessGate: Sendable {
 
     /// How long the database has to be up before the service is ready.
     package var stabilization: Duration {
-        guard flaps > 0 else { return Self.firstHold }
-        return min(Self.flapWindow * (1 << min(flaps - 1, 8)), Self.longestHold)
+        guard flaps > 0 else { return Self.firstStabilization }
+        return min(Self.flapWindow * (1 << min(flaps - 1, 8)), Self.longestStabilization)
     }
 
     /// The pool knows something new.
@@ -58,7 +58,7 @@ package struct ReadinessGate: Sendable {
             if isFirst { return }
             if uptime < max(Self.flapWindow, stabilization) {
                 flaps += 1
-            } else if uptime >= Self.memory {
+            } else if uptime >= Self.resetAfter {
                 flaps = 0
             }
         }

@@ -166,8 +166,8 @@ package enum Setting: String, CaseIterable, Sendable {
         case .poolKeepalive: return durationOrForever(text) { settings.pool.keepalive = $0 }
         case .connectTimeout: return duration(text) { settings.pool.connectTimeout = $0 }
         case .loginTimeout: return duration(text) { settings.pool.loginTimeout = $0 }
-        case .outageGrace: return durationOrForever(text) { settings.pool.grace = $0 ?? .zero }
-        case .silenceTimeout: return duration(text) { settings.pool.silence = $0 }
+        case .outageGrace: return durationOrForever(text) { settings.pool.outageGrace = $0 ?? .zero }
+        case .silenceTimeout: return duration(text) { settings.pool.silenceTimeout = $0 }
         case .checkTimeout: return duration(text) { settings.pool.checkTimeout = $0 }
         case .httpMaxConnections: return number(text, 1...1_000_000) { settings.http.maxConnections = $0 }
         case .httpReservedConnections: return number(text, 0...1_000_000) { settings.http.reservedConnections = $0 }

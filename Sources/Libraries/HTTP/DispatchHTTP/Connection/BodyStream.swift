@@ -20,7 +20,7 @@ public final class BodyStream {
 
     /// Called once, soon, when the connection closes or the server leaves before `end()`; nothing more can be sent then.
     /// Not called from within `send`, so that whoever sends to many may take them off its list here.
-    public var onClose: (@LoopActor (CloseReason) -> Void)?
+    public var onClose: (@LoopActor (ConnectionCloseReason) -> Void)?
 
     init(_ connection: Connection, request: RequestHead, status: Int, began: MonotonicTime) {
         self.connection = connection
@@ -58,7 +58,7 @@ public final class BodyStream {
     }
 
     /// The connection can take no more.
-    func close(_ reason: CloseReason) {
+    func close(_ reason: ConnectionCloseReason) {
         connection = nil
         guard let onClose else { return }
         self.onClose = nil

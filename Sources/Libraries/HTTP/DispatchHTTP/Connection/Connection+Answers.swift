@@ -71,7 +71,8 @@ extension Connection {
     /// What the observer is told. The clock is asked anew: within one turn many requests are answered, one after the
     /// other.
     func exchange(
-        _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime, abortReason: CloseReason? = nil
+        _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime,
+        abortReason: ConnectionCloseReason? = nil
     ) -> Exchange {
         Exchange(
             request: request, status: status, bodyBytes: bodyBytes,

@@ -16,7 +16,7 @@ extension Connection {
     }
 
     /// Closes at once. The first reason that was decided is the one that counts.
-    func close(_ reason: CloseReason, aborting: Bool = false) {
+    func close(_ reason: ConnectionCloseReason, aborting: Bool = false) {
         guard !machine.isClosed else { return }
         machine.closed()
         timer.cancel()

@@ -75,7 +75,7 @@ extension Connection {
     }
 
     /// The stream is complete, or was cut off while the connection can still say so.
-    func streamEnded(_ stream: BodyStream, abortReason: CloseReason?) {
+    func streamEnded(_ stream: BodyStream, abortReason: ConnectionCloseReason?) {
         guard self.stream === stream, !machine.isClosed else { return }
         reportStream(abortReason: abortReason)
         if stream.isChunked { sendLastChunk() }
@@ -107,7 +107,7 @@ extension Connection {
     }
 
     /// Tells the observer of the stream that runs, and forgets it.
-    func reportStream(abortReason: CloseReason?) {
+    func reportStream(abortReason: ConnectionCloseReason?) {
         guard let stream else { return }
         self.stream = nil
         if let observer = server.observer {

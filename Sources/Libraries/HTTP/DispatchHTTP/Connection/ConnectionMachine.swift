@@ -39,7 +39,7 @@ struct ConnectionMachine {
         /// with unread bytes resets the connection and destroys the last answer on its way (RFC 9112 §9.6).
         case halfClose
         /// Close.
-        case close(CloseReason)
+        case close(ConnectionCloseReason)
         /// Wait for the next event.
         case wait
     }
@@ -222,10 +222,10 @@ struct ConnectionMachine {
     }
 
     /// Makes the next answer, or the one that is collected already, the last one, for a reason other than the request.
-    mutating func close(after reason: CloseReason) { state.close(after: reason) }
+    mutating func close(after reason: ConnectionCloseReason) { state.close(after: reason) }
 
     /// The driver collects the last answer, to input that is no valid request.
-    mutating func refuse(_ reason: CloseReason) {
+    mutating func refuse(_ reason: ConnectionCloseReason) {
         state.close(after: reason)
         hasCollected = true
     }
@@ -303,7 +303,7 @@ struct ConnectionMachine {
 
     /// Whether a close now could destroy the last answer on its way: unread bytes, and bytes that still arrive, turn a
     /// close into a reset (RFC 9112 §9.6).
-    private func needsLinger(_ reason: CloseReason) -> Bool {
+    private func needsLinger(_ reason: ConnectionCloseReason) -> Bool {
         if state.receivedEOF { return parser.bufferedBytes > 0 }
         switch reason {
         // The client has not been told yet, and may be sending its next request.
@@ -348,11 +348,11 @@ struct ConnectionMachine {
         /// Look again after the other connections' turn. There was more to read than one turn allows.
         case lookLater
         /// Close without an answer.
-        case close(CloseReason)
+        case close(ConnectionCloseReason)
         /// RouteResult 408 and close.
-        case answerTimeout(CloseReason)
+        case answerTimeout(ConnectionCloseReason)
         /// Discard the unsent bytes and close.
-        case abort(CloseReason)
+        case abort(ConnectionCloseReason)
     }
 
     /// The action after the timer has fired, and after each look that this asked for.

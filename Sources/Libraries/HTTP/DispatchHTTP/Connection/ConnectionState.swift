@@ -32,11 +32,11 @@ struct ConnectionState {
     /// What to do when the deadline has passed.
     enum Expiry: Equatable {
         /// Close without a word.
-        case close(CloseReason)
+        case close(ConnectionCloseReason)
         /// RouteResult 408 and close.
-        case answerTimeout(CloseReason)
+        case answerTimeout(ConnectionCloseReason)
         /// Throw the unsent bytes away and close.
-        case abort(CloseReason)
+        case abort(ConnectionCloseReason)
     }
 
     private(set) var phase = Phase.idle
@@ -52,7 +52,7 @@ struct ConnectionState {
     /// The client has closed its side: no further request, but those that came are answered.
     var receivedEOF = false
     /// The last answer has been decided; why the connection closes once it is sent.
-    private(set) var closing: CloseReason?
+    private(set) var closing: ConnectionCloseReason?
     /// Once the server leaves: the connection closes after this many nanoseconds without a request.
     private var grace: Int64?
 
@@ -115,7 +115,7 @@ struct ConnectionState {
     }
 
     /// The answer that was decided is the last one. The first reason stays.
-    mutating func close(after reason: CloseReason) {
+    mutating func close(after reason: ConnectionCloseReason) {
         if closing == nil { closing = reason }
     }
 

@@ -16,7 +16,7 @@ public struct Exchange: Sendable {
     /// The client.
     public let peer: PeerAddress
     /// Why the connection closed before a streaming answer had been ended; `nil` when it had.
-    public let abortReason: CloseReason?
+    public let abortReason: ConnectionCloseReason?
 }
 
 /// Something that was no valid request, or did not arrive in time, and was answered.

@@ -220,7 +220,7 @@ public final class HTTPServer {
     /// Gives a connection on a reserved place an ordinary one, if there is one by now.
     func promoteFromReserve() -> Bool { quotas.promote() }
 
-    func connectionClosed(_ connection: Connection, _ reason: CloseReason) {
+    func connectionClosed(_ connection: Connection, _ reason: ConnectionCloseReason) {
         evictable.remove(connection.slot)
         quotas.giveBack(connection.quota)
         table.remove(connection.slot)

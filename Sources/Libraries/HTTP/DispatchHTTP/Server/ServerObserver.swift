@@ -7,7 +7,7 @@ public protocol ServerObserver: AnyObject, Sendable {
     /// A connection was accepted.
     func connectionOpened()
     /// A connection was closed. Comes once for each that was opened.
-    func connectionClosed(_ reason: CloseReason)
+    func connectionClosed(_ reason: ConnectionCloseReason)
     /// A request was answered. A streaming answer is reported when it ends.
     func answered(_ exchange: Exchange)
     /// The head of a streaming answer was sent; `answered` follows when it ends.
@@ -26,7 +26,7 @@ extension ServerObserver {
     /// Does nothing.
     public func connectionOpened() {}
     /// Does nothing.
-    public func connectionClosed(_ reason: CloseReason) {}
+    public func connectionClosed(_ reason: ConnectionCloseReason) {}
     /// Does nothing.
     public func answered(_ exchange: Exchange) {}
     /// Does nothing.

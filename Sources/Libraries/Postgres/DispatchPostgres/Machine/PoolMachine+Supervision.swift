@@ -227,13 +227,13 @@ extension PoolMachine {
     /// Until when those who wait are told nothing. A log-in that gets on is no silence, and one that was accepted has the
     /// time in which a slow database answers.
     func graceEnd(of outage: Outage) -> MonotonicTime {
-        var end = outage.since + settings.grace
+        var end = outage.since + settings.outageGrace
         let accepted = prober.probes.first(where: \.isAccepted).flatMap { slots.slot($0.id)?.acceptedAt }
         if let accepted { end = max(end, accepted + Self.stall) }
         for flight in prober.probes {
             if let spoke = slots.slot(flight.id)?.spokeAt { end = max(end, spoke + Self.stall) }
         }
-        return min(end, outage.since + settings.grace + Self.longestLogin)
+        return min(end, outage.since + settings.outageGrace + Self.longestLogin)
     }
 
     // MARK: Probing

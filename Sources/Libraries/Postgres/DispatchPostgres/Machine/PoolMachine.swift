@@ -23,7 +23,7 @@ struct PoolMachine: Sendable {
         /// End what the connection is running; answer with `wasReset` or `ended`.
         case reset(ConnectionID)
         /// Close the connection or give up the connect; answer with `closed`.
-        case close(ConnectionID, CloseReason)
+        case close(ConnectionID, SessionCloseReason)
         /// The waiter has this connection.
         case grant(WaiterID, ConnectionID)
         /// The waiter gets none.
@@ -96,7 +96,7 @@ struct PoolMachine: Sendable {
         self.settings = settings
         keepalive = settings.keepalive?.nanoseconds
         idleTimeout = settings.idleTimeout?.nanoseconds
-        silenceFloor = settings.silence.nanoseconds
+        silenceFloor = settings.silenceTimeout.nanoseconds
         self.requiresReadWrite = requiresReadWrite
         slots = SlotTable(count: settings.maximum)
         random = SplitMix64(seed: seed)
@@ -192,7 +192,7 @@ struct PoolMachine: Sendable {
     }
 
     /// The lease is given up together with its connection.
-    mutating func discard(_ id: ConnectionID, _ reason: CloseReason, at now: MonotonicTime) {
+    mutating func discard(_ id: ConnectionID, _ reason: SessionCloseReason, at now: MonotonicTime) {
         guard let state = slots.state(id), state != .closing else { return }
         close(id, reason, at: now)
         limitCredit(at: now)
@@ -237,7 +237,7 @@ struct PoolMachine: Sendable {
     /// The session ended by itself; its socket is closed already.
     mutating func ended(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state != .closing else { return }
-        let reason: CloseReason =
+        let reason: SessionCloseReason =
             switch slot.state {
             case .checking: .checkFailed
             case .resetting: .resetFailed
@@ -268,7 +268,7 @@ struct PoolMachine: Sendable {
         serveWaiters(at: now)
     }
 
-    mutating func close(_ id: ConnectionID, _ reason: CloseReason, at now: MonotonicTime) {
+    mutating func close(_ id: ConnectionID, _ reason: SessionCloseReason, at now: MonotonicTime) {
         slots.beginClose(id, at: now)
         actions.append(.close(id, reason))
         actions.append(.report(.closed(id, reason, nil)))

@@ -46,7 +46,7 @@ struct Slot: Sendable, Hashable {
     var lastReplyAt = MonotonicTime(nanoseconds: 0)
     /// When it is to be replaced, and why.
     var expiresAt = MonotonicTime.distantFuture
-    var expiryReason = CloseReason.lifetime
+    var expiryReason = SessionCloseReason.lifetime
     /// Whether it has ever answered a query.
     var hasAnswered = false
     /// Leased, and its query has been silent for too long.

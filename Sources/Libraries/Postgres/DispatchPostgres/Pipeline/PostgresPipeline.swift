@@ -56,7 +56,7 @@ public final class PostgresPipeline {
         self.pool = pool
         machine = PipelineMachine(
             maximumSessions: maximumSessions, depth: depth, maximumWaiting: maximumWaiting,
-            silence: pool.settings.silence)
+            silence: pool.settings.silenceTimeout)
     }
 
     /// Sessions that owe answers to statements that were given up would not come home by themselves.

@@ -19,7 +19,7 @@ public enum PoolEvent: Sendable, Hashable {
     /// once until a connect succeeds.
     case retirementPostponed(PostgresError)
     /// A connection was closed, or had ended; with the error if there was one.
-    case closed(ConnectionID, CloseReason, PostgresError?)
+    case closed(ConnectionID, SessionCloseReason, PostgresError?)
     /// A query that had been silent for longer than usual was allowed to run on another connection as well.
     case hedged
     /// A query was run again on another connection because the first had ended or was silent.

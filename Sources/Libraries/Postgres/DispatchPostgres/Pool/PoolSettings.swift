@@ -21,9 +21,9 @@ public struct PoolSettings: Sendable, Hashable {
     /// waited for; the default is that of PostgreSQL's `authentication_timeout`.
     public var loginTimeout: Duration = .seconds(60)
     /// How long a request waits through the start of an outage before it is told of it. Short outages end within it.
-    public var grace: Duration = .milliseconds(750)
+    public var outageGrace: Duration = .milliseconds(750)
     /// How long a query may be silent before that is unusual, at least: a database that usually takes longer has longer.
-    public var silence: Duration = .milliseconds(300)
+    public var silenceTimeout: Duration = .milliseconds(300)
     /// How long a suspected connection may take for an empty query, at least, if the way to the server turns out to be dead
     /// then; where it is open, a second.
     public var checkTimeout: Duration = .milliseconds(250)
@@ -46,13 +46,13 @@ public struct PoolSettings: Sendable, Hashable {
         let durations: [(String, Duration?)] = [
             ("idle timeout", idleTimeout), ("maximum lifetime", maximumLifetime), ("keepalive", keepalive),
             ("standby keepalive", standbyKeepalive),
-            ("connect timeout", connectTimeout), ("login timeout", loginTimeout), ("silence", silence),
+            ("connect timeout", connectTimeout), ("login timeout", loginTimeout), ("silence timeout", silenceTimeout),
             ("check timeout", checkTimeout),
         ]
         for (name, duration) in durations {
             if let duration, duration <= .zero { return "the pool's \(name) must be greater than zero" }
         }
-        if grace < .zero { return "the pool's grace must not be negative" }
+        if outageGrace < .zero { return "the pool's grace must not be negative" }
         return nil
     }
 }

@@ -182,7 +182,7 @@ public final class PostgresPool {
         apply { $0.classify(error, at: $1) }
     }
 
-    func discard(_ id: ConnectionID, _ reason: CloseReason) {
+    func discard(_ id: ConnectionID, _ reason: SessionCloseReason) {
         apply { $0.discard(id, reason, at: $1) }
     }
 
@@ -252,7 +252,7 @@ public final class PostgresPool {
             guard let entry = waiting[waiter.index].take() else { return }
             measured(loop.now >= entry.deadline ? .timedOut : .refused(error.kind))
             entry.waiting.settle(.failure(error))
-        case .hedge(let id): silentQueries[id]?.hedge()
+        case .hedge(let id): silentQueries[id]?.startHedge()
         case .report(let event):
             if case .healthChanged(_, .closed, _, _) = event {
                 for continuation in whenClosed { continuation.resume() }
@@ -305,7 +305,7 @@ public final class PostgresPool {
         } else {
             AbandonedStatement(on: connection, patience: patience) { result in
                 if connection.isInTransaction { rollBack() } else { next(result) }
-            }.begin(after: hasLost ? settings.silence : .zero)
+            }.begin(after: hasLost ? settings.silenceTimeout : .zero)
         }
     }
 

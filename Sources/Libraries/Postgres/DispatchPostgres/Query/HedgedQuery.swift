@@ -1,16 +1,16 @@
 import DispatchLoop
 import PostgresSession
 
-/// One query on one session, or on another when the first lets it down.
+/// One query on one session, or on another when the primary lets it down.
 ///
 /// ```
-///   first runs ── answer ─────────────────────────────────────────▶ done
-///      │ └─ silent, may be repeated, the pool allows it ─▶ second wanted, first runs on
-///      └─ ended, may be repeated ───▶ second wanted ── granted ──▶ second runs ── answer ─▶ done
+///   primary runs ── answer ─────────────────────────────────────────▶ done
+///      │ └─ silent, may be repeated, the pool allows it ─▶ hedge wanted, primary runs on
+///      └─ ended, may be repeated ───▶ hedge wanted ── granted ──▶ hedge runs ── answer ─▶ done
 ///   deadline: what runs is given back as it is, and ended there
 /// ```
 ///
-/// The first answer wins; what still runs then is given back, and ended there, unless the way to it is dead. A silent
+/// The primary answer wins; what still runs then is given back, and ended there, unless the way to it is dead. A silent
 /// session is raced by one other at most. One that ended is replaced, and so is its replacement, but no more: the query may
 /// be what ends them. With one replacement only, 1 of 1,352 queries failed under 20 restarts in a row. An administrator who
 /// ends sessions (57P01) ends them one after the other, on a busy machine slowly enough for one query to meet several.
@@ -20,7 +20,7 @@ final class HedgedQuery: StatementDelegate {
         let result: Result<QueryResult, any Error>
         /// The session that the lease goes on with; `nil` when there is none left.
         let leased: PostgresPool.Leased?
-        /// Whether another session than the first gave the result.
+        /// Whether another session than the primary gave the result.
         let hasMoved: Bool
     }
 
@@ -31,15 +31,15 @@ final class HedgedQuery: StatementDelegate {
     private let canMove: Bool
 
     /// Present while it runs.
-    private var first: PostgresPool.Leased?
-    private var second: PostgresPool.Leased?
+    private var primary: PostgresPool.Leased?
+    private var hedge: PostgresPool.Leased?
     private var waiter: WaiterID?
-    private var wantsSecond = false
+    private var wantsHedge = false
     /// How often another session has been asked for.
-    private var asks = 0
-    private static let maximumAsks = 2
+    private var attempts = 0
+    private static let maximumAttempts = 2
     /// The same where an administrator ended the session: not for anything that the query does.
-    private static let maximumAsksWhenTerminated = 5
+    private static let maximumAttemptsWhenTerminated = 5
     /// Present until the outcome is known.
     private var continuation: PoolContinuation<Outcome>?
 
@@ -52,7 +52,7 @@ final class HedgedQuery: StatementDelegate {
         self.deadline = deadline
         self.isIdempotent = isIdempotent
         self.canMove = canMove
-        first = leased
+        primary = leased
     }
 
     /// Begins; `continuation` is resumed with the outcome.
@@ -60,7 +60,7 @@ final class HedgedQuery: StatementDelegate {
         self.continuation = continuation
         // Nothing is to happen any more that nobody wants.
         if Task.isCancelled { return cancel() }
-        if let first { start(on: first) }
+        if let primary { start(on: primary) }
     }
 
     /// The caller's task was cancelled. What runs goes home and is waited for there.
@@ -77,29 +77,29 @@ final class HedgedQuery: StatementDelegate {
     // A session that was given back or taken over meanwhile reports to whoever has it now, or is neither of ours.
 
     func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
-        if let first, first.connection === connection {
-            firstEnded(first, result)
-        } else if let second, second.connection === connection {
-            secondEnded(second, result)
+        if let primary, primary.connection === connection {
+            primaryEnded(primary, result)
+        } else if let hedge, hedge.connection === connection {
+            hedgeEnded(hedge, result)
         }
     }
 
     func connectionIsSilent(_ connection: PostgresConnection) {
-        if let first, first.connection === connection {
-            pool.silent(first, hedging: isIdempotent && asks == 0 ? self : nil, answerBy: deadline)
-        } else if let second, second.connection === connection {
-            pool.silent(second, hedging: nil, answerBy: deadline)
+        if let primary, primary.connection === connection {
+            pool.silent(primary, hedging: isIdempotent && attempts == 0 ? self : nil, answerBy: deadline)
+        } else if let hedge, hedge.connection === connection {
+            pool.silent(hedge, hedging: nil, answerBy: deadline)
         }
     }
 
     /// The pool allows the silent query to run on another session as well.
-    func hedge() {
-        if continuation != nil, first != nil, asks == 0 { askForSecond(because: PoolMachine.silenceCause) }
+    func startHedge() {
+        if continuation != nil, primary != nil, attempts == 0 { requestHedge(because: PoolMachine.silenceCause) }
     }
 
     func connectionIsOverdue(_ connection: PostgresConnection) -> Bool {
         guard continuation != nil else { return false }
-        let running = [first, second].compactMap { $0 }
+        let running = [primary, hedge].compactMap { $0 }
         guard running.contains(where: { $0.connection === connection }) else { return false }
         withdraw(isOverdue: true)
         finish(.failure(connection.overdueError), nil)
@@ -110,62 +110,62 @@ final class HedgedQuery: StatementDelegate {
     private func withdraw(isOverdue: Bool) {
         if let waiter { pool.takeBack(waiter) }
         // Forgotten here before they are dealt with: a session that is closed reports its end on the spot.
-        let running = [first, second].compactMap { $0 }
-        (first, second, waiter) = (nil, nil, nil)
+        let running = [primary, hedge].compactMap { $0 }
+        (primary, hedge, waiter) = (nil, nil, nil)
         for leased in running { pool.giveBack(leased, isOverdue: isOverdue) }
     }
 
-    private func firstEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
-        first = nil
+    private func primaryEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
+        primary = nil
         guard let error = loss(of: leased, result) else {
-            win(leased, result, hasMoved: false)
+            complete(leased, result, hasMoved: false)
             return
         }
-        if second == nil, !wantsSecond { retryOrFail(error) }
+        if hedge == nil, !wantsHedge { retryOrFail(error) }
     }
 
     /// No session of ours is left.
     private func retryOrFail(_ error: PostgresError) {
         let isSafe = isIdempotent || (error.wasNeverSent && canMove)
-        let most = error.disposition == .terminated ? Self.maximumAsksWhenTerminated : Self.maximumAsks
-        if isSafe, asks < most, EventLoop.shared.now < deadline {
-            askForSecond(because: error)
+        let most = error.disposition == .terminated ? Self.maximumAttemptsWhenTerminated : Self.maximumAttempts
+        if isSafe, attempts < most, EventLoop.shared.now < deadline {
+            requestHedge(because: error)
         } else {
             finish(.failure(error), nil)
         }
     }
 
-    private func askForSecond(because error: PostgresError) {
-        asks += 1
-        wantsSecond = true
+    private func requestHedge(because error: PostgresError) {
+        attempts += 1
+        wantsHedge = true
         waiter = pool.request(deadline: deadline) { answer in
-            self.wantsSecond = false
+            self.wantsHedge = false
             self.waiter = nil
             switch answer {
-            case .success(let leased): self.runSecond(leased, because: error)
+            case .success(let leased): self.runHedge(leased, because: error)
             case .failure(let refusal):
-                // The first may answer yet, if it still runs.
-                if self.first == nil { self.finish(.failure(refusal), nil) }
+                // The primary may answer yet, if it still runs.
+                if self.primary == nil { self.finish(.failure(refusal), nil) }
             }
         }
     }
 
-    private func runSecond(_ leased: PostgresPool.Leased, because error: PostgresError) {
+    private func runHedge(_ leased: PostgresPool.Leased, because error: PostgresError) {
         guard continuation != nil else {
             pool.giveBack(leased)
             return
         }
-        second = leased
+        hedge = leased
         pool.report(.retried(error))
         start(on: leased)
     }
 
-    private func secondEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
-        second = nil
+    private func hedgeEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
+        hedge = nil
         if let error = loss(of: leased, result) {
-            if first == nil { retryOrFail(error) }
+            if primary == nil { retryOrFail(error) }
         } else {
-            win(leased, result, hasMoved: true)
+            complete(leased, result, hasMoved: true)
         }
     }
 
@@ -183,12 +183,12 @@ final class HedgedQuery: StatementDelegate {
         return nil
     }
 
-    private func win(
+    private func complete(
         _ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>, hasMoved: Bool
     ) {
         // Forgotten here before they are dealt with: a session that is closed reports its end on the spot.
-        let (silent, late, waiting) = (first, second, waiter)
-        (first, second, waiter) = (nil, nil, nil)
+        let (silent, late, waiting) = (primary, hedge, waiter)
+        (primary, hedge, waiter) = (nil, nil, nil)
         if let waiting { pool.takeBack(waiting) }
         if let silent {
             if silent.connection.path == .lost {

@@ -1,5 +1,5 @@
 /// Why a connection was closed: the field in the log, the label in the metrics, the assertion in the tests.
-public enum CloseReason: String, Sendable, Hashable, CaseIterable {
+public enum SessionCloseReason: String, Sendable, Hashable, CaseIterable {
     /// Idle longer than it may be, and not needed for the minimum.
     case idleTimeout = "idle_timeout"
     /// As old as it may become.

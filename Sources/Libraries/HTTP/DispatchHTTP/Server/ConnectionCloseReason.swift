@@ -1,5 +1,5 @@
 /// Why a connection was closed. The metric's label, the log's field and the tests' assertion.
-public enum CloseReason: String, Sendable, CaseIterable {
+public enum ConnectionCloseReason: String, Sendable, CaseIterable {
     /// The client closed between two requests.
     case clientClosed = "client_closed"
     /// The client closed in the middle of a request.
