@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts share: where things are, and installing what is missing.
+# What the scripts share: where things are, and what they need of the machine.
 
 set -euo pipefail
 
@@ -14,6 +14,9 @@ fail() {
     exit 69 # EX_UNAVAILABLE
 }
 
+swift_is_missing='the Swift 6.3 toolchain is missing: https://www.swift.org/install/linux/'
+has_swift() { command -v swift >/dev/null; }
+
 has_server() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
 }
@@ -27,27 +30,54 @@ has_python() {
     python3 -c 'import argparse, http.client, http.server, json, select, subprocess, zipfile' 2>/dev/null
 }
 
-# need THING...: installs those that are missing. Things are: build, server, python3 with its library, venv and pip
-# (Python's), or the name of a command.
-need() {
-    local missing=() thing
-    for thing in "$@"; do
+# What scripts/setup installs, by group; `need` takes these names as well. scripts/test ends with scripts/bench gate, which
+# needs valgrind and strip.
+declare -A groups=(
+    [run]='build server'
+    [test]='build server prometheus haproxy pgbouncer systemd-socket-activate python3 chromium openssl valgrind strip'
+    [all]='run test curl debootstrap faketime h2load hey ip nginx node pip shellcheck strace systemd-analyze taskset
+        unshare venv wrk'
+)
+
+# things_of NAME...: the things themselves, instead of groups.
+things_of() {
+    local name
+    for name in "$@"; do
+        # shellcheck disable=SC2086 # Words.
+        if [[ -n ${groups[$name]-} ]]; then things_of ${groups[$name]}; else printf '%s\n' "$name"; fi
+    done
+}
+
+# missing_packages THING...: prints the packages of those that are missing, each once. Things are: build, server, python3
+# with its library, venv and pip (Python's), or the name of a command; or a group of them.
+missing_packages() {
+    local thing
+    for thing in $(things_of "$@"); do
         case $thing in
         build)
-            command -v swift >/dev/null || fail "the Swift 6.3 toolchain is missing: https://www.swift.org/install/linux/"
-            command -v pkg-config >/dev/null || missing+=(pkg-config)
-            has_libpq || missing+=(libpq-dev)
+            command -v pkg-config >/dev/null || printf 'pkg-config\n'
+            has_libpq || printf 'libpq-dev\n'
             ;;
-        server) has_server || missing+=(postgresql) ;;
-        systemd-*) command -v "$thing" >/dev/null || missing+=(systemd) ;;
-        python3) has_python || missing+=(python3) ;;
-        pip) python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip) ;;
-        venv) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
-        *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || missing+=("$(package_of "$thing")") ;;
+        server) has_server || printf 'postgresql\n' ;;
+        systemd-*) command -v "$thing" >/dev/null || printf 'systemd\n' ;;
+        python3) has_python || printf 'python3\n' ;;
+        pip) python3 -m pip --version >/dev/null 2>&1 || printf 'python3-pip\n' ;;
+        venv) python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv\n' ;;
+        *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || package_of "$thing" ;;
         esac
-    done
+    done | sort --unique
+}
+
+# need THING...: installs those that are missing, by scripts/setup, which says so first.
+need() {
+    local missing
+    if things_of "$@" | grep --line-regexp build >/dev/null; then has_swift || fail "$swift_is_missing"; fi
+    mapfile -t missing < <(missing_packages "$@")
     ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
+
+# install_packages PACKAGE...
+install_packages() { "$root/scripts/setup" --packages "$@" >&2; }
 
 # The Debian package of a command.
 package_of() {
@@ -60,52 +90,6 @@ package_of() {
     taskset | unshare) printf 'util-linux\n' ;;
     *) printf '%s\n' "$1" ;;
     esac
-}
-
-# as_root COMMAND...
-as_root() {
-    if ((EUID == 0)); then
-        "$@"
-    else
-        sudo "$@"
-    fi
-}
-
-install_packages() {
-    command -v apt-get >/dev/null || fail "please install: $*"
-    if ((EUID != 0)); then
-        # Asking for a password needs somebody to ask.
-        if ! command -v sudo >/dev/null || ! { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
-            fail "please install, as root: $*"
-        fi
-    fi
-    printf 'installing: %s\n' "$*" >&2
-    # Debian's packages start what they install, and PostgreSQL's makes a cluster; all that is wanted here is the
-    # programs.
-    local policy=/usr/sbin/policy-rc.d made_policy=
-    if [[ ! -e $policy ]]; then
-        made_policy=yes
-        as_root tee "$policy" >/dev/null <<<$'#!/bin/sh\nexit 101'
-        as_root chmod 755 "$policy"
-    fi
-    local no_cluster=/etc/postgresql-common/createcluster.d/daruma.conf
-    if [[ " $* " == *' postgresql '* ]]; then
-        as_root mkdir -p "${no_cluster%/*}"
-        as_root tee "$no_cluster" >/dev/null <<<'create_main_cluster = false'
-    fi
-    local status=0
-    {
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get update &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
-    } >&2 || status=$?
-    if [[ -n $made_policy ]]; then as_root rm -f "$policy"; fi
-    if command -v systemctl >/dev/null; then
-        # Nor at the next boot. Most of the packages have no service, which is no failure.
-        local package
-        for package in "$@"; do as_root systemctl disable "$package" >/dev/null 2>&1 || true; done
-    fi
-    if [[ " $* " == *' postgresql '* ]]; then as_root rm -f "$no_cluster"; fi
-    ((status == 0)) || fail "apt-get could not install: $*"
 }
 
 # build_release PRODUCT...
