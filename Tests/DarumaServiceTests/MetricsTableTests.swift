@@ -11,7 +11,7 @@ import Testing
     @Test("the README's table of metrics is what the metrics say of themselves")
     func table() throws {
         let readme = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
-            "../../README.md")
+            "../../Sources/Service/DarumaService/DarumaService.docc/Metrics.md")
         let text = try String(contentsOf: readme, encoding: .utf8)
         for description in MetricsEndpoint.descriptions {
             let type =

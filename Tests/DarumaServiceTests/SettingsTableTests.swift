@@ -9,7 +9,7 @@ import Testing
         let rows = Setting.allCases.map { "| `--\($0.flag)` | `\($0.variable)` | \($0.defaultText) | \($0.meaning) |" }
         let table = rows.joined(separator: "\n")
         let readme = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
-            "../../README.md")
+            "../../Sources/Service/DarumaService/DarumaService.docc/Settings.md")
         let text = try String(contentsOf: readme, encoding: .utf8)
         #expect(text.contains(table), "The table should be:\n\(table)")
     }

@@ -11,7 +11,8 @@ import Testing
     @Test("the README's example of a server is the one that is compiled here")
     func example() throws {
         let example = try file("ReadmeExample.swift").trimmingCharacters(in: .newlines)
-        #expect(try file("../../README.md").contains("```swift\n\(example)\n```"))
+        let guide = "../../Sources/Libraries/HTTP/DispatchHTTP/DispatchHTTP.docc/DispatchHTTP.md"
+        #expect(try file(guide).contains("```swift\n\(example)\n```"))
     }
 
     @Test("and it works")

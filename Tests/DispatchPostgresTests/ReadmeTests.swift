@@ -12,7 +12,8 @@ import Testing
     @Test("the README's example is the one that is compiled here")
     func example() throws {
         let example = try file("ReadmeExample.swift").trimmingCharacters(in: .newlines)
-        #expect(try file("../../README.md").contains("```swift\n\(example)\n```"))
+        let guide = "../../Sources/Libraries/Postgres/DispatchPostgres/DispatchPostgres.docc/DispatchPostgres.md"
+        #expect(try file(guide).contains("```swift\n\(example)\n```"))
     }
 
     @LoopActor

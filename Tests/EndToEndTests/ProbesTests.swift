@@ -110,7 +110,8 @@ extension EndToEnd {
             .enabled(if: HAProxy.program != nil && !isUnderSanitizer))
         func readmeConfiguration() async throws {
             let root = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined()
-            let readme = try #require(Files.read(root + "/README.md"))
+            let guide = root + "/Sources/Service/DarumaService/DarumaService.docc/Operations.md"
+            let readme = try #require(Files.read(guide))
             let begin = try #require(readme.firstRange(of: "```\n# HAProxy\n"))
             let lines = readme[begin.upperBound...].prefix(while: { $0 != "`" })
             let folder = try TemporaryFolder()

@@ -1,4 +1,4 @@
-"""Checks the manifests against the API schemas, and against what they have to agree with: the settings in the README's
+"""Checks the manifests against the API schemas, and against what they have to agree with: the settings in Settings.md's
 table, the session budget, the time that leaving takes. Called by scripts/manifest-check."""
 
 import glob
@@ -33,11 +33,11 @@ def seconds(text):
 
 # Settings, by environment variable, with their defaults.
 settings = {}
-for line in open("README.md", encoding="utf-8"):
+for line in open("Sources/Service/DarumaService/DarumaService.docc/Settings.md", encoding="utf-8"):
     row = re.match(r"\| `--[a-z-]+` \| `([A-Z_]+)` \| ([^|]*) \|", line)
     if row:
         settings[row[1]] = row[2].strip()
-require(len(settings) > 20, "cannot read the settings from the README")
+require(len(settings) > 20, "cannot read the settings from Settings.md")
 
 # Against the schemas.
 manifests = {}

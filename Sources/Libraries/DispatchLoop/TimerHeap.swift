@@ -1,4 +1,4 @@
-/// Names one entry of a ``TimerHeap``. A spent or removed entry's name is never valid again.
+/// Names one entry of a `TimerHeap`. A spent or removed entry's name is never valid again.
 public struct TimerID: Hashable, Sendable {
     let index: UInt32
     let serial: UInt32

@@ -48,6 +48,7 @@ public final class PostgresPipeline {
     /// A pipeline over connections of `pool`.
     ///
     /// - Parameters:
+    ///   - pool: the pool that it checks connections out of.
     ///   - maximumSessions: the most connections that it uses at a time.
     ///   - depth: the most statements in flight on one of them.
     ///   - maximumWaiting: the most statements that wait to be sent; more are told that the pool is saturated.

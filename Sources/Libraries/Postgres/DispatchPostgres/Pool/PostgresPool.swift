@@ -11,7 +11,7 @@ public import PostgresSession
 /// let result = try await connection.query("select 1", isIdempotent: true, deadline: .now() + .seconds(1))
 /// ```
 ///
-/// What is decided is decided in ``PoolMachine``; this is the shell that performs it. Connections are opened after
+/// What is decided is decided in `PoolMachine`; this is the shell that performs it. Connections are opened after
 /// ``start()``, in the process that calls it, and belong to that process.
 @LoopActor
 public final class PostgresPool {
