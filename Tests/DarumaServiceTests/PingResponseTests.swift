@@ -8,7 +8,7 @@ import Testing
 
 private func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }
 
-@Suite struct PingAnswerTests {
+@Suite struct PingResponseTests {
     @Test("a good ping is the result as node-postgres shows it, two spaces a level")
     func success() {
         let result = QueryResult(

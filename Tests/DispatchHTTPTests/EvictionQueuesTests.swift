@@ -72,7 +72,7 @@ struct EvictionQueuesTests {
 }
 
 @Suite("places")
-struct PlacesTests {
+struct ConnectionQuotaTests {
     @Test("there are so many of each kind, and one on the reserve moves up when it can")
     func kinds() {
         var quota = ConnectionQuota(general: 2, reserved: 1)

@@ -3,7 +3,7 @@ import DispatchLoop
 import Glibc
 import Testing
 
-struct ForkMarkTests {
+struct ForkDetectorTests {
     @Test("a mark is known in its process and not in one forked from it")
     func forkedProcess() {
         let mark = ForkDetector()

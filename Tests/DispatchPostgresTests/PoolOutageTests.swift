@@ -82,7 +82,8 @@ import Testing
     func blackHole() async throws {
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)
-        try await withPool(sandbox.connectionURL(port: relay.port), { $0.outageGrace = .seconds(3) }) { pool, recorder in
+        try await withPool(sandbox.connectionURL(port: relay.port), { $0.outageGrace = .seconds(3) }) {
+            pool, recorder in
             try await ping(pool)
             relay.behave(.blackHole)
             let isDown = recorder.watch { $0.isDown }

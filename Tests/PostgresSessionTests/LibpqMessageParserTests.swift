@@ -2,7 +2,7 @@ import Testing
 
 @testable import PostgresSession
 
-@Suite struct FailureTextTests {
+@Suite struct LibpqMessageParserTests {
     private static let prefix = #"connection to server at "127.0.0.1", port 5432 failed: "#
 
     @Test(
@@ -163,7 +163,7 @@ import Testing
     }
 }
 
-@Suite struct PoolerMessageTests {
+@Suite struct PgBouncerMessageTests {
     @Test(
         "of PgBouncer's 08P01 the text says what it means",
         arguments: [

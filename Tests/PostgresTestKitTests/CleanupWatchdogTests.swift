@@ -4,7 +4,7 @@ import PostgresTestKit
 import Testing
 
 @Suite("the watchdog", .timeLimit(.minutes(3)))
-struct LifelineTests {
+struct CleanupWatchdogTests {
     @Test("cleans up after a maker that was killed with SIGKILL")
     func killedMaker() async throws {
         let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {

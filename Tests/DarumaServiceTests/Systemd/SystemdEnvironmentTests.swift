@@ -2,7 +2,7 @@ import DarumaService
 import Testing
 
 @Suite("what a service manager says")
-struct ManagerEnvironmentTests {
+struct SystemdEnvironmentTests {
     static func read(_ variables: [String: String], processID: Int32 = 42) throws -> SystemdEnvironment {
         try SystemdEnvironment(processID: processID) { variables[$0] }
     }
@@ -57,7 +57,7 @@ struct ManagerEnvironmentTests {
 }
 
 @Suite("what a service manager is told")
-struct NotifyOutboxTests {
+struct PendingNotificationTests {
     @Test("of each variable the latest value, one in a line")
     func latest() {
         var outbox = PendingNotification()

@@ -33,7 +33,7 @@ extension PoolMachine {
     /// How long a doubt lasts before a connection is given up for a fresh one, where all slots are taken: what answers within
     /// 900 ms has answered by then, and those who are hedged still have a little of the usual second.
     static let roomPatience = Duration.milliseconds(610)
-    /// How long a doubt lasts before it is a suspicion. With the floor of ``PoolSettings/silence`` this makes ``stall``.
+    /// How long a doubt lasts before it is a suspicion. With the floor of ``PoolSettings/silenceTimeout`` this makes ``stall``.
     static let doubtPatience = Duration.milliseconds(650)
 
     /// A leased connection has been silent for longer than ``silenceLimit``.

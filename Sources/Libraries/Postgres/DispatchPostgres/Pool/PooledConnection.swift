@@ -44,7 +44,7 @@ public final class PooledConnection {
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
     ///   - isIdempotent: whether running it twice does no harm. If it is the first on this connection, it is run once
     ///     more on another session when the first one has ended, or has been silent for longer than this database usually
-    ///     is (at least ``PoolSettings/silence``) while another one works. A statement that provably was never sent is run again in any case. At most twice, where
+    ///     is (at least ``PoolSettings/silenceTimeout``) while another one works. A statement that provably was never sent is run again in any case. At most twice, where
     ///     the second session ends as well.
     ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a little
     ///     more the first time and less each time after. Works behind a transaction pooler too. One statement, not several.
