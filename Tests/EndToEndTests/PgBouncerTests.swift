@@ -20,9 +20,16 @@ extension EndToEnd {
                         if round.isMultiple(of: 2) {
                             try await bouncer.console("RECONNECT")
                         } else {
-                            try await sandbox.terminateSessions(state: "idle")
+                            // Not one that has run nothing: its log-in may not be over for PgBouncer, which would let
+                            // nobody in for server_login_retry.
+                            try await sandbox.execute(
+                                """
+                                select count(pg_terminate_backend(pid)) from pg_stat_activity
+                                where state = 'idle' and query <> '' and pid <> pg_backend_pid()
+                                """)
                         }
-                        #expect(await bad == [])
+                        let failed = await bad
+                        #expect(failed == [])
                         #expect(try await sandbox.sessionCount() <= 2)
                     }
                 }
