@@ -1,4 +1,4 @@
-package import Glibc
+internal import Glibc
 
 /// The few file operations that the sandbox needs. Plain system calls, because files under /proc have
 /// no size and because ownership matters when root acts for the server's user.
@@ -57,7 +57,7 @@ package enum Files {
     }
 
     /// Makes the folder and its parents.
-    package static func makeFolder(_ path: String, mode: mode_t) throws {
+    package static func makeFolder(_ path: String, mode: UInt32) throws {
         if exists(path) { return }
         if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
             try makeFolder(String(path[..<slash]), mode: 0o755)
