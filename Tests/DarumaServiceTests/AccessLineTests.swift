@@ -14,7 +14,7 @@ import Testing
         return String(decoding: buffer, as: UTF8.self)
     }
 
-    @Test("a line for people")
+    @Test("a text line")
     func text() {
         #expect(
             line(Self.plain, .text)
@@ -22,7 +22,7 @@ import Testing
                 + "request-id=abc-1")
     }
 
-    @Test("a line for machines has numbers as numbers")
+    @Test("a JSON line has numbers as numbers")
     func json() {
         #expect(
             line(Self.plain, .json)
@@ -30,7 +30,7 @@ import Testing
                 + #""method":"GET","path":"/ping","status":200,"bytes":321,"duration-ms":1.042,"request-id":"abc-1"}"#)
     }
 
-    @Test("what could not be read has neither duration nor id")
+    @Test("a request that could not be parsed has neither duration nor id")
     func unread() {
         let refused = AccessLine(
             method: "-", path: "-", client: "::1", status: 400, bytes: 9, duration: nil, id: "")
@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(
-        "whatever a client puts into method and path, a line stays one line, and its fields stay apart",
+        "no method or path can begin a line or a field",
         arguments: [#"/a"b"#, #"/a\"#, "/a status=200", #"/a","status":200"#, "/\u{7F}", "/a\u{1B}[2J", "/a=b"])
     func hostile(path: String) throws {
         var hostile = Self.plain
@@ -49,7 +49,7 @@ import Testing
             let line = line(hostile, format)
             #expect(!line.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F })
         }
-        // In text, what holds a blank, a quotation mark or an equals sign is in quotation marks, which it cannot end.
+        // In text, a value with a blank, a quotation mark or an equals sign is in quotation marks, which it cannot end.
         let text = line(hostile, .text)
         let rest = try #require(text.firstRange(of: "path=")).upperBound
         let value = text[rest...]

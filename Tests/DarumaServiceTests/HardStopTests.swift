@@ -4,16 +4,16 @@ import Testing
 
 @testable import DarumaService
 
-@Suite("the end of the time for leaving", .timeLimit(.minutes(1)))
+@Suite("the hard stop", .timeLimit(.minutes(1)))
 struct HardStopTests {
-    @Test("it comes although the event loop is stuck")
+    @Test("fires although the event loop is stuck")
     func stuckLoop() async {
         let isStuck = DispatchSemaphore(value: 0)
         let hasFired = DispatchSemaphore(value: 0)
         let wasFreed = Locked(false)
         EventLoop.shared.submit {
             isStuck.signal()
-            // Until the hard stop has come; without it the test fails and the loop is free again.
+            // Blocks the loop until the hard stop; without one the test fails after the timeout.
             let isInTime = hasFired.wait(timeout: .now() + .seconds(10)) == .success
             wasFreed.withLock { $0 = isInTime }
         }
@@ -25,20 +25,20 @@ struct HardStopTests {
         }
         let hardStop = HardStop(after: .milliseconds(10)) { hasFired.signal() }
         await onLoop {}
-        #expect(wasFreed.withLock { $0 }, "the loop was stuck until the hard stop came")
+        #expect(wasFreed.withLock { $0 }, "the hard stop did not fire while the loop was stuck")
         hardStop.cancel()
     }
 
-    @Test("it does not come once all has ended")
+    @Test("does not fire after cancel()")
     func cancelled() async {
         let fired = Locked(false)
         let hardStop = HardStop(after: .milliseconds(20)) { fired.withLock { $0 = true } }
         hardStop.cancel()
-        // One that was set later has come, so that the first one would have.
+        // A later one has fired, so the first one would have too.
         await withCheckedContinuation { continuation in
             _ = HardStop(after: .milliseconds(60)) { continuation.resume() }
         }
-        #expect(!fired.withLock { $0 }, "a hard stop that was cancelled came")
+        #expect(!fired.withLock { $0 }, "a cancelled hard stop fired")
     }
 
     @LoopActor

@@ -11,10 +11,10 @@ import Testing
 
 @testable import DarumaService
 
-/// What probes hear, without a socket to them.
+/// The health checks without a client socket.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct HealthRoutesTests {
-    /// A service's health with its pool, and what it answers.
+    /// A service's health, its pool and its routes.
     @LoopActor
     private struct Subject {
         let pool: PostgresPool
@@ -55,22 +55,22 @@ import Testing
     private func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }
 
     @Test(
-        "every health answer forbids caches, whatever the method, and has a place of its own",
+        "health checks forbid caching with every method and use reserved connections",
         arguments: HealthRoutes.paths.sorted())
     func noStore(path: String) async throws {
         let subject = Subject(Self.nowhere, requiresDatabase: true)
         for method in [HTTPRequest.Method.get, .head, .options] {
             #expect(try await subject.ask(path, method).fields[.cacheControl] == "no-store")
         }
-        #expect(subject.router.isHealthCheck(try RequestHead(.get, path)), "also when all connections are taken")
+        #expect(subject.router.isHealthCheck(try RequestHead(.get, path)), "answered when the server is full")
         await subject.close()
     }
 
-    @Test("OPTIONS has the status of GET, and no body", arguments: HealthRoutes.paths.sorted())
+    @Test("OPTIONS has the status of GET and no body", arguments: HealthRoutes.paths.sorted())
     func options(path: String) async throws {
         let subject = Subject(Self.nowhere, requiresDatabase: true)
-        for isLeaving in [false, true] {
-            if isLeaving { subject.health.leave() }
+        for isShuttingDown in [false, true] {
+            if isShuttingDown { subject.health.shutDown() }
             let options = try await subject.ask(path, .options)
             #expect(options.status == (try await subject.ask(path)).status)
             #expect(options.body.isEmpty)
@@ -79,7 +79,7 @@ import Testing
         await subject.close()
     }
 
-    @Test("/readyz that requires the database says when it is away, why, and since when")
+    @Test("/readyz that requires the database reports the outage, its cause and its duration")
     func gated() async throws {
         let subject = Subject(Self.nowhere, requiresDatabase: true)
         try await eventually("down") { subject.pool.snapshot.health == .down }
@@ -92,7 +92,7 @@ import Testing
         await subject.close()
     }
 
-    @Test("/readyz that requires the database follows it away and back; /livez does not care")
+    @Test("/readyz that requires the database follows it down and up; /livez does not")
     func follows() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             let subject = Subject(sandbox.connectionURL(), requiresDatabase: true)
@@ -106,12 +106,12 @@ import Testing
         }
     }
 
-    @Test("asking how it is costs the database nothing")
+    @Test("health checks cost the database no query")
     func free() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             let subject = Subject(sandbox.connectionURL(), requiresDatabase: true)
             try await eventually("primary") { try await subject.status("/primary") == 200 }
-            // When any session of the pool last began or ended a statement.
+            // The latest start or end of a statement in any session of the pool.
             let latest = """
                 select max(state_change) from pg_stat_activity
                 where backend_type = 'client backend' and application_name <> '\(PostgresSandbox.applicationName)'
@@ -125,12 +125,12 @@ import Testing
             _ = try await subject.pool.withConnection(deadline: .now() + .seconds(20)) {
                 try await $0.query("select 1", deadline: .now() + .seconds(20))
             }
-            #expect(try await sandbox.execute(latest) != before, "a query is seen")
+            #expect(try await sandbox.execute(latest) != before, "a query changes it")
             await subject.close()
         }
     }
 
-    @Test("/primary and /replica tell the role, also when it changes under idle sessions")
+    @Test("/primary and /replica report the role, also when it changes under idle sessions")
     func roles() async throws {
         try await PostgresSandbox.withSandbox { primary in
             let standby = try await PostgresSandbox.makeStandby(of: primary)
@@ -144,7 +144,7 @@ import Testing
             #expect(text(try await ofStandby.ask("/replica")).contains(#""role": "replica""#))
 
             try await standby.promote()
-            // Nobody queries: the server tells an idle session nothing, so the pool has to ask.
+            // The server does not notify idle sessions, so the pool has to ask.
             try await eventually("promoted") { try await ofStandby.status("/primary") == 200 }
             #expect(try await ofStandby.status("/replica") == 503)
 
@@ -157,26 +157,26 @@ import Testing
         }
     }
 
-    @Test("a loop that was held up once says so and is well; held up again and again it is not; then it is again")
-    func heldUp() async throws {
+    @Test("a loop that was blocked once is live and reports it; blocked repeatedly it is not live; then it recovers")
+    func blocked() async throws {
         let subject = Subject(Self.nowhere, livenessLimit: .milliseconds(40))
         usleep(200_000)
-        try await eventually("the stall is over, and told of") {
+        try await eventually("the stall is over and reported") {
             let answer = try await subject.ask("/livez")
             return answer.status == .ok && text(answer).contains("lengthMs")
         }
-        let holdUp = HoldUp()
-        holdUp.begin()
+        let blocker = LoopBlocker()
+        blocker.begin()
         try await eventually("not live") { try await subject.status("/livez") == 503 }
-        holdUp.isOver = true
+        blocker.isOver = true
         try await eventually("live again") { try await subject.status("/livez") == 200 }
         await subject.close()
     }
 }
 
-/// Blocks the loop, which nothing may, for 70 ms in every turn.
+/// Blocks the loop for 70 ms in every round.
 @LoopActor
-private final class HoldUp {
+private final class LoopBlocker {
     var isOver = false
 
     func begin() {

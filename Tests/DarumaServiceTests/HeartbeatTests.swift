@@ -3,7 +3,7 @@ import Testing
 
 @testable import DarumaService
 
-/// A loop in make-believe time: turns when told to, serves probes before timers, as the real one does.
+/// A simulated loop that serves probes before timers, as the real one does.
 private final class Loop {
     var now = MonotonicTime(nanoseconds: 1_000_000_000)
     var heartbeat: Heartbeat
@@ -12,41 +12,41 @@ private final class Loop {
         heartbeat = Heartbeat(limit: limit, at: now)
     }
 
-    /// One turn at the present time. Returns what a probe hears in it.
-    func turn(firesTimers: Bool = true) -> Bool {
+    /// One round. Returns the answer of a probe in it.
+    func round(firesTimers: Bool = true) -> Bool {
         let answer = heartbeat.isHealthy(at: now)
         if firesTimers, heartbeat.due <= now { _ = heartbeat.beat(at: now) }
         return answer
     }
 
-    /// The loop turns as it should, and is probed in every turn.
+    /// Runs on time, with a probe in every round. Returns whether all were healthy.
     func run(for duration: Duration, every step: Duration = .milliseconds(100)) -> Bool {
         let end = now + duration
         var isHealthy = true
         while now < end {
             now = now + step
-            isHealthy = turn() && isHealthy
+            isHealthy = round() && isHealthy
         }
         return isHealthy
     }
 
-    /// The process is halted, then turns once.
+    /// Halts the process, then runs one round.
     func halt(for duration: Duration) -> Bool {
         now = now + duration
-        return turn()
+        return round()
     }
 }
 
 @Suite struct HeartbeatTests {
-    @Test("a loop that turns is well")
-    func well() {
+    @Test("a loop that runs on time is healthy")
+    func healthy() {
         let loop = Loop()
         #expect(loop.run(for: .seconds(600)))
         #expect(loop.heartbeat.stall(at: loop.now) == nil)
     }
 
     @Test(
-        "a halt, however long, is not held against the loop that goes on",
+        "one halt of any length is no failure",
         arguments: [Duration.seconds(4), .seconds(6), .seconds(60), .seconds(86_400)])
     func halted(duration: Duration) {
         let loop = Loop()
@@ -55,14 +55,14 @@ private final class Loop {
         #expect(loop.run(for: .seconds(10)))
     }
 
-    @Test("a hundred probes that have waited through a halt all hear that it is over")
+    @Test("a hundred probes that waited through a halt all succeed")
     func stormAfterHalt() {
         let loop = Loop()
         loop.now = loop.now + .seconds(60)
-        for _ in 0..<100 { #expect(loop.turn(firesTimers: false)) }
+        for _ in 0..<100 { #expect(loop.round(firesTimers: false)) }
     }
 
-    @Test("halts again and again, with time to breathe in between, are not held against the loop")
+    @Test("repeated halts with time in between are no failure")
     func haltedAgain() {
         let loop = Loop()
         for _ in 0..<20 {
@@ -71,8 +71,8 @@ private final class Loop {
         }
     }
 
-    @Test("a loop that something holds up again and again is not well, until a beat is on time")
-    func heldUp() {
+    @Test("a loop that is blocked repeatedly is unhealthy until a beat is on time")
+    func blocked() {
         let loop = Loop()
         #expect(loop.halt(for: .seconds(7)))
         #expect(loop.halt(for: .seconds(7)))
@@ -83,19 +83,19 @@ private final class Loop {
         #expect(loop.run(for: .seconds(60)))
     }
 
-    @Test("a loop that turns without firing its timers is not well")
+    @Test("a loop that runs without its timers is unhealthy")
     func starved() {
         let loop = Loop()
         loop.now = loop.now + .seconds(7)
-        #expect(loop.turn(firesTimers: false), "this may be a halt that has just ended")
+        #expect(loop.round(firesTimers: false), "this may be the end of a halt")
         loop.now = loop.now + .milliseconds(1)
-        #expect(!loop.turn(firesTimers: false))
+        #expect(!loop.round(firesTimers: false))
         loop.now = loop.now + .seconds(1)
-        #expect(!loop.turn())
-        #expect(loop.turn(), "it has fired")
+        #expect(!loop.round())
+        #expect(loop.round(), "the timer has fired")
     }
 
-    @Test("lateness within the limit is nothing", arguments: [Duration.milliseconds(50), .seconds(1), .seconds(5)])
+    @Test("lateness within the limit is no stall", arguments: [Duration.milliseconds(50), .seconds(1), .seconds(5)])
     func slightlyLate(limit: Duration) {
         let loop = Loop(limit: limit)
         for _ in 0..<100 {
@@ -104,8 +104,8 @@ private final class Loop {
         }
     }
 
-    @Test("a stall is told of while the loop comes out of it and for a minute, with its length")
-    func told() throws {
+    @Test("a stall is reported at its end and for a minute, with its length")
+    func reported() throws {
         let loop = Loop()
         loop.now = loop.now + .seconds(61)
         #expect(loop.heartbeat.stall(at: loop.now)?.length == .seconds(60))
@@ -117,14 +117,14 @@ private final class Loop {
         #expect(loop.heartbeat.stall(at: loop.now) == nil)
     }
 
-    @Test("beats that were missed are not made up for")
+    @Test("missed beats are not repeated")
     func noBurst() {
         let loop = Loop()
         _ = loop.halt(for: .seconds(100))
         #expect(loop.heartbeat.due == loop.now + .seconds(1))
     }
 
-    @Test("whatever happens, three beats on time and it is well; and it is never ill without three late ones")
+    @Test("at random: healthy after three beats on time, unhealthy only after three late ones")
     func random() {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix64(seed: seed)
@@ -133,12 +133,12 @@ private final class Loop {
             var late = 0
             for _ in 0..<Int.random(in: 1...30, using: &random) {
                 let pause = Duration.milliseconds(Int64.random(in: 0...30_000, using: &random))
-                let mayBeIll = late >= Heartbeat.maxLateBeats
+                let isUnhealthy = late >= Heartbeat.maxLateBeats
                 let due = loop.heartbeat.due
                 loop.now = loop.now + pause
                 let isBeat = loop.now >= due
                 let isLate = loop.now - due > loop.heartbeat.limit
-                #expect(loop.turn() == !mayBeIll, "seed \(seed)")
+                #expect(loop.round() == !isUnhealthy, "seed \(seed)")
                 if isBeat { late = isLate ? late + 1 : 0 }
             }
             _ = loop.run(for: .seconds(3), every: min(.milliseconds(100), loop.heartbeat.interval))

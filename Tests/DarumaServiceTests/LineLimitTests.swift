@@ -4,7 +4,7 @@ import Testing
 @testable import DarumaService
 
 @Suite("a limited line") struct LineLimitTests {
-    @Test("is written once in each interval, and tells how many were held back")
+    @Test("passes once per interval and counts the suppressed lines")
     func interval() {
         var limit = LineLimit(interval: .seconds(60))
         let begin = MonotonicTime.now()

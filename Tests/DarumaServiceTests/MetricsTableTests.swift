@@ -8,11 +8,11 @@ import Testing
 
 @LoopActor
 @Suite struct MetricsTableTests {
-    @Test("the README's table of metrics is what the metrics say of themselves")
+    @Test("the table in Metrics.md matches the metrics")
     func table() throws {
-        let readme = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+        let document = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
             "../../Sources/Service/DarumaService/DarumaService.docc/Metrics.md")
-        let text = try String(contentsOf: readme, encoding: .utf8)
+        let text = try String(contentsOf: document, encoding: .utf8)
         for description in MetricsEndpoint.descriptions {
             let type =
                 switch description.kind {

@@ -9,7 +9,7 @@ import Testing
 private func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }
 
 @Suite struct PingResponseTests {
-    @Test("a good ping is the result as node-postgres shows it, two spaces a level")
+    @Test("a successful ping has the result in the form of node-postgres, indented by two spaces")
     func success() {
         let result = QueryResult(
             command: "SELECT", rowCount: 1,
@@ -46,7 +46,7 @@ private func text(_ response: Response) -> String { String(decoding: response.bo
                 """)
     }
 
-    @Test("an outage is told with cause, state, age and next try, and without the server's address")
+    @Test("a failure has cause, state, duration and next connect, but not the server's address")
     func outage() {
         let cause = PostgresError(
             code: "57P03", severity: .fatal, message: "the database system is starting up", disposition: .outage,
@@ -72,7 +72,7 @@ private func text(_ response: Response) -> String { String(decoding: response.bo
                 """)
     }
 
-    @Test("a pool in full use is saturated, not down")
+    @Test("a fully used pool is saturated, not down")
     func saturated() {
         let answer = text(
             PingResponse.failure(PoolError(kind: .saturated, health: .up), status: .serviceUnavailable))
@@ -80,14 +80,14 @@ private func text(_ response: Response) -> String { String(decoding: response.bo
         #expect(answer.contains(#""code": "POOL_SATURATED""#))
     }
 
-    @Test("an error nobody foresaw shows nothing of itself")
+    @Test("an unknown error shows no detail")
     func unforeseen() {
         struct Secret: Error { let password = "hunter2" }
         #expect(!text(PingResponse.failure(Secret(), status: .badRequest)).contains("hunter2"))
     }
 
     @Test(
-        "values are JSON numbers where JavaScript holds them, text elsewhere",
+        "a value is a JSON number if JavaScript can hold it",
         arguments: [
             ("1", 23, "1"), ("-5", 21, "-5"), ("9223372036854775807", 20, "\"9223372036854775807\""), ("t", 16, "true"),
             ("f", 16, "false"), ("1.5", 701, "1.5"), ("NaN", 701, "\"NaN\""), ("Infinity", 700, "\"Infinity\""),
@@ -97,7 +97,7 @@ private func text(_ response: Response) -> String { String(decoding: response.bo
         #expect(String(decoding: PingResponse.value(value, typeID: typeID).bytes(), as: UTF8.self) == json)
     }
 
-    @Test("NULL is null, empty lists are brackets")
+    @Test("NULL is null, and empty lists are brackets")
     func nothing() {
         #expect(String(decoding: PingResponse.value(nil, typeID: 23).bytes(), as: UTF8.self) == "null")
         #expect(String(decoding: JSONValue.array([]).bytes(), as: UTF8.self) == "[]")

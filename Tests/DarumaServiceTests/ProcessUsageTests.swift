@@ -3,11 +3,11 @@ import Testing
 @testable import DarumaService
 
 @Suite struct ProcessUsageTests {
-    /// proc(5): the second field is the command's name, in parentheses, whatever it holds.
+    /// proc(5): the second field is the command's name, in parentheses.
     private static let stat =
         "4242 (a) (b c) S 1 4242 4242 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 7 0 1234 500000000 6000 0"
 
-    @Test("the fields of /proc/self/stat are found behind the last parenthesis")
+    @Test("the parser finds the fields of /proc/self/stat after the last parenthesis")
     func fields() throws {
         let usage = try #require(ProcessUsage(stat: Self.stat, ticks: 100, page: 4096))
         #expect(usage.cpuSeconds == 3)
@@ -17,12 +17,12 @@ import Testing
         #expect(usage.startTime(bootStat: "cpu 1 2\nbtime 1700000000\nprocesses 3\n", ticks: 100) == 1_700_000_012.34)
     }
 
-    @Test("what is no such line gives nothing", arguments: ["", "1 (a)", "1 (a) S 2 3", "no parenthesis"])
+    @Test("a malformed line is nil", arguments: ["", "1 (a)", "1 (a) S 2 3", "no parenthesis"])
     func malformed(text: String) {
         #expect(ProcessUsage(stat: text, ticks: 100, page: 4096) == nil)
     }
 
-    @Test("this process has memory, threads, descriptors and a beginning")
+    @Test("this process has memory, threads, descriptors and a start time")
     func own() throws {
         let usage = try #require(ProcessUsage.now())
         #expect(usage.residentBytes > 1 << 20)

@@ -4,11 +4,11 @@ import Testing
 
 @testable import DarumaService
 
-/// A gate in make-believe time, told what a pool with a grace of 750 ms would say, and looked at every 10 ms.
+/// A gate in simulated time, fed as by a pool with a grace of 750 ms, and checked every 10 ms.
 private struct World {
     var now = MonotonicTime(nanoseconds: 0)
     var gate = ReadinessGate()
-    /// When it changed its mind, and to what.
+    /// The changes of readiness.
     var flips: [(at: MonotonicTime, isReady: Bool)] = []
 
     /// A service whose database has been up for a minute.
@@ -26,17 +26,17 @@ private struct World {
         pass(duration)
     }
 
-    /// The database is away: suspect for the grace, down from then on.
+    /// The database is lost: suspect for the grace, then down.
     mutating func away(for duration: Duration, as health: DatabaseState = .down) {
         gate.databaseIs(.suspect, at: now)
         let grace = Duration.milliseconds(750)
         pass(min(duration, grace))
         guard duration > grace else { return }
-        tell(health)
+        report(health)
         pass(duration - grace)
     }
 
-    mutating func tell(_ health: DatabaseState) {
+    mutating func report(_ health: DatabaseState) {
         let wasReady = isReady
         gate.databaseIs(health, at: now)
         note(wasReady)
@@ -57,7 +57,7 @@ private struct World {
 }
 
 @Suite struct ReadinessGateTests {
-    @Test("before the database was ever reached it is not ready, and soon after it is")
+    @Test("it is not ready before the first connection, and ready soon after")
     func boot() {
         var world = World()
         #expect(!world.isReady)
@@ -70,9 +70,9 @@ private struct World {
     }
 
     @Test(
-        "a plain stop and start shows both ways within a second",
+        "a single stop and start each show within a second",
         arguments: [Duration.seconds(1), .seconds(3), .seconds(60), .seconds(3600)])
-    func plain(outage: Duration) throws {
+    func single(outage: Duration) throws {
         var world = World.ready
         let stop = world.now
         world.away(for: outage)
@@ -83,7 +83,7 @@ private struct World {
         #expect(world.flips[1].at - start <= .milliseconds(500))
     }
 
-    @Test("a stop soon after the service has started is a plain one")
+    @Test("a stop soon after the start of the service is no flap")
     func afterBoot() {
         var world = World()
         world.up(for: .seconds(1))
@@ -105,7 +105,7 @@ private struct World {
         }
     }
 
-    @Test("an outage that requests wait through is not seen", arguments: 1...7)
+    @Test("an interruption within the grace does not show", arguments: 1...7)
     func short(tenths: Int) {
         var world = World.ready
         for _ in 0..<50 {
@@ -116,28 +116,28 @@ private struct World {
     }
 
     @Test(
-        "wrong settings and the wrong role make it not ready as well",
+        "rejected logins and the wrong role make it not ready too",
         arguments: [DatabaseState.misconfigured, .readOnly, .draining, .closed])
     func otherReasons(health: DatabaseState) {
         var world = World.ready
-        world.tell(health)
+        world.report(health)
         #expect(!world.isReady)
         world.up(for: .seconds(1))
         #expect(world.isReady)
     }
 
-    @Test("a reason that changes during one outage counts once")
+    @Test("an outage whose cause changes counts once")
     func changingReason() {
         var world = World.ready
         for _ in 0..<10 {
-            for health in [DatabaseState.down, .misconfigured, .readOnly] { world.tell(health) }
+            for health in [DatabaseState.down, .misconfigured, .readOnly] { world.report(health) }
         }
         #expect(world.gate.flaps == 0)
         #expect(world.gate.stabilization == ReadinessGate.firstStabilization)
     }
 
     @Test(
-        "a database that comes and goes is seen to come back once, and no more before it stays",
+        "a flapping database shows as back once, and then not until it stays up",
         arguments: [200, 500, 760, 1000, 1500, 2000], [200, 500, 760, 1000, 1500, 2000])
     func flapping(up: Int, away: Int) {
         var world = World.ready
@@ -145,13 +145,13 @@ private struct World {
             world.away(for: .milliseconds(away))
             world.up(for: .milliseconds(up))
         }
-        // Not ready, ready once more, not ready for good: nobody can know at the first return that it will not last.
+        // Not ready, ready once, not ready: the first recovery cannot be known to be short.
         #expect(world.flips.count <= 3, "\(world.flips)")
         world.up(for: ReadinessGate.longestStabilization)
         #expect(world.isReady)
     }
 
-    @Test("while it waits for the database to stay, any trouble begins the wait anew")
+    @Test("any trouble restarts the stabilization")
     func troubleWhileWaiting() {
         var world = World.ready
         for _ in 0..<3 {
@@ -167,22 +167,22 @@ private struct World {
         #expect(!world.isReady)
     }
 
-    @Test("it doubles what it asks for, up to a limit, and forgets after half a minute")
+    @Test("the stabilization doubles up to a limit and resets after half a minute")
     func memory() {
         var world = World.ready
-        var holds: [Duration] = []
+        var stabilizations: [Duration] = []
         for _ in 0..<8 {
             world.away(for: .seconds(1))
-            holds.append(world.gate.stabilization)
+            stabilizations.append(world.gate.stabilization)
             world.up(for: .seconds(1))
         }
-        #expect(holds == [.milliseconds(250)] + [3, 6, 12, 12, 12, 12, 12].map { .seconds($0) })
+        #expect(stabilizations == [.milliseconds(250)] + [3, 6, 12, 12, 12, 12, 12].map { .seconds($0) })
         world.up(for: .seconds(31))
         world.away(for: .seconds(1))
         #expect(world.gate.stabilization == ReadinessGate.firstStabilization)
     }
 
-    @Test("says how much longer it waits")
+    @Test("reports the rest of the stabilization")
     func remaining() {
         var world = World.ready
         world.away(for: .seconds(2))
@@ -194,7 +194,7 @@ private struct World {
     }
 
     @Test(
-        "at random: three flips at most in any loop of 0.2 to 2 s, ready never while down, ready for sure once it stays"
+        "at random: at most three flips with periods of 0.2 to 2 s, never ready while down, ready once it stays up"
     )
     func random() {
         let seed = UInt64.random(in: 0 ... .max)

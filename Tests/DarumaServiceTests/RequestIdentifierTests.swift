@@ -14,17 +14,17 @@ import Testing
     }
 
     @Test(
-        "a sane id is taken over",
+        "a safe id is kept",
         arguments: [
             "a", "123e4567-e89b-12d3-a456-426614174000", "4bf92f3577b34da6a3ce929d0e0e4736", "host/abc-000001",
             "Root=1-67891233-abcdef012345678912345678", "req_1.2:3@x+y", String(repeating: "x", count: 128),
         ])
-    func takenOver(id: String) throws {
+    func kept(id: String) throws {
         #expect(RequestIdentifier().identify(try request(id)) == id)
     }
 
     @Test(
-        "any other is replaced",
+        "any other id is replaced",
         arguments: [
             "", String(repeating: "x", count: 129), "a b", "a\"b", "a'b", "a\\b", "<b>", "a;b", "$(id)", "ä", "a,b",
             "a%0a",
@@ -35,7 +35,7 @@ import Testing
         #expect(RequestIdentifier.isSane(made))
     }
 
-    @Test("new ids are fifteen characters, differ, and sort in the order of arrival")
+    @Test("new ids have 15 characters, are unique, and sort by arrival")
     func made() throws {
         let identifier = RequestIdentifier()
         let request = try request()
@@ -45,7 +45,7 @@ import Testing
         #expect(Set(ids).count == ids.count)
     }
 
-    @Test("processes differ, and counting on past the end begins anew")
+    @Test("processes have different ids, and the count wraps around")
     func processes() {
         #expect(RequestIdentifier().next().prefix(7) != RequestIdentifier().next().prefix(7))
         let last = RequestIdentifier(process: 1, count: (1 << 40) - 1)

@@ -10,7 +10,7 @@ import Testing
 
 @testable import DarumaService
 
-/// The routes without a socket to a client, on a real database or on the lack of one.
+/// The routes without a client socket, with a real database and without one.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct RoutesTests {
     private func pool(_ url: String, grace: Duration = .milliseconds(100)) -> PostgresPool {
@@ -21,10 +21,10 @@ import Testing
         return pool
     }
 
-    private func get(_ path: String, _ pool: PostgresPool, isLeaving: Bool = false) async throws -> Response {
+    private func get(_ path: String, _ pool: PostgresPool, isShuttingDown: Bool = false) async throws -> Response {
         let health = ServiceHealth(
             pool: pool, requiresDatabase: false, livenessLimit: .seconds(60), logger: Logger(label: "test"))
-        if isLeaving { health.leave() }
+        if isShuttingDown { health.shutDown() }
         var router = Router()
         Routes(pool: pool, pingTimeout: .seconds(20), pingFailureStatus: 503, logger: Logger(label: "test"))
             .add(to: &router)
@@ -34,8 +34,8 @@ import Testing
 
     private func text(_ response: Response) -> String { String(decoding: response.body, as: UTF8.self) }
 
-    @Test("/ and /livez are well without a database", arguments: ["/", "/livez"])
-    func well(path: String) async throws {
+    @Test("/ and /livez succeed without a database", arguments: ["/", "/livez"])
+    func succeed(path: String) async throws {
         let pool = pool("postgres://admin@127.0.0.1:1/mydb")
         let response = try await get(path, pool)
         #expect(response.status == .ok)
@@ -44,7 +44,7 @@ import Testing
         await pool.close(deadline: .now() + .seconds(1))
     }
 
-    @Test("no answer tells where the database is, who logs in there, with what, or anything of the service's insides")
+    @Test("no answer contains the database's address, login or internals of the service")
     func noInternals() async throws {
         let pool = pool("postgres://someuser:s3cret@127.0.0.1:1/somedatabase?application_name=someapp")
         for path in ["/", "/ping", "/livez", "/readyz", "/nowhere"] {
@@ -57,7 +57,7 @@ import Testing
         await pool.close(deadline: .now() + .seconds(1))
     }
 
-    @Test("/ping gives the database's answer, and the connection goes home")
+    @Test("/ping returns the database's answer and releases the connection")
     func ping() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             let pool = pool(sandbox.connectionURL(), grace: .seconds(20))
@@ -71,7 +71,7 @@ import Testing
         }
     }
 
-    @Test("/ping fails with the status that is set, and says why")
+    @Test("/ping fails with the configured status and the cause")
     func failingPing() async throws {
         let pool = pool("postgres://admin@127.0.0.1:1/mydb")
         let response = try await get("/ping", pool)
@@ -80,16 +80,16 @@ import Testing
         await pool.close(deadline: .now() + .seconds(1))
     }
 
-    @Test("/readyz is ready without a database, says so, and is not once the service leaves")
+    @Test("/readyz is ready without a database and reports it, until the shutdown")
     func ready() async throws {
         let pool = pool("postgres://admin@127.0.0.1:1/mydb")
         try await eventually("down") { pool.snapshot.health == .down }
         let ready = try await get("/readyz", pool)
         #expect(ready.status == .ok)
         #expect(text(ready).contains(#""state": "down""#))
-        let leaving = try await get("/readyz", pool, isLeaving: true)
-        #expect(leaving.status == .serviceUnavailable)
-        #expect(leaving.fields[.retryAfter] == "1")
+        let draining = try await get("/readyz", pool, isShuttingDown: true)
+        #expect(draining.status == .serviceUnavailable)
+        #expect(draining.fields[.retryAfter] == "1")
         await pool.close(deadline: .now() + .seconds(1))
     }
 }

@@ -13,7 +13,7 @@ import Testing
         try ServiceSettings(flags: flags) { environment[$0] }
     }
 
-    @Test("without any setting there are the defaults")
+    @Test("without settings the defaults apply")
     func defaults() throws {
         let settings = try settings()
         #expect(settings.http.port == 8080)
@@ -22,7 +22,7 @@ import Testing
         #expect(settings.pool.maximum == 10)
     }
 
-    @Test("a port for operators needs descriptors for as many clients again")
+    @Test("an admin port doubles the descriptors for clients")
     func descriptors() throws {
         let limits: [Setting: String] = [
             .httpMaxConnections: "100", .httpReservedConnections: "10", .poolMax: "5",
@@ -31,7 +31,7 @@ import Testing
         #expect(try settings(limits.merging([.adminPort: "0"]) { $1 }).mostDescriptors == 257)
     }
 
-    @Test("the defaults that --help names are the ones in force", arguments: Setting.allCases)
+    @Test("--help names the defaults that apply", arguments: Setting.allCases)
     func documentedDefaults(setting: Setting) throws {
         let documented = setting.defaultText
         guard ![.databaseURL, .poolMaxIdle, .httpMaxStreamBacklog, .adminPort].contains(setting) else { return }
@@ -50,23 +50,58 @@ import Testing
         #expect(applied.logLevel == (try settings().logLevel))
     }
 
-    @Test("flags win over the environment, and an empty variable is none")
+    @Test("a flag wins over DARUMA_PORT, which wins over PORT; an empty variable counts as unset")
     func precedence() throws {
-        #expect(try settings([.port: "1"], ["PORT": "2"]).http.port == 1)
-        #expect(try settings([:], ["PORT": "2"]).http.port == 2)
-        #expect(try settings([:], ["PORT": ""]).http.port == 8080)
+        #expect(try settings([.port: "1"], ["DARUMA_PORT": "2", "PORT": "3"]).http.port == 1)
+        #expect(try settings([:], ["DARUMA_PORT": "2", "PORT": "3"]).http.port == 2)
+        #expect(try settings([:], ["DARUMA_PORT": "", "PORT": "3"]).http.port == 3)
+        #expect(try settings([:], ["DARUMA_PORT": "", "PORT": ""]).http.port == 8080)
     }
 
-    @Test("flags and variables are the name in kebab and in capitals")
+    @Test("every setting is read from its variable with the prefix, without a warning", arguments: Setting.allCases)
+    func prefixed(setting: Setting) {
+        let value = setting.value { $0 == setting.prefixedVariable ? "x" : nil }
+        #expect(value?.text == "x" && value?.isDeprecated == false)
+    }
+
+    @Test("a bare variable works with a warning, except for the conventional ones")
+    func deprecated() throws {
+        let old = try settings([:], ["ADMIN_PORT": "9090", "POOL_MAX": "3"])
+        #expect(old.adminPort == 9090 && old.pool.maximum == 3)
+        #expect(
+            old.warnings == [
+                "ADMIN_PORT is deprecated; set DARUMA_ADMIN_PORT", "POOL_MAX is deprecated; set DARUMA_POOL_MAX",
+            ])
+        let conventional = ["HOST": "::1", "PORT": "1", "DATABASE_URL": "host=h", "LOG_LEVEL": "error"]
+        #expect(try settings([:], conventional).warnings == [])
+        #expect(try settings([:], ["ADMIN_PORT": "1", "DARUMA_ADMIN_PORT": "2"]).warnings == [])
+        #expect(try settings([.adminPort: "1"], ["ADMIN_PORT": "2"]).warnings == [])
+    }
+
+    @Test(
+        "the variables that Kubernetes sets for a Service are ignored",
+        arguments: [
+            ("ADMIN_PORT", "tcp://10.0.0.1:80"), ("ADMIN_PORT", "udp://10.0.0.1:53"),
+            ("ADMIN_PORT", "sctp://10.0.0.1:80"), ("DARUMA_PORT", "tcp://10.0.0.1:80"),
+            ("DARUMA_ADMIN_PORT", "tcp://[fd00::1]:80"), ("REUSE_PORT", "tcp://10.0.0.1:80"),
+        ])
+    func serviceLinks(variable: String, value: String) throws {
+        let settings = try settings([:], [variable: value])
+        #expect(settings.http.port == 8080 && settings.adminPort == nil && !settings.http.reusePort)
+        #expect(settings.warnings == [])
+        #expect(try self.settings([:], ["DARUMA_PORT": value, "PORT": "3"]).http.port == 3)
+    }
+
+    @Test("a flag is the name in kebab case, a variable in capitals")
     func names() {
         #expect(Setting.poolMaxIdle.flag == "pool-max-idle")
-        #expect(Setting.poolMaxIdle.variable == "POOL_MAX_IDLE")
+        #expect(Setting.poolMaxIdle.variable == "DARUMA_POOL_MAX_IDLE")
         #expect(Setting.databaseURL.flag == "database-url")
         #expect(Setting.databaseURL.variable == "DATABASE_URL")
         #expect(Set(Setting.allCases.map(\.variable)).count == Setting.allCases.count)
     }
 
-    @Test("the kind of value that --help names is the kind that is taken", arguments: Setting.allCases)
+    @Test("the settings accept the kind of value that --help names", arguments: Setting.allCases)
     func valueNames(setting: Setting) throws {
         let taken: [String]
         switch setting.valueName {
@@ -85,7 +120,7 @@ import Testing
     }
 
     @Test(
-        "a wrong value is one line that names where it came from",
+        "an invalid value is one line that names its flag or variable",
         arguments: [
             (Setting.port, "99999"), (.port, "http"), (.pingFailureStatus, "500"), (.pingTimeout, "1"),
             (.pingTimeout, "-1s"), (.pingTimeout, "0s"), (.pingTimeout, "soon"), (.poolMax, "0"), (.poolMin, "-1"),
@@ -103,7 +138,7 @@ import Testing
         #expect(fromEnvironment?.source == setting.variable)
     }
 
-    @Test("every limit of the HTTP server can be set, and says what it sets")
+    @Test("the settings of the HTTP server set its limits")
     func serverLimits() throws {
         let http = try settings([
             .httpReservedConnections: "1", .httpReservedTimeout: "2ms", .httpBodyTotalTimeout: "3ms",
@@ -122,13 +157,13 @@ import Testing
         #expect(try settings().http.maxStreamBacklog == nil)
     }
 
-    @Test("settings of the pool that contradict each other are refused")
+    @Test("contradictory pool settings are rejected")
     func contradiction() {
         let problem = #expect(throws: SettingError.self) { try settings([.poolMin: "5", .poolMax: "2"]) }
         #expect(problem?.problem.contains("minimum (5)") ?? false)
     }
 
-    @Test("a database setting that cannot be parsed is no reason not to start, and is not repeated")
+    @Test("an invalid connection string is not fatal, and the problem does not repeat it")
     func badDatabase() throws {
         let settings = try settings([:], ["DATABASE_URL": "postgres://u:hunter2%zz@h/d"])
         let problem = try #require(settings.database.problem)
@@ -139,7 +174,7 @@ import Testing
 
 @Suite struct DurationTextTests {
     @Test(
-        "durations are a number and a unit",
+        "a duration is a number and a unit",
         arguments: [
             ("250ms", Duration.milliseconds(250)), ("1.5s", .milliseconds(1500)), ("5m", .seconds(300)),
             ("2h", .seconds(7200)), ("0s", .zero), (".5s", .milliseconds(500)),
@@ -149,14 +184,14 @@ import Testing
     }
 
     @Test(
-        "anything else is none",
+        "any other text is rejected",
         arguments: ["", "s", "5", "5 s", "-1s", "1d", "1e3s", "1..2s", "99999999999999h", "infs"])
     func refused(text: String) {
         #expect(Duration(settingText: text) == nil)
     }
 
     @Test(
-        "for a reader, a duration is as precise as it is worth",
+        "the precision of a duration's text depends on its length",
         arguments: [
             (Duration.milliseconds(3), "3 ms"), (.milliseconds(999), "999 ms"), (.milliseconds(1000), "1 s"),
             (.milliseconds(1250), "1.25 s"), (.milliseconds(1009), "1 s"), (.seconds(250), "4 min 10 s"),

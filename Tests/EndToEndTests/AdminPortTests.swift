@@ -2,13 +2,13 @@ import PostgresTestKit
 import Testing
 
 extension Service {
-    /// The operators' port, once it is listened on.
+    /// The admin port, once it is in the log.
     func adminPort() async throws -> UInt16 {
         var port: UInt16?
-        try await eventually("the operators' port is in the log") {
+        try await eventually("the admin port is in the log") {
             port =
-                process.log.split(separator: "\n").lazy.filter { $0.hasSuffix(" for operators") }
-                .compactMap { $0.dropLast(" for operators".count).split(separator: ":").last.flatMap { UInt16($0) } }
+                process.log.split(separator: "\n").lazy.filter { $0.hasSuffix(" (admin)") }
+                .compactMap { $0.dropLast(" (admin)".count).split(separator: ":").last.flatMap { UInt16($0) } }
                 .first
             return port != nil
         }
@@ -17,9 +17,9 @@ extension Service {
 }
 
 extension EndToEnd {
-    @Suite("with a port for operators,", .serialized)
+    @Suite("with an admin port,", .serialized)
     struct AdminPortTests {
-        @Test("probes are answered on both ports, and clients on theirs only")
+        @Test("both ports serve health checks, and only the main port serves clients")
         func twoPorts() async throws {
             try await withService("postgres://admin@127.0.0.1:1/mydb", arguments: ["--admin-port", "0"]) { service in
                 let admin = try await service.adminPort()

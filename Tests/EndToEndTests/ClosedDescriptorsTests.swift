@@ -6,7 +6,7 @@ extension EndToEnd {
     @Suite("started with standard descriptors closed,", .serialized)
     struct ClosedDescriptorsTests {
         @Test(
-            "it has them on /dev/null, and writes its logs into nothing else",
+            "it opens them on /dev/null, so that no socket gets the log",
             arguments: ["<&- >&- 2>&-", ">&-", "<&-", "2>&-"])
         func closed(redirections: String) async throws {
             let number = try PortReservation.unreserved()

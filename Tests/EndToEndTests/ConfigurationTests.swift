@@ -3,9 +3,9 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("when something is configured wrongly,", .serialized)
+    @Suite("with a wrong configuration,", .serialized)
     struct ConfigurationTests {
-        @Test("a wrong password is named, and mended at the database")
+        @Test("/ping names a wrong password, and recovers once the database has that password")
         func wrongPassword() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL(password: "someOther1")) { service in
@@ -18,7 +18,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("a missing database is named, and mended by making it")
+        @Test("/ping names a missing database, and recovers once it exists")
         func missingDatabase() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL(database: "not_yet")) { service in
@@ -30,7 +30,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("a DATABASE_URL that cannot be read does not keep / from being served")
+        @Test("an invalid DATABASE_URL does not affect /")
         func unreadableURL() async throws {
             try await withService("postgres://admin:P%4@@@[nonsense:port/") { service async throws in
                 #expect(await service.get("/").isGood)
@@ -40,14 +40,14 @@ extension EndToEnd {
                 #expect(!ping.body.contains("nonsense"), "the connection string is in the answer: \(ping.body)")
                 let log = { service.process.log }
                 #expect(
-                    try await Deadline(in: patience).wait { log().contains("the database setting cannot be used") })
+                    try await Deadline(in: patience).wait { log().contains("the database setting is invalid") })
                 #expect(log().contains("@ is %40"))
                 #expect(log().split(separator: "\n").count { $0.contains(" error ") } == 1, "\(log())")
                 #expect(!log().contains("nonsense"))
             }
         }
 
-        @Test("a log-in that libpq refuses is a wrong setting, named, and not an outage")
+        @Test("a login that libpq rejects is misconfigured, not down")
         func refusedByLibPQ() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 let url = sandbox.connectionURL(parameters: ["channel_binding": "require"])
@@ -60,7 +60,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("a password file that others can read is told of once, and libpq writes nothing past the log")
+        @Test("the log names a password file that others can read, once, and libpq writes nothing to stderr")
         func openPasswordFile() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 let folder = try TemporaryFolder()
@@ -74,14 +74,14 @@ extension EndToEnd {
                     #expect(!log.contains("WARNING"), "\(log)")
                     #expect(
                         log.split(separator: "\n").count { $0.contains("password file") && $0.contains("0600") } == 1)
-                    // Mended while it runs.
+                    // Takes effect without a restart.
                     #expect(chmod(path, 0o600) == 0)
                     #expect(try await service.isGoodAgain())
                 }
             }
         }
 
-        @Test("a session in the clear is told of once, and only where TLS was wanted")
+        @Test("the log reports an unencrypted session once, and only with sslmode=prefer")
         func inTheClear() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 for (mode, count) in [("prefer", 1), ("disable", 0), ("allow", 0)] {
@@ -97,7 +97,7 @@ extension EndToEnd {
         }
 
         @Test(
-            "--help and --version answer, and that is all",
+            "--help and --version print their text and exit with 0",
             arguments: [
                 (["--version"], "."), (["--help"], "Usage: daruma [command]"), (["serve", "-h"], "--pool-max <count>"),
                 (["help", "healthcheck"], "--timeout <duration>"),
@@ -108,7 +108,34 @@ extension EndToEnd {
             #expect(process.log.contains(text))
         }
 
-        @Test("a port that is taken is exit code 69, and nothing is said of what was never begun")
+        @Test("the service and its health check ignore the variables that Kubernetes sets for a Service")
+        func serviceLinks() async throws {
+            let links = ["ADMIN_PORT": "tcp://10.0.0.1:80", "DARUMA_PORT": "tcp://10.0.0.1:8080"]
+            let process = try await ServiceProcess.start(
+                [try ServiceProcess.darumaBinary(), "serve", "--host", "127.0.0.1"],
+                environment: links.merging(["DATABASE_URL": ProbesTests.nowhere, "PORT": "0"]) { $1 })
+            let port = try await process.waitUntilListening(within: patience)
+            #expect(await HTTPProbe.get("/", port: port, limit: patience).isGood)
+            let check = try await ServiceProcess.start(
+                [try ServiceProcess.darumaBinary(), "healthcheck"],
+                environment: links.merging(["HOST": "127.0.0.1", "PORT": "\(port)"]) { $1 })
+            #expect(try await check.waitForExit(within: patience) == .code(0), "\(check.log)")
+            #expect(try await process.stop(within: patience) == .code(0))
+        }
+
+        @Test("a deprecated variable works and has a line in the log")
+        func deprecatedVariable() async throws {
+            let process = try await ServiceProcess.start(
+                [try ServiceProcess.darumaBinary(), "serve", "--host", "127.0.0.1", "--port", "0"],
+                environment: ["DATABASE_URL": ProbesTests.nowhere, "STATUS_MAX_VIEWERS": "0"])
+            let port = try await process.waitUntilListening(within: patience)
+            #expect(await HTTPProbe.get("/events", port: port, limit: patience).status == 503)
+            #expect(try await process.stop(within: patience) == .code(0))
+            let line = "warning STATUS_MAX_VIEWERS is deprecated; set DARUMA_STATUS_MAX_VIEWERS"
+            #expect(process.log.contains(line), "\(process.log)")
+        }
+
+        @Test("a port in use is exit code 69, without log lines about the pool")
         func takenPort() async throws {
             try await withService("postgres://127.0.0.1:1/x") { service in
                 let second = try await ServiceProcess.start(
@@ -119,7 +146,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("a setting that makes no sense is one line and exit code 64", arguments: ["--port=lots", "--nonsense"])
+        @Test("an invalid setting is one line and exit code 64", arguments: ["--port=lots", "--nonsense"])
         func wrongSetting(_ argument: String) async throws {
             let process = try await ServiceProcess.start([try ServiceProcess.darumaBinary(), "serve", argument])
             #expect(try await process.waitForExit(within: patience) == .code(64))

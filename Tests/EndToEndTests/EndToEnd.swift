@@ -37,7 +37,8 @@ struct Service: Sendable {
 
     func isGoodAgain() async throws -> Bool { try await ping { $0.isGood } != nil }
 
-    /// Asks `/ping` from several kept connections at once, `count` times on each; returns the answers that were not good.
+    /// Asks `/ping` from several kept connections at once, `count` times on each; returns the answers that were not
+    /// good.
     func badPings(clients: Int, each count: Int) async -> [String] {
         let port = port
         return await withTaskGroup(of: [String].self) { group in
@@ -54,8 +55,8 @@ struct Service: Sendable {
     }
 }
 
-/// Starts the service for the time of `body`, then asks it to leave: it must do so with exit 0, without
-/// a word from a sanitizer, and without having written the password anywhere.
+/// Runs the service during `body`, then stops it. The exit status must be 0, and the log free of sanitizer reports and
+/// of the password.
 func withService(
     _ databaseURL: String, arguments: [String] = [], _ body: (Service) async throws -> Void
 ) async throws {
@@ -66,7 +67,7 @@ func withService(
         try await body(Service(process: process, port: try await process.waitUntilListening(within: patience)))
     } catch {
         _ = try? await process.stop()
-        Issue.record("the service's last words: \(process.logTail ?? "none")")
+        Issue.record("the end of the service's log: \(process.logTail ?? "none")")
         throw error
     }
     #expect(try await process.stop(within: patience) == .code(0), "\(process.logTail ?? "")")

@@ -5,7 +5,7 @@ import Testing
 extension EndToEnd {
     @Suite("the health check", .serialized)
     struct HealthcheckTests {
-        /// Runs `daruma healthcheck`: how it ended, and the one line that it wrote.
+        /// Runs `daruma healthcheck`. Returns its exit and its output.
         private func check(
             _ arguments: [String] = [], _ environment: [String: String?] = [:]
         ) async throws -> (exit: ServiceProcess.Exit, lines: [Substring]) {
@@ -16,18 +16,18 @@ extension EndToEnd {
             return (exit, process.log.split(separator: "\n"))
         }
 
-        @Test("finds the service by the variables that the service goes by, with or without a database")
+        @Test("finds the service by HOST and PORT, with or without a database")
         func environment() async throws {
             try await withService(ProbesTests.nowhere) { service async throws in
                 for host in [nil, "", "*", "localhost", "0.0.0.0", "127.0.0.1"] {
                     let (exit, lines) = try await check([], ["HOST": host, "PORT": "\(service.port)"])
                     #expect(exit == .code(0))
-                    #expect(lines == ["well: http://127.0.0.1:\(service.port)/livez answers 200"])
+                    #expect(lines == ["healthy: http://127.0.0.1:\(service.port)/livez answers 200"])
                 }
             }
         }
 
-        @Test("asks what it is told to ask, and takes anything but 2xx for an illness")
+        @Test("checks the given URL, and any status but 2xx is a failure")
         func url() async throws {
             try await withService(ProbesTests.nowhere, arguments: ["--ready-requires-db", "true"]) {
                 service async throws in
@@ -35,25 +35,25 @@ extension EndToEnd {
                 #expect(try await check(["--url", base]).exit == .code(0))
                 let (exit, lines) = try await check(["--url", "\(base)/readyz"])
                 #expect(exit == .code(1))
-                #expect(lines == ["daruma: not well: \(base)/readyz answers 503"])
+                #expect(lines == ["daruma: unhealthy: \(base)/readyz answers 503"])
                 #expect(try await check(["--url", "\(base)/nothing"]).exit == .code(1))
             }
         }
 
-        @Test("a service that does not answer is unwell in time, and one that is not there at once")
+        @Test("a silent service fails at the timeout, a missing one at once")
         func silence() async throws {
             let port = SilentServer()
             let begin = ContinuousClock.now
             let (exit, lines) = try await check(["--timeout", "200ms", "--url", "http://127.0.0.1:\(port.port)/livez"])
             #expect(exit == .code(1))
-            #expect(lines == ["daruma: not well: http://127.0.0.1:\(port.port)/livez: no answer in time"])
+            #expect(lines == ["daruma: unhealthy: http://127.0.0.1:\(port.port)/livez: timed out"])
             #expect(ContinuousClock.now - begin < patience)
             port.close()
             #expect(try await check([], ["PORT": "\(port.port)"]).exit == .code(1))
         }
 
         @Test(
-            "what makes no sense is a usage error, in one line",
+            "an invalid option is a usage error in one line",
             arguments: [
                 ["--timeout", "soon"], ["--timeout", "0s"], ["--url", "localhost:8080"],
                 ["--url", "https://localhost/"],
@@ -67,7 +67,7 @@ extension EndToEnd {
     }
 }
 
-/// A port that is listened on, and nothing more: the kernel takes connections, and nobody answers them.
+/// A listening socket: the kernel accepts connections, and no process answers.
 private final class SilentServer {
     let port: UInt16
     private let descriptor: Int32

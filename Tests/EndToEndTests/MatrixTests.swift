@@ -34,8 +34,10 @@ extension EndToEnd {
             settings.isQuick = true
             // That nobody sees it must not depend on how fast this machine is. A request that has lost its connection for good
             // fails at a later deadline as well, and only a restart may last for as long as the grace.
-            if case .unseen = fault.expectation { settings.environment["PING_TIMEOUT"] = "4s" }
-            if ["restarts", "dead-address", "dead-host"].contains(name) { settings.environment["OUTAGE_GRACE"] = "3s" }
+            if case .unseen = fault.expectation { settings.environment["DARUMA_PING_TIMEOUT"] = "4s" }
+            if ["restarts", "dead-address", "dead-host"].contains(name) {
+                settings.environment["DARUMA_OUTAGE_GRACE"] = "3s"
+            }
             let row = try await FaultMatrix(settings).run(fault)
             switch row.outcome {
             case .ran(let report):

@@ -3,9 +3,9 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("when the database goes away,", .serialized)
+    @Suite("when the database is lost,", .serialized)
     struct OutageTests {
-        @Test("starts without a database, says so, and serves once there is one")
+        @Test("it starts without a database, reports it, and recovers once there is one")
         func bootWithoutDatabase() async throws {
             let sandbox = try await PostgresSandbox.make()
             try await withService(sandbox.connectionURL()) { service in
@@ -26,7 +26,7 @@ extension EndToEnd {
             try await sandbox.remove()
         }
 
-        @Test("lives through every fault, and is good again afterwards", arguments: Fault.basic.map(\.name))
+        @Test("it survives every fault and recovers", arguments: Fault.basic.map(\.name))
         func faults(_ name: String) async throws {
             let fault = try #require(Fault.basic.first { $0.name == name })
             try await PostgresSandbox.withSandbox { sandbox in
@@ -53,7 +53,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("32 clients see answers only, and good ones again, while it is stopped and started")
+        @Test("32 clients get an answer to every request through a stop and a start")
         func hammered() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL()) { service in
@@ -74,7 +74,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("ten outages in a row leave it with the descriptors and threads that it had")
+        @Test("ten outages leak no descriptor and no thread")
         func tenOutages() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL()) { service in
@@ -86,9 +86,9 @@ extension EndToEnd {
                         #expect(try await service.isGoodAgain())
                     }
                     #expect(try await service.isGoodAgain())
-                    try await outage()  // the first one may start threads that stay
-                    // How many log-ins a return takes is the machine's business: more than one where it is busy. What they
-                    // made is the pool's, and no leak.
+                    try await outage()  // The first one may start threads that stay.
+                    // How many log-ins a return takes is the machine's business: more than one where it is busy. What
+                    // they made is the pool's, and no leak.
                     func usage() -> ProcessUsage? {
                         service.process.usage?.without(descriptors: sandbox.serverSessions.processes)
                     }

@@ -3,7 +3,7 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("when its process is stopped and goes on,", .serialized)
+    @Suite("after a pause of its process,", .serialized)
     struct PauseTests {
         private static let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
         private static let post = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
@@ -12,7 +12,7 @@ extension EndToEnd {
             ("", get), (String(get.prefix(20)), String(get.dropFirst(20))), (post + "ab", "cd"),
         ]
 
-        @Test("requests that came meanwhile are answered, whatever has expired")
+        @Test("it answers the requests that arrived meanwhile, although their timeouts have passed")
         func answersAll() async throws {
             let timeouts = ["idle", "header", "body"].flatMap { ["--http-\($0)-timeout", "600ms"] }
             try await withService("postgres://127.0.0.1:1/none", arguments: timeouts) { service in
@@ -41,7 +41,7 @@ extension EndToEnd {
                     for (number, socket) in sockets.enumerated() {
                         try socket.send(Array(kinds[number % 3].1.utf8), deadline: deadline)
                     }
-                    // Longer than every timeout: that is what is tried.
+                    // Longer than every timeout.
                     usleep(900_000)
                     process.signal(SIGCONT)
                     return sockets.map { socket in

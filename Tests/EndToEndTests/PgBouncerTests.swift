@@ -3,20 +3,20 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    /// Debian's PgBouncer, 1.18, knows nothing of prepared statements in transaction mode: whatever the pool or the
-    /// service keeps in a session would be lost, or found by somebody else, and shows here.
+    /// Debian's PgBouncer, 1.18, does not support prepared statements in transaction mode: state that the pool keeps in
+    /// a session would be lost, or appear in another client's session.
     ///
-    /// About another program, not about our memory: once is enough.
-    @Suite("by way of PgBouncer in transaction mode,", .serialized, .enabled(if: !isUnderSanitizer))
+    /// Sanitizers find nothing in another program: once is enough.
+    @Suite("through PgBouncer in transaction mode,", .serialized, .enabled(if: !isUnderSanitizer))
     struct PgBouncerTests {
-        @Test("many connections share two sessions, which come and go, and no /ping fails")
+        @Test("many connections share two sessions that are replaced, and no /ping fails")
         func sharedSessions() async throws {
             try await withPgBouncer { sandbox, bouncer in
                 try await withService(bouncer.connectionURL(), arguments: ["--pool-max=8"]) { service in
                     #expect(try await service.isGoodAgain())
                     for round in 1...4 {
                         async let bad = service.badPings(clients: 16, each: 50)
-                        // In the midst of it the sessions behind are made anew, politely and by force.
+                        // Meanwhile the server's sessions are replaced, gracefully and by force.
                         if round.isMultiple(of: 2) {
                             try await bouncer.console("RECONNECT")
                         } else {
@@ -36,7 +36,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("a server that is away behind it reads as down, is said at once, and is found again")
+        @Test("a stopped server behind it is reported as down at once, and the service recovers")
         func outageBehind() async throws {
             try await withPgBouncer { sandbox, bouncer in
                 try await withService(bouncer.connectionURL()) { service in
@@ -45,7 +45,7 @@ extension EndToEnd {
                         try await sandbox.stop()
                         let down = try await service.ping { $0.body.contains("\"state\": \"down\"") }
                         #expect(down?.status == 400)
-                        // PgBouncer lets everybody in, so a pool that takes a log-in for a sign of life never knows.
+                        // PgBouncer accepts every login, so a login is no proof that the server is up.
                         let next = await service.get("/ping")
                         #expect(next.body.contains("\"state\": \"down\""), "\(next.body)")
                         let named = try await service.ping { $0.errorCode == "08P01" }
@@ -58,10 +58,10 @@ extension EndToEnd {
             }
         }
 
-        @Test("a restart of the server behind it is not seen by those who can wait for it")
+        @Test("a restart of the server behind it only delays requests")
         func restartBehind() async throws {
             try await withPgBouncer(["server_login_retry": "0.1"]) { sandbox, bouncer in
-                // So long that no busy machine makes a difference.
+                // Long enough for a busy machine.
                 let patient = ["--outage-grace=20s", "--ping-timeout=20s"]
                 try await withService(bouncer.connectionURL(), arguments: patient) { service in
                     #expect(try await service.isGoodAgain())
@@ -73,7 +73,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("it may be killed and started again")
+        @Test("it can be killed and restarted")
         func killed() async throws {
             try await withPgBouncer { sandbox, bouncer in
                 try await withService(bouncer.connectionURL()) { service in
@@ -87,7 +87,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("the service starts while the server behind it is away")
+        @Test("the service starts while the server behind it is down")
         func bootWithoutServer() async throws {
             let sandbox = try await PostgresSandbox.make()
             let bouncer = try PgBouncer(for: sandbox)
@@ -103,7 +103,7 @@ extension EndToEnd {
         }
 
         @Test(
-            "what it refuses for good is called a setting",
+            "its permanent rejections are misconfigured",
             arguments: [
                 "no such database", "authentication failed", "unsupported startup parameter",
             ])
@@ -122,7 +122,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("what it is told to ignore is no hindrance")
+        @Test("it can ignore startup parameters")
         func ignoredParameters() async throws {
             try await withPgBouncer(["ignore_startup_parameters": "options"]) { sandbox, bouncer in
                 let url = bouncer.connectionURL(parameters: ["options": "-c statement_timeout=1000"])

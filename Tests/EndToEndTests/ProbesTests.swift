@@ -82,7 +82,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("a process that was halted and goes on is live, and says that it stood still")
+        @Test("a process that continues after a halt is live, and logs the stall")
         func halted() async throws {
             try await withService(Self.nowhere, arguments: ["--liveness-limit", "300ms"]) { service async throws in
                 // It listens before its heart beats; an answer comes after both.
@@ -100,7 +100,7 @@ extension EndToEnd {
                 #expect(answer.body.contains("lengthMs"))
                 #expect(await service.get("/livez").status == 200)
                 #expect(
-                    try await Deadline(in: patience).wait { service.process.log.contains("the event loop stood still") }
+                    try await Deadline(in: patience).wait { service.process.log.contains("the event loop stalled") }
                 )
             }
         }

@@ -13,7 +13,7 @@ extension EndToEnd {
                 + "Connection: close\r\n\r\n"
         }
 
-        @Test("a request is found again by the id that it came with, and by the one that it was given")
+        @Test("the log has a request's own id, or its new one")
         func ids() async throws {
             try await withService(
                 ProbesTests.nowhere, arguments: ["--access-log", "all", "--log-format", "json", "--log-level", "debug"]
@@ -49,7 +49,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("probes can be left out of the access log, and what is no request is in it")
+        @Test("the access log can omit probes, and has malformed requests")
         func scope() async throws {
             try await withService(ProbesTests.nowhere, arguments: ["--access-log", "without-health"]) {
                 service async throws in
@@ -64,7 +64,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("an outage is a line when it begins and one when it ends, with cause and duration")
+        @Test("an outage has one line at its begin and one at its end, with cause and duration")
         func outage() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL(), arguments: ["--log-format", "json"]) {
@@ -74,10 +74,10 @@ extension EndToEnd {
                     #expect(try await service.ping { $0.status == 400 } != nil)
                     try await sandbox.start()
                     #expect(try await service.isGoodAgain())
-                    let isTold = try await Deadline(in: patience).wait {
+                    let isLogged = try await Deadline(in: patience).wait {
                         Self.lines(service, containing: "the database is back").count == 1
                     }
-                    #expect(isTold, "\(service.process.log)")
+                    #expect(isLogged, "\(service.process.log)")
                     let down = Self.lines(service, containing: "the database is down")
                     #expect(down.count == 1)
                     #expect(down.first?.contains(#""cause":""#) ?? false)

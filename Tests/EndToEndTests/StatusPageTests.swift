@@ -2,11 +2,11 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("looked at with a browser,", .serialized)
+    @Suite("in a browser,", .serialized)
     struct StatusPageTests {
         @Test(
-            "the status page shows the database going and coming, and outlives its service",
-            // A browser's errors are no matter of our memory: once is enough.
+            "the status page shows an outage and survives a restart of its service",
+            // A sanitizer of the service finds nothing in a browser: once is enough.
             .enabled(if: !isUnderSanitizer))
         func browser() async throws {
             let scripts = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/scripts"

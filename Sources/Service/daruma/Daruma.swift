@@ -6,12 +6,11 @@ enum Daruma {
     static let program = Program(
         name: "daruma",
         summary: "An HTTP service that outlives its PostgreSQL.",
-        discussion: "daruma serve --help lists every setting, with its environment variable and default.",
+        discussion: "daruma serve --help lists the settings with their environment variables and defaults.",
         version: BuildInfo.version,
         commands: ServeCommand.description, HealthcheckCommand.description)
 
-    /// Not `async`: that would end the main thread, and take the unwinder through the tables of the whole program, which
-    /// are then resident for nothing.
+    /// Not `async`: exiting the main thread makes the unwinder touch 0.7 MB of tables.
     static func main() {
         StandardDescriptors.openMissing()
         do {
@@ -27,7 +26,7 @@ enum Daruma {
     }
 
     private static func serve(_ command: ServeCommand) -> Never {
-        // Before there are other threads, which inherit it: whoever is to leave is told by `TerminationSignals`.
+        // Before other threads start, because they inherit the mask.
         TerminationSignals.block()
         Task {
             do {
@@ -55,7 +54,7 @@ enum Daruma {
     }
 }
 
-/// An end with a line for the reader and a status from `sysexits.h`.
+/// A failure with a message of one line and an exit status from `sysexits.h`.
 struct CommandFailure: Error {
     let message: String
     let status: Int32

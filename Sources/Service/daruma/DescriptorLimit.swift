@@ -1,9 +1,8 @@
 import Glibc
 
-/// How many descriptors this process may have. The usual soft limit of 1024 is for programs that use select(2), which
-/// cannot count further; this one does not, and may as well use what it is allowed.
+/// Raises RLIMIT_NOFILE to the hard limit; the default of 1024 protects users of select(2).
 enum DescriptorLimit {
-    /// Raises the soft limit to the hard one; returns what is allowed then.
+    /// Returns the new limit.
     static func raise() -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }

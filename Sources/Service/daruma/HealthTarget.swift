@@ -2,7 +2,7 @@ import DarumaService
 import DispatchLoop
 import Glibc
 
-/// A URL to ask, and the asking: one blocking request with a deadline, no more than a health check needs.
+/// The URL of a health check, and one blocking request to it with a deadline.
 struct HealthTarget: Equatable {
     let host: String
     let port: String
@@ -32,7 +32,7 @@ struct HealthTarget: Equatable {
         let description: String
     }
 
-    /// The status with which it answers.
+    /// Returns the status of the answer.
     func ask(deadline: MonotonicTime) -> Result<Int, Failure> {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -68,23 +68,23 @@ struct HealthTarget: Equatable {
         }
         let name = host.contains(":") ? "[\(host)]" : host
         let request = "GET \(path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\n\r\n"
-        // Smaller than any socket's buffer: it goes out whole.
+        // Fits into any socket buffer, so send(2) takes all of it.
         guard send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) == request.utf8.count else {
             throw Self.systemFailure(errno)
         }
         var head: [UInt8] = []
-        // "HTTP/1.1 200" is all that is needed.
+        // Only "HTTP/1.1 200" matters.
         while head.count < 12 {
             try wait(descriptor, Int16(POLLIN), deadline)
             var buffer = [UInt8](repeating: 0, count: 512)
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count == 0 { throw Failure(description: "closed the connection without an answer") }
+            if count == 0 { throw Failure(description: "server closed the connection without a response") }
             if count < 0, errno != EAGAIN, errno != EINTR { throw Self.systemFailure(errno) }
             head.append(contentsOf: buffer.prefix(max(count, 0)))
         }
         let text = String(decoding: head.prefix(12), as: UTF8.self)
         guard text.hasPrefix("HTTP/1."), let status = Int(text.suffix(3)) else {
-            throw Failure(description: "does not speak HTTP/1")
+            throw Failure(description: "not an HTTP/1 response")
         }
         return status
     }
@@ -92,9 +92,9 @@ struct HealthTarget: Equatable {
     private func wait(_ descriptor: Int32, _ events: Int16, _ deadline: MonotonicTime) throws(Failure) {
         while true {
             let left = deadline - .now()
-            guard left > .zero else { throw Failure(description: "no answer in time") }
+            guard left > .zero else { throw Failure(description: "timed out") }
             var entry = pollfd(fd: descriptor, events: events, revents: 0)
-            let count = poll(&entry, 1, Int32(min(left.milliseconds + 1, 1 << 30)))
+            let count = poll(&entry, 1, Int32(min(left.wholeMilliseconds + 1, 1 << 30)))
             if count > 0 { return }
             if count < 0, errno != EINTR { throw Self.systemFailure(errno) }
         }

@@ -7,24 +7,24 @@ import Synchronization
 struct HealthcheckCommand {
     static let description = Command(
         name: "healthcheck",
-        summary: "Ask a running service whether it is well; exit status 0 or 1. For HEALTHCHECK and shells.",
+        summary: "Check a running service; exit status 0 or 1. For HEALTHCHECK and shells.",
         options: [
             Option(
                 name: "url", valueName: "url",
-                help: "What to ask (default: /livez of the service that HOST and PORT describe)."),
-            Option(name: "timeout", valueName: "duration", help: "How long to wait (default:\u{A0}2s)."),
+                help: "URL to check (default: /livez of the service that HOST and PORT describe)."),
+            Option(name: "timeout", valueName: "duration", help: "Timeout (default:\u{A0}2s)."),
         ])
 
     private let url: String?
     private let timeout: String
 
-    /// - Parameter values: the options that were given.
+    /// - Parameter values: the options on the command line.
     init(_ values: [String: String]) {
         url = values["url"]
         timeout = values["timeout"] ?? "2s"
     }
 
-    /// Where a service with this environment can be reached: its own address, unless it listens on all of them.
+    /// The address of a service with this environment: loopback if it listens on all addresses.
     private static var host: String {
         switch variable(.host) {
         case nil, "*", "localhost", "0.0.0.0": "127.0.0.1"
@@ -33,15 +33,14 @@ struct HealthcheckCommand {
         }
     }
 
-    /// An empty variable is none, as for `serve`.
     private static func variable(_ setting: Setting) -> String? {
-        getenv(setting.variable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+        setting.value(in: { getenv($0).map { String(cString: $0) } })?.text
     }
 
-    /// Whether the one line has been decided on: by the answer, or by the time that has passed.
-    private static let hasSpoken = Atomic(false)
+    /// Whether the answer or the timeout has decided the output.
+    private static let isDecided = Atomic(false)
 
-    private static func speaksFirst() -> Bool { !hasSpoken.exchange(true, ordering: .relaxed) }
+    private static func decidesFirst() -> Bool { !isDecided.exchange(true, ordering: .relaxed) }
 
     func run() throws {
         guard let limit = Duration(settingText: timeout), limit > .zero else {
@@ -51,24 +50,24 @@ struct HealthcheckCommand {
         guard let target = HealthTarget(text) else {
             throw CommandFailure.usage("--url: '\(text)' is not of the form http://host:port/path")
         }
-        // Looking a name up cannot be told to hurry; whatever happens, the answer comes in time.
+        // getaddrinfo(3) has no timeout, so a timer ends the process.
         let spare = limit + .milliseconds(100)
         DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(spare.nanoseconds))) {
-            guard Self.speaksFirst() else { return }
-            let line: StaticString = "daruma: not well: no answer in time\n"
+            guard Self.decidesFirst() else { return }
+            let line: StaticString = "daruma: unhealthy: timed out\n"
             write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
             _exit(1)
         }
         let answer = target.ask(deadline: .now() + limit)
-        // Too late: the process is about to end.
-        while !Self.speaksFirst() { pause() }
+        // The timer was first and is about to end the process.
+        while !Self.decidesFirst() { pause() }
         switch answer {
         case .success(let status) where (200..<300).contains(status):
-            print("well: \(text) answers \(status)")
+            print("healthy: \(text) answers \(status)")
         case .success(let status):
-            throw CommandFailure(message: "not well: \(text) answers \(status)", status: 1)
+            throw CommandFailure(message: "unhealthy: \(text) answers \(status)", status: 1)
         case .failure(let failure):
-            throw CommandFailure(message: "not well: \(text): \(failure)", status: 1)
+            throw CommandFailure(message: "unhealthy: \(text): \(failure)", status: 1)
         }
     }
 }

@@ -8,8 +8,8 @@ struct ServeCommand {
         name: "serve",
         summary: "Serve / and /ping, with the database or without it.",
         discussion: """
-            Every setting is a flag or an environment variable, named in brackets; flags win. The database may also be \
-            given by libpq's own variables (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE …).
+            Every setting is a flag or an environment variable, in brackets. Flags win. libpq's variables (PGHOST, PGPORT, \
+            PGUSER, PGPASSWORD, PGDATABASE …) can also describe the database.
             """,
         options: Setting.allCases.map { setting in
             Option(
@@ -19,7 +19,7 @@ struct ServeCommand {
 
     private let flags: [Setting: String]
 
-    /// - Parameter values: the options that were given.
+    /// - Parameter values: the options on the command line.
     init(_ values: [String: String]) {
         flags = Dictionary(
             uniqueKeysWithValues: Setting.allCases.compactMap { setting in
@@ -34,14 +34,14 @@ struct ServeCommand {
         } catch {
             throw CommandFailure.usage("\(error)")
         }
-        let manager: SystemdEnvironment
+        let systemd: SystemdEnvironment
         do throws(SystemdError) {
-            manager = try SystemdEnvironment(processID: getpid()) { getenv($0).map { String(cString: $0) } }
+            systemd = try SystemdEnvironment(processID: getpid()) { getenv($0).map { String(cString: $0) } }
         } catch {
             throw CommandFailure.usage("\(error)")
         }
         for name in SystemdEnvironment.variables { unsetenv(name) }
-        // A log pipe that is closed must not end the service.
+        // A closed log pipe must not end the service.
         signal(SIGPIPE, SIG_IGN)
         let sink = LogSink(format: settings.logFormat)
         defer { sink.flush(timeout: .milliseconds(200)) }
@@ -51,18 +51,20 @@ struct ServeCommand {
         let descriptors = DescriptorLimit.raise()
         if descriptors < settings.mostDescriptors {
             logger.warning(
-                "fewer descriptors are allowed than clients; the oldest idle ones will make room before",
-                metadata: ["allowed": "\(descriptors)", "needed": "\(settings.mostDescriptors)"])
+                """
+                RLIMIT_NOFILE (\(descriptors)) is below the connection limit (\(settings.mostDescriptors)); idle clients \
+                will be evicted earlier
+                """, metadata: ["allowed": "\(descriptors)", "needed": "\(settings.mostDescriptors)"])
         }
         let accessLog =
             settings.accessLog == .off ? nil : LogSink(descriptor: STDOUT_FILENO, format: settings.logFormat)
         defer { accessLog?.flush(timeout: .milliseconds(200)) }
-        let application = await Application(settings, logger: logger, accessLog: accessLog, manager: manager)
+        let application = await Application(settings, logger: logger, accessLog: accessLog, systemd: systemd)
         let signals = TerminationSignals { number in
             logger.warning(
-                "leaving at once: told a second time", metadata: ["signal": "\(TerminationSignals.name(of: number))"])
+                "second signal: stopping at once", metadata: ["signal": "\(TerminationSignals.name(of: number))"])
             sink.flush(timeout: .milliseconds(200))
-            // exit(3) would run exit handlers, which may wait for other threads.
+            // exit(3) runs exit handlers, which may wait for other threads.
             _exit(128 + number)
         }
         defer { signals.release() }
@@ -73,12 +75,12 @@ struct ServeCommand {
         }
         await signals.wait()
         let hardStop = HardStop(after: settings.drainDelay + settings.shutdownTimeout) {
-            logger.critical("could not leave in time; ending all the same")
+            logger.critical("graceful shutdown timed out; exiting")
             sink.flush(timeout: .milliseconds(100))
             _exit(HardStop.exitStatus)
         }
-        await application.leave()
+        await application.shutDown()
         hardStop.cancel()
-        logger.info("bye")
+        logger.info("stopped")
     }
 }

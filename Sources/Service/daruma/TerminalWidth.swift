@@ -1,8 +1,8 @@
 import Glibc
 
-/// How long lines for a reader may be.
+/// The line length of `--help`.
 enum TerminalWidth {
-    /// The terminal's width as far as lines of that length read well; 80 where there is no terminal.
+    /// The terminal's width, from 50 to 100; 80 without a terminal.
     static var current: Int {
         var size = winsize()
         guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }

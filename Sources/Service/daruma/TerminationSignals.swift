@@ -2,18 +2,18 @@ import Dispatch
 import DispatchLoop
 import Glibc
 
-/// The signals that shut the process down: SIGTERM, SIGINT, and SIGHUP, which a terminal sends when it closes. The first
-/// one starts a graceful shutdown, the second one ends the process at once.
+/// The signals that shut the process down: SIGTERM, SIGINT, and SIGHUP, which a terminal sends when it closes. The
+/// first one starts a graceful shutdown, the second one ends the process at once.
 ///
 /// SIGHUP shuts down because that is its default action, and the service has no configuration file to reload. A process
-/// that starts with SIGHUP ignored (nohup(1)) goes on ignoring it.
+/// that starts with SIGHUP ignored (nohup(1)) keeps ignoring it.
 struct TerminationSignals {
     private static var numbers: [Int32] { [SIGTERM, SIGINT] + (isIgnored(SIGHUP) ? [] : [SIGHUP]) }
-    /// A signal this soon after the first one is no second one: some supervisors signal the process and then its group.
+    /// A signal this soon after the first one does not count: some supervisors signal the process and then its group.
     private static let echo = Duration.milliseconds(100)
 
-    /// Blocks the signals, so that they stay pending until a ``TerminationSignals`` handles them. The main thread calls this
-    /// before it starts other threads, which inherit the mask.
+    /// Blocks the signals, so that they stay pending until a ``TerminationSignals`` handles them. The main thread calls
+    /// this before it starts other threads, which inherit the mask.
     static func block() {
         var signals = sigset_t()
         sigemptyset(&signals)
@@ -35,12 +35,12 @@ struct TerminationSignals {
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler {
                 let now = MonotonicTime.now()
-                let asked = first.withLock { first in
+                let previous = first.withLock { first in
                     defer { first = first ?? now }
                     return first
                 }
-                guard let asked else { return _ = continuation.yield() }
-                if now - asked > Self.echo { second(number) }
+                guard let previous else { return _ = continuation.yield() }
+                if now - previous > Self.echo { second(number) }
             }
             source.activate()
             sources.append(source)

@@ -16,7 +16,7 @@ import Testing
         name: "tea", summary: "Tea, from leaf to cup.", discussion: "There is milk, too.", version: "1",
         commands: brew, pour)
 
-    @Test("a command's help says what it does, how it is used, and what each option means")
+    @Test("a command's help has summary, usage and options")
     func command() {
         let expected = """
             Make tea.
@@ -55,12 +55,12 @@ import Testing
               --version   Show the version.
               -h, --help  Show this help.
 
-            tea help <command> tells more.
+            tea help <command> shows the options of a command.
             """
         #expect(program.help(for: nil, width: 80) == expected)
     }
 
-    @Test("no line is longer than the terminal is wide", arguments: [50, 64, 80, 100])
+    @Test("no line is longer than the width", arguments: [50, 64, 80, 100])
     func width(width: Int) {
         let lines = program.help(for: Self.brew, width: width).split(separator: "\n")
         #expect(lines.allSatisfy { $0.count <= width })

@@ -7,21 +7,21 @@ import Testing
 @testable import DarumaService
 
 extension StatusReport {
-    /// A report as a test wants it.
+    /// A report for a test.
     static func made(
         _ health: DatabaseState = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0,
-        bridged: Int = 0, answer: Duration? = nil
+        masked: Int = 0, answer: Duration? = nil
     ) -> StatusReport {
         StatusReport(
             health: health, since: .seconds(1), cause: cause, slots: slots, waiters: waiters,
             pace: StatusPace(answer: answer, login: answer.map { $0 * 3 }, silence: .milliseconds(300)),
-            falls: cause == nil ? 0 : 1,
-            rises: 0, bridged: bridged, viewers: 1, hasBeenReached: true)
+            outageCount: cause == nil ? 0 : 1, recoveryCount: 0, maskedInterruptions: masked, viewers: 1,
+            hasBeenUp: true)
     }
 }
 
 @Suite struct StatusPaceTests {
-    @Test("slow is told from down in a word, and from quick")
+    @Test("the headline tells a slow database from a fast one and from one that is down")
     func slow() {
         #expect(StatusReport.made(answer: .milliseconds(450)).headline == "The database is slow")
         #expect(StatusReport.made(answer: .milliseconds(450)).note.contains("slow is not down"))
@@ -30,11 +30,11 @@ extension StatusReport {
     }
 
     @Test(
-        "the estimates and the limit in force are shown in round figures",
+        "the summary shows the estimates and the current limit in round figures",
         arguments: [(1, 1), (3, 5), (51, 100), (900, 1_000)])
     func round(milliseconds: Int, shown: Int) {
         let summary = StatusReport.made(answer: .milliseconds(milliseconds)).poolSummary
-        #expect(summary.contains("An answer usually takes up to \(shown) ms, a log-in"))
+        #expect(summary.contains("An answer usually takes up to \(shown) ms, a login"))
         #expect(summary.hasSuffix("silence is unusual after 300 ms."))
     }
 }
@@ -46,7 +46,7 @@ extension StatusClock {
 
 @Suite struct ServerSentEventTests {
     @Test(
-        "each line of the data has its field, whatever ends it, and an empty line ends the event",
+        "each line of the data has a field, and an empty line ends the event",
         arguments: [
             ("one", "data: one\n"), ("one\ntwo", "data: one\ndata: two\n"), ("one\r\ntwo", "data: one\ndata: two\n"),
             ("one\rtwo", "data: one\ndata: two\n"), ("", "data: \n"), ("\n", "data: \ndata: \n"),
@@ -57,7 +57,7 @@ extension StatusClock {
         #expect(String(decoding: event.bytes, as: UTF8.self) == "event: tick\n\(lines)\n")
     }
 
-    @Test("the time to wait before connecting again comes first")
+    @Test("the retry time comes first")
     func retry() {
         let event = ServerSentEvent(name: "snapshot", data: [0x78], retry: 1000)
         #expect(String(decoding: event.bytes, as: UTF8.self) == "retry: 1000\nevent: snapshot\ndata: x\n\n")
@@ -70,7 +70,7 @@ extension StatusClock {
         return try #require(try JSONSerialization.jsonObject(with: Data(event.data)) as? [String: Any])
     }
 
-    @Test("a snapshot holds everything, seconds without news left out")
+    @Test("a snapshot holds everything except seconds without news")
     func snapshot() throws {
         let start = MonotonicTime(nanoseconds: 0)
         var history = StatusHistory(start: start)
@@ -100,7 +100,7 @@ extension StatusClock {
         #expect(words.count == names.count)
     }
 
-    @Test("a tick brings the seconds since the last one, and the past only when it has changed")
+    @Test("a tick holds the seconds since the last one, and past outages only after a change")
     func tick() throws {
         let start = MonotonicTime(nanoseconds: 0)
         var history = StatusHistory(start: start)
@@ -116,7 +116,7 @@ extension StatusClock {
         #expect(full["outages"] != nil)
     }
 
-    @Test("a whole window of pings in a pool of ten thousand is a bounded event")
+    @Test("the size of an event is bounded")
     func bound() {
         let start = MonotonicTime(nanoseconds: 0)
         var history = StatusHistory(start: start)
@@ -129,7 +129,7 @@ extension StatusClock {
         #expect(StatusFeed.snapshot(report, .made, history, boot: "abc").bytes.count < 40_000)
     }
 
-    @Test("the pool in a sentence")
+    @Test("the summary of the pool")
     func summary() {
         #expect(
             StatusReport.made(slots: [.leased, .idle, .idle, .free], waiters: 1).poolSummary
@@ -141,21 +141,29 @@ extension StatusClock {
     }
 
     @Test(
-        "a setting that cannot be used is not a database that refuses the log-in",
+        "an invalid setting and a rejected login have different headlines",
         arguments: [
-            (PostgresError.Code.conninfo, "The database setting cannot be used"),
-            ("28P01", "The database refuses the log-in"),
+            (PostgresError.Code.conninfo, "The database setting is invalid"),
+            ("28P01", "The database rejects our login"),
         ])
     func misconfigured(code: String, headline: String) {
         let cause = StatusReport.Cause(code: code, message: "", failedAttempts: 1)
         #expect(StatusReport.made(.misconfigured, cause: cause).headline == headline)
     }
 
-    @Test("interruptions that were bridged are told of once the database is up again")
-    func bridged() {
-        #expect(StatusReport.made().note == "Requests are answered.")
-        #expect(StatusReport.made(bridged: 1).note.contains("1 short interruption bridged"))
-        #expect(StatusReport.made(bridged: 2).note.contains("2 short interruptions bridged"))
-        #expect(!StatusReport.made(.suspect, bridged: 2).note.contains("bridged"))
+    @Test("the note counts masked interruptions while the database is up")
+    func masked() {
+        #expect(StatusReport.made().note == "Requests are served.")
+        #expect(StatusReport.made(masked: 1).note.contains("1 short interruption masked"))
+        #expect(StatusReport.made(masked: 2).note.contains("2 short interruptions masked"))
+        #expect(!StatusReport.made(.suspect, masked: 2).note.contains("masked"))
+    }
+
+    @Test("log, systemd and status page share the words for each state", arguments: DatabaseState.allCases)
+    func words(state: DatabaseState) {
+        let summary = DatabaseSummary(state)
+        let report = StatusReport.made(state)
+        #expect(report.headline.lowercased() == summary.text.lowercased())
+        #expect(report.note.lowercased() == summary.consequence.lowercased() + ".")
     }
 }

@@ -18,7 +18,7 @@ import Testing
         return Outage(since: at(milliseconds), cause: cause, failedAttempts: attempts)
     }
 
-    @Test("a second remembers the worst of its states, and the next one begins with the last")
+    @Test("a second has its worst state, and the next one starts with the last")
     func worst() {
         var history = history
         history.healthChanged(to: .up, outage: nil, at: at(100))
@@ -30,7 +30,7 @@ import Testing
         #expect(history.seconds().map(\.number) == [0, 1, 2, 3])
     }
 
-    @Test("pings are summed up by the second: how many, how many failed, the middle one and the slowest")
+    @Test("a second has the number of pings, their failures, the median and the slowest")
     func pings() {
         var history = history
         for milliseconds in Int64(1)...9 {
@@ -46,7 +46,7 @@ import Testing
         #expect(seconds[1].median <= 300 && seconds[1].median > 270)
     }
 
-    @Test("fifteen minutes are kept, however long it runs and however long nothing happens")
+    @Test("the history keeps fifteen minutes, however long the service runs")
     func window() {
         var history = history
         history.pinged(afterNanoseconds: 1_000_000, failed: false, at: at(500))
@@ -67,13 +67,13 @@ import Testing
         #expect(history.seconds(from: 100_001).isEmpty)
     }
 
-    @Test("an outage is remembered with its length, its worst state and the cause that requests were told first")
+    @Test("a past outage has its length, its worst state and the cause of the first failed request")
     func outages() {
         var history = history
         history.healthChanged(to: .up, outage: nil, at: at(100))
         history.healthChanged(to: .suspect, outage: outage(since: 2_000), at: at(2_000))
         history.healthChanged(to: .down, outage: outage(since: 2_000, "ECONNREFUSED"), at: at(2_750))
-        #expect(history.falls == 1)
+        #expect(history.outageCount == 1)
         #expect(history.outages.isEmpty)
         history.healthChanged(to: .misconfigured, outage: outage(since: 2_000, "28P01"), at: at(3_000))
         history.healthChanged(to: .up, outage: outage(since: 2_000, "57P03", attempts: 7), at: at(5_000))
@@ -83,24 +83,24 @@ import Testing
                     since: .seconds(2), length: .seconds(3), health: .down, code: "ECONNREFUSED", message: "m",
                     failedAttempts: 7)
             ])
-        #expect(history.falls == 1)
-        #expect(history.bridged.count == 0)
+        #expect(history.outageCount == 1)
+        #expect(history.masked.count == 0)
     }
 
-    @Test("what ends within the grace was bridged; looking for the database at the start was not")
-    func bridged() {
+    @Test("an interruption within the grace is masked; the first connect is none")
+    func masked() {
         var history = history
         history.healthChanged(to: .up, outage: outage(since: 0), at: at(100))
-        #expect(history.bridged.count == 0)
+        #expect(history.masked.count == 0)
         history.healthChanged(to: .suspect, outage: outage(since: 1_000), at: at(1_000))
         history.healthChanged(to: .up, outage: outage(since: 1_000), at: at(1_130))
-        #expect(history.bridged.count == 1)
-        #expect(history.bridged.latest?.length == .milliseconds(130))
+        #expect(history.masked.count == 1)
+        #expect(history.masked.latest?.length == .milliseconds(130))
         #expect(history.outages.isEmpty)
-        #expect(history.falls == 0)
+        #expect(history.outageCount == 0)
     }
 
-    @Test("only the latest outages are kept, newest first")
+    @Test("the history keeps the latest outages, newest first")
     func manyOutages() {
         var history = history
         for number in 0..<30 {
@@ -110,12 +110,12 @@ import Testing
         }
         #expect(history.outages.count == StatusHistory.outagesKept)
         #expect(history.outages.first?.code == "E29")
-        #expect(history.falls == 30)
+        #expect(history.outageCount == 30)
     }
 }
 
 @Suite struct LatencyHistogramTests {
-    @Test("every number lies in its bucket, and buckets are an eighth of their size wide")
+    @Test("every value is in its bucket, whose width is at most an eighth")
     func buckets() {
         var generator = SystemRandomNumberGenerator()
         let values = Array(0..<2_000) + (0..<2_000).map { _ in Int.random(in: 0..<100_000_000, using: &generator) }
@@ -127,7 +127,7 @@ import Testing
         }
     }
 
-    @Test("what is out of every bound is counted in the last bucket or the first")
+    @Test("the first and last buckets count all values beyond")
     func bounds() {
         var histogram = LatencyHistogram()
         #expect(histogram.median == 0)

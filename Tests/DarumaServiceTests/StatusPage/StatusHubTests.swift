@@ -10,10 +10,10 @@ import Testing
 
 @testable import DarumaService
 
-/// `/status` and `/events` over sockets, on a pool without a database.
+/// `/status` and `/events` over sockets, with a pool without a database.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct StatusHubTests {
-    /// A server with nothing but the status page.
+    /// A server with only the status page.
     @LoopActor
     private struct Fixture {
         let pool: PostgresPool
@@ -50,7 +50,7 @@ import Testing
         }
     }
 
-    @Test("a viewer gets everything first, and then what changes")
+    @Test("a viewer gets a snapshot, then the changes")
     func events() async throws {
         let fixture = try Fixture()
         let viewers = try await fixture.viewers(1)
@@ -75,7 +75,7 @@ import Testing
         let first = try await fixture.viewers(1)
         let others = try await fixture.viewers(count)
         let before = fixture.hub.encodings
-        // Encoded for each viewer, five events would be two hundred and fifty.
+        // If encoded per viewer, five events would count 250.
         let seen = await others.see { $0.allSatisfy { $0.events >= 6 } }
         #expect(fixture.hub.encodings - before < count)
         let latest = seen.compactMap { $0.messages.last }
@@ -85,7 +85,7 @@ import Testing
         await fixture.close()
     }
 
-    @Test("without viewers there is no timer, and the last one to go takes it along")
+    @Test("there is a timer only while there are viewers")
     func timer() async throws {
         let fixture = try Fixture()
         #expect(!fixture.hub.hasTimer)
@@ -93,12 +93,12 @@ import Testing
         _ = await viewers?.see { $0.allSatisfy { $0.events >= 2 } }
         #expect(fixture.hub.hasTimer)
         viewers = nil
-        try await eventually("nobody watches") { fixture.hub.viewerCount == 0 }
+        try await eventually("no viewer is left") { fixture.hub.viewerCount == 0 }
         #expect(!fixture.hub.hasTimer)
         await fixture.close()
     }
 
-    @Test("one viewer too many is told when to come again")
+    @Test("a viewer beyond the limit gets 503 with Retry-After")
     func limit() async throws {
         let fixture = try Fixture(viewerLimit: 2)
         let viewers = try await fixture.viewers(2)
@@ -112,18 +112,18 @@ import Testing
         await fixture.close()
     }
 
-    @Test("a viewer that does not read is dropped, and the others go on")
+    @Test("a viewer that does not read is dropped, and the others continue")
     func unread() async throws {
         let fixture = try Fixture()
         let silent = try await fixture.viewers(1)
         let reading = try await fixture.viewers(1)
-        try await eventually("both watch") { fixture.hub.viewerCount == 2 }
+        try await eventually("both are viewers") { fixture.hub.viewerCount == 2 }
         let piece = [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 20) + Array("\n\n".utf8)
         var sent = 0
         for _ in 0..<64 where fixture.hub.viewerCount == 2 {
             fixture.hub.broadcast(piece)
             sent += piece.count
-            // In step with the one that reads, so that it is never behind.
+            // Waits for the reading viewer, so that it is never behind.
             _ = await reading.see { [sent] in $0[0].byteCount >= sent }
         }
         #expect(fixture.hub.viewerCount == 1)
@@ -134,7 +134,7 @@ import Testing
         await fixture.close()
     }
 
-    @Test("when the service leaves, streams end in order")
+    @Test("a drain ends the streams completely")
     func drain() async throws {
         let fixture = try Fixture()
         let viewers = try await fixture.viewers(5)
@@ -143,12 +143,12 @@ import Testing
         #expect(report.forced == 0)
         let all = await viewers.see { $0.allSatisfy(\.hasEnded) }
         for viewer in all { #expect(viewer.bytes.suffix(5) == Array("0\r\n\r\n".utf8)[...]) }
-        try await eventually("nobody watches") { fixture.hub.viewerCount == 0 }
+        try await eventually("no viewer is left") { fixture.hub.viewerCount == 0 }
         #expect(!fixture.hub.hasTimer)
         await fixture.pool.close(deadline: .now() + .seconds(5))
     }
 
-    @Test("the page is made for all who ask within the same moment, and says what is the case")
+    @Test("the page shows the current state, without secrets")
     func page() async throws {
         let fixture = try Fixture()
         try await eventually("down") { fixture.pool.snapshot.health == .down }
@@ -159,13 +159,13 @@ import Testing
         await fixture.close()
     }
 
-    @Test("a ping is a point in the timeline, other requests are none")
+    @Test("only pings are points in the timeline")
     func pings() async throws {
         let fixture = try Fixture()
         for path in ["/ping", "/status", "/ping"] {
             _ = await HTTPProbe.get(path, port: fixture.port, limit: .seconds(20))
         }
-        // There is no /ping on this server: an answer, and not 200.
+        // This server has no /ping, so each answer is a failure.
         #expect(fixture.hub.history.seconds().reduce(0) { $0 + $1.pings } == 2)
         #expect(fixture.hub.history.seconds().reduce(0) { $0 + $1.failures } == 2)
         await fixture.close()
@@ -173,7 +173,7 @@ import Testing
 }
 
 extension EventViewers {
-    /// Reads, off the loop, until that is the case.
+    /// Reads off the loop until `isDone`.
     fileprivate func see(_ isDone: @escaping @Sendable ([Viewer]) -> Bool) async -> [Viewer] {
         await offCooperativeThreads {
             #expect(self.watch(Deadline(in: .seconds(30)), until: isDone))

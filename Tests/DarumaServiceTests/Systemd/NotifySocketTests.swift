@@ -2,9 +2,9 @@ import DarumaService
 import Glibc
 import Testing
 
-@Suite("the way to a service manager")
+@Suite("the notification socket")
 struct NotifySocketTests {
-    /// A manager's end.
+    /// systemd's end.
     final class Receiver {
         let descriptor: Int32
         private let path: String?
@@ -39,8 +39,8 @@ struct NotifySocketTests {
         #expect(receiver.receive() == "READY=1\nSTATUS=well")
     }
 
-    @Test("a manager that has come back under its name is found")
-    func comesBack() throws {
+    @Test("reaches a receiver that has restarted under its name")
+    func restarted() throws {
         let name = Self.name("@")
         var receiver: Receiver? = try Receiver(name)
         let socket = try #require(NotifySocket(try NotifyAddress(name)))
@@ -53,7 +53,7 @@ struct NotifySocketTests {
         #expect(next.receive() == "3")
     }
 
-    @Test("a manager that does not read makes nobody wait")
+    @Test("does not block when the receiver does not read")
     func full() throws {
         let name = Self.name("@")
         let receiver = try Receiver(name)

@@ -1,19 +1,19 @@
 import DarumaService
 import Testing
 
-@Suite("what a service manager says")
+@Suite("the environment from systemd")
 struct SystemdEnvironmentTests {
     static func read(_ variables: [String: String], processID: Int32 = 42) throws -> SystemdEnvironment {
         try SystemdEnvironment(processID: processID) { variables[$0] }
     }
 
-    @Test("nothing, or nothing but empty variables, is no manager", arguments: SystemdEnvironment.variables)
+    @Test("unset and empty variables mean no systemd", arguments: SystemdEnvironment.variables)
     func nothing(_ name: String) throws {
         #expect(try Self.read([:]) == SystemdEnvironment())
         #expect(try Self.read([name: ""]) == SystemdEnvironment())
     }
 
-    @Test("sockets begin at descriptor 3 and have the names of the unit")
+    @Test("sockets start at descriptor 3 and have the unit's names")
     func sockets() throws {
         let environment = try Self.read([
             "LISTEN_FDS": "2", "LISTEN_PID": "42", "LISTEN_FDNAMES": "daruma.socket:admin",
@@ -22,21 +22,21 @@ struct SystemdEnvironmentTests {
         #expect(environment.sockets.map(\.name) == ["daruma.socket", "admin"])
     }
 
-    @Test("names that are missing or too few are unknown", arguments: [nil, "one", ""])
+    @Test("missing or too few names are unknown", arguments: [nil, "one", ""])
     func names(_ names: String?) throws {
         var variables = ["LISTEN_FDS": "2", "LISTEN_PID": "42"]
         variables["LISTEN_FDNAMES"] = names
         #expect(try Self.read(variables).sockets.map(\.name) == ["unknown", "unknown"])
     }
 
-    @Test("what is meant for another process is not taken", arguments: ["41", "", "nonsense", nil])
+    @Test("variables for another process are ignored", arguments: ["41", "", "nonsense", nil])
     func otherProcess(_ processID: String?) throws {
         var variables = ["LISTEN_FDS": "1"]
         variables["LISTEN_PID"] = processID
         #expect(try Self.read(variables).sockets == [])
     }
 
-    @Test("the watchdog's time is for the process that it names, or for whoever reads it")
+    @Test("the watchdog applies to the named process, or to any")
     func watchdog() throws {
         #expect(try Self.read(["WATCHDOG_USEC": "30000000"]).watchdogTimeout == .seconds(30))
         #expect(try Self.read(["WATCHDOG_USEC": "5000", "WATCHDOG_PID": "42"]).watchdogTimeout == .milliseconds(5))
@@ -44,7 +44,7 @@ struct SystemdEnvironmentTests {
     }
 
     @Test(
-        "what cannot be read is named",
+        "an error names the invalid variable",
         arguments: [
             ("WATCHDOG_USEC", "soon"), ("WATCHDOG_USEC", "0"), ("WATCHDOG_USEC", "-1"), ("LISTEN_FDS", "-1"),
             ("LISTEN_FDS", "lots"), ("LISTEN_FDS", "65"), ("NOTIFY_SOCKET", "vsock:2:1234"), ("NOTIFY_SOCKET", "@"),
@@ -56,9 +56,9 @@ struct SystemdEnvironmentTests {
     }
 }
 
-@Suite("what a service manager is told")
+@Suite("pending notifications")
 struct PendingNotificationTests {
-    @Test("of each variable the latest value, one in a line")
+    @Test("hold the latest value of each variable, one per line")
     func latest() {
         var outbox = PendingNotification()
         #expect(outbox.isEmpty)
@@ -71,7 +71,7 @@ struct PendingNotificationTests {
         #expect(outbox.isEmpty)
     }
 
-    @Test("a line break in a value does not become a variable of its own", arguments: ["a\nREADY=1", "a\r\nREADY=1"])
+    @Test("do not let a line break in a value begin another variable", arguments: ["a\nREADY=1", "a\r\nREADY=1"])
     func injection(_ text: String) {
         var outbox = PendingNotification()
         outbox.put(.status, text)

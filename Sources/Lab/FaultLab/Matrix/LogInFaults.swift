@@ -72,7 +72,7 @@ extension Fault {
         Fault(
             "password-rotated", title: "connections may live for 2 s, and new ones are refused by pg_hba.conf",
             ending: nil, expecting: .unseen,
-            setup: FaultSetup(prepare: { $0.launch.environment["POOL_MAX_LIFETIME"] = "2s" }),
+            setup: FaultSetup(prepare: { $0.launch.environment["DARUMA_POOL_MAX_LIFETIME"] = "2s" }),
             begin: { stage in
                 let sandbox = try stage.sandbox()
                 let before = Set(try await sandbox.sessionProcesses())

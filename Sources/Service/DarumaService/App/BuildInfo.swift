@@ -1,5 +1,4 @@
-/// What this build says of itself.
 package enum BuildInfo {
-    /// As in `daruma --version`.
+    /// The version in `daruma --version`.
     package static let version = "0.1.0"
 }

@@ -1,17 +1,17 @@
 import Dispatch
 import DispatchLoop
 
-/// Ends the process when the time for a graceful shutdown is over. A handler that never returns, or a blocked event loop,
-/// would otherwise keep the process until it gets a SIGKILL.
+/// Ends the process when a graceful shutdown exceeds its timeout: a handler that never returns, or a blocked event
+/// loop, would otherwise keep it running until SIGKILL.
 ///
-/// It runs on a queue of its own, which has a thread whatever the loop and the tasks do.
+/// It runs on its own queue, so that neither the loop nor the tasks can block it.
 package struct HardStop: Sendable {
-    /// `EX_SOFTWARE` (sysexits.h): the program has failed, not its user or the machine.
+    /// `EX_SOFTWARE` (sysexits.h): an internal error.
     package static let exitStatus: Int32 = 70
 
     private let isCancelled = Locked(false)
 
-    /// Runs `action` after `limit`, off the loop, unless ``cancel()`` comes first.
+    /// Runs `action` after `limit` unless ``cancel()`` is called before.
     package init(after limit: Duration, _ action: @escaping @Sendable () -> Void) {
         DispatchQueue(label: "daruma.hard-stop", qos: .userInitiated)
             .asyncAfter(deadline: .now() + .nanoseconds(Int(limit.nanoseconds))) { [isCancelled] in
@@ -19,6 +19,6 @@ package struct HardStop: Sendable {
             }
     }
 
-    /// The shutdown has ended in time.
+    /// The shutdown is complete.
     package func cancel() { isCancelled.withLock { $0 = true } }
 }

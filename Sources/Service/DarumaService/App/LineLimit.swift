@@ -1,23 +1,23 @@
 import DispatchLoop
 
-/// Lets one line through in each interval, and counts those that it holds back.
+/// Limits a log line to one per interval and counts the suppressed ones.
 struct LineLimit: Sendable {
     private let interval: Duration
     private var last: MonotonicTime?
-    private var heldBack = 0
+    private var suppressed = 0
 
     init(interval: Duration) {
         self.interval = interval
     }
 
-    /// Whether a line may be written at `now`: how many were held back since the last one, or `nil` if it may not.
+    /// Returns the number of lines suppressed since the last one, or `nil` if this line is suppressed too.
     mutating func pass(at now: MonotonicTime) -> Int? {
         if let last, now < last + interval {
-            heldBack += 1
+            suppressed += 1
             return nil
         }
-        defer { heldBack = 0 }
+        defer { suppressed = 0 }
         last = now
-        return heldBack
+        return suppressed
     }
 }

@@ -1,18 +1,18 @@
 package import DispatchHTTP
 package import DispatchLoop
 
-/// Passes what the server does on, in order, to everybody in the service who wants it: the access log, the metrics, the
-/// status page. The server itself knows one observer, and none costs nothing.
+/// Forwards the servers' events, in order, to the access log, the metrics and the status page. A server has one
+/// observer.
 @LoopActor
 package final class ServerEventFanOut: ServerObserver {
     private var listeners: [any ServerObserver] = []
 
     package init() {}
 
-    /// Whether nobody listens.
+    /// Whether there are no listeners.
     package var isEmpty: Bool { listeners.isEmpty }
 
-    /// From now on `listener` hears everything too. It is kept alive.
+    /// Adds a listener. Keeps a strong reference.
     package func add(_ listener: any ServerObserver) {
         listeners.append(listener)
     }

@@ -1,7 +1,7 @@
 extension Program {
-    /// What `--help` shows about a command, or about the program.
+    /// The help text of a command, or of the program.
     ///
-    /// - Parameter width: of the lines, in characters.
+    /// - Parameter width: the length of a line, in characters.
     package func help(for command: Command?, width: Int) -> String {
         let common = [("--version", "Show the version."), ("-h, --help", "Show this help.")]
         var parts: [String]
@@ -16,12 +16,12 @@ extension Program {
             }
             parts.append("Commands:\n" + table(rows, width: width))
             parts.append("Options:\n" + table(common, width: width))
-            parts.append("\(name) help <command> tells more.")
+            parts.append("\(name) help <command> shows the options of a command.")
         }
         return parts.filter { !$0.isEmpty }.joined(separator: "\n\n")
     }
 
-    /// Names at the left, what they mean at the right; a long name has a line of its own.
+    /// Two columns. A name that is too long gets a line of its own.
     private func table(_ rows: [(name: String, meaning: String)], width: Int) -> String {
         let longest = rows.map(\.name.count).max() ?? 0
         let column = min(longest + 4, width * 2 / 5)
@@ -33,7 +33,7 @@ extension Program {
         }.joined(separator: "\n")
     }
 
-    /// The words of `text` in lines, all of them indented. A no-break space (U+00A0) keeps two words together.
+    /// Wraps and indents `text`. A no-break space (U+00A0) keeps two words on one line.
     private func wrap(_ text: String, width: Int, indent: Int = 0) -> String {
         var lines: [String] = []
         for word in text.split(separator: " ") {

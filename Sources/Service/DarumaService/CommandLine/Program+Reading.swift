@@ -1,9 +1,12 @@
 extension Program {
-    /// What `arguments`, without the program's name, ask for.
+    /// Parses `arguments`, which do not include the program's name.
     ///
-    /// Whoever asks for help gets it, whatever else is there. A value that begins with a dash, unless it is a number,
-    /// needs the form `--option=value`: more often than not a value was forgotten. An empty value is one only as an
-    /// argument of its own (`--host ''`).
+    /// `--help` wins over every other argument. A value that begins with a dash, unless it is a number, needs the form
+    /// `--option=value`: usually the user forgot the value. An empty value must be an argument of its own (`--host
+    /// ''`).
+    ///
+    /// getopt_long(3) does none of this: it takes the next option for a missing value, accepts abbreviations, repeats
+    /// arguments that may hold a password in its messages, and keeps its state in global variables.
     package func read(_ arguments: [String]) throws(UsageError) -> Invocation {
         var rest = arguments[...]
         if rest.first == "help" { return try readHelp(rest.dropFirst()) }
@@ -13,7 +16,7 @@ extension Program {
         let help = named.map { "\(name) \($0.name) --help" } ?? "\(name) --help"
 
         var values: [String: String] = [:]
-        // The first one is the one that explains the others.
+        // The first problem usually explains the others.
         var problem: UsageError?
         var mayBeOption = true
         while let argument = rest.popFirst() {
@@ -25,7 +28,7 @@ extension Program {
             default:
                 do throws(UsageError) {
                     guard mayBeOption, argument.hasPrefix("-"), argument != "-" else {
-                        throw unexpected(argument, number: rest.startIndex, mayBeCommand: rest.startIndex == 1)
+                        throw unexpected(argument, number: rest.startIndex)
                     }
                     let (option, value) = try readOption(argument, of: command, &rest)
                     values[option.name] = value
@@ -38,23 +41,23 @@ extension Program {
         return .run(command, values: values)
     }
 
-    /// `help` and `help command`.
+    /// Parses `help` and `help <command>`.
     private func readHelp(_ rest: ArraySlice<String>) throws(UsageError) -> Invocation {
         guard let wanted = rest.first else { return .help(nil) }
         guard let command = commands.first(where: { $0.name == wanted }) else {
-            throw unexpected(wanted, number: 2, mayBeCommand: true).pointing(to: "\(name) --help")
+            throw unexpected(wanted, number: 2).pointing(to: "\(name) --help")
         }
         return .help(command)
     }
 
-    /// The option that `argument` begins with, and its value, which may be the next one.
+    /// Parses an option and its value, which may be the next argument.
     private func readOption(
         _ argument: String, of command: Command, _ rest: inout ArraySlice<String>
     ) throws(UsageError) -> (Option, String) {
         let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let typed = String(parts[0])
         guard let option = command.options.first(where: { "--\($0.name)" == typed }) else {
-            throw unknown(typed, of: command)
+            throw UsageError(description: Self.isWord(typed) ? "unknown option '\(typed)'" : "unknown option")
         }
         if parts.count == 2 {
             guard !parts[1].isEmpty else { throw UsageError(description: "no value for '\(option.usage)'") }
@@ -67,30 +70,20 @@ extension Program {
         return (option, next)
     }
 
-    /// Not another option.
+    /// Whether an argument is a value rather than an option.
     private static func isValue(_ argument: String) -> Bool {
         guard argument.hasPrefix("-") else { return true }
         return argument.dropFirst().first.map { "0"..."9" ~= $0 } ?? true
     }
 
-    private func unknown(_ typed: String, of command: Command) -> UsageError {
-        let word = Self.isWord(typed) ? "unknown option '\(typed)'" : "unknown option"
-        let meant = typed.drop { $0 == "-" }.lowercased()
-        guard let near = NearestMatch.of(meant, among: command.options.map(\.name) + ["help", "version"]) else {
-            return UsageError(description: word)
-        }
-        return UsageError(description: "\(word); did you mean '--\(near)'?")
+    /// - Parameter number: the argument's position, from 1.
+    private func unexpected(_ argument: String, number: Int) -> UsageError {
+        UsageError(
+            description: Self.isWord(argument)
+                ? "unexpected argument '\(argument)'" : "unexpected argument, number \(number)")
     }
 
-    /// - Parameter number: the argument's, counted from 1.
-    private func unexpected(_ argument: String, number: Int, mayBeCommand: Bool) -> UsageError {
-        guard Self.isWord(argument) else { return UsageError(description: "unexpected argument, number \(number)") }
-        let near = mayBeCommand ? NearestMatch.of(argument.lowercased(), among: commands.map(\.name) + ["help"]) : nil
-        return UsageError(
-            description: "unexpected argument '\(argument)'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
-    }
-
-    /// Whether an argument may be repeated to the reader: a connection string with its password must not get into a log.
+    /// Whether a message may repeat an argument. A connection string with a password must not get into a log.
     private static func isWord(_ argument: String) -> Bool {
         argument.utf8.count <= 40
             && argument.utf8.allSatisfy { byte in

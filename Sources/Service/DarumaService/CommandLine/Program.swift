@@ -1,16 +1,16 @@
-/// What a program can be told on its command line: `program [command] [--option value] [--option=value]`.
+/// A program and its command line: `program [command] [--option value] [--option=value]`.
 package struct Program: Sendable {
     package let name: String
-    /// What it is, in a sentence.
+    /// One sentence for `--help`.
     package let summary: String
-    /// More about it, for `--help`.
+    /// Further text for `--help`.
     package let discussion: String
     package let version: String
     package let commands: [Command]
-    /// The one that is meant when none is named.
+    /// The command that runs when the arguments name none.
     package let defaultCommand: Command
 
-    /// - Parameter commands: the first is the one that is meant when none is named.
+    /// - Parameter commands: the first one is the default.
     package init(
         name: String, summary: String, discussion: String = "", version: String,
         commands first: Command, _ others: Command...
@@ -24,12 +24,12 @@ package struct Program: Sendable {
     }
 }
 
-/// Something that a program does.
+/// A command of a program.
 package struct Command: Equatable, Sendable {
     package let name: String
-    /// What it does, in a sentence or two.
+    /// One or two sentences for `--help`.
     package let summary: String
-    /// More about it, for `--help`.
+    /// Further text for `--help`.
     package let discussion: String
     package let options: [Option]
 
@@ -41,11 +41,11 @@ package struct Command: Equatable, Sendable {
     }
 }
 
-/// Something that can be said about how a command is done. All options take a value; the last one given counts.
+/// An option of a command. Every option takes a value; the last one on the command line counts.
 package struct Option: Equatable, Sendable {
-    /// Without its dashes.
+    /// Without the dashes.
     package let name: String
-    /// What the value is, such as `duration`.
+    /// The kind of value, such as `duration`.
     package let valueName: String
     package let help: String
 
@@ -55,20 +55,20 @@ package struct Option: Equatable, Sendable {
         self.help = help
     }
 
-    /// As it is given: `--ping-timeout <duration>`.
+    /// `--ping-timeout <duration>`
     var usage: String { "--\(name) <\(valueName)>" }
 }
 
-/// What the arguments ask for.
+/// The request that the arguments make.
 package enum Invocation: Equatable, Sendable {
-    /// To do `command`, with the values of the options that were given, by name.
+    /// Run `command` with the given values, by option name.
     case run(Command, values: [String: String])
-    /// To be told about a command, or about the program.
+    /// Show the help of a command, or of the program.
     case help(Command?)
     case version
 }
 
-/// What is wrong with the arguments, in one line.
+/// A problem with the arguments, in one line.
 package struct UsageError: Error, Equatable, CustomStringConvertible {
     package let description: String
 }

@@ -1,44 +1,41 @@
 package import DispatchLoop
 
-/// Whether the event loop keeps its own time: the value behind `/livez`.
+/// Whether the event loop runs on time: the value behind `/livez`.
 ///
-/// A timer of the loop beats every ``interval``. What matters is not how old the latest beat is but whether beats keep
-/// coming late. After the process was halted (SIGSTOP, a paused virtual machine, a machine in swap) the loop turns again
-/// and finds one beat late; whoever restarted it for that would kill a service that has just come back, and all of them
-/// at once where a host was paused. So the loop is not well
+/// A timer of the loop beats every ``interval``. One late beat is no failure: a process that was halted (SIGSTOP, a
+/// paused virtual machine, a machine in swap) has one when it continues, and a restart would then kill a service that
+/// has just recovered, or all services of a paused host at once. The loop is unhealthy
 ///
-/// - when ``maxLateBeats`` beats in a row were later than ``limit``, until one is on time: something holds the loop up again
-///   and again;
-/// - when a beat is overdue by more than ``limit`` and was so in an earlier turn of the loop already: it turns, and its
-///   timers do not fire.
+/// - after ``maxLateBeats`` beats in a row later than ``limit``, until one is on time: something keeps blocking the
+///   loop;
+/// - if a beat is overdue by more than ``limit`` and already was in an earlier round: the loop runs, but not its
+///   timers.
 ///
-/// A loop that does not turn at all answers nothing, which every prober takes for a failure.
+/// A loop that does not run at all answers no probe, which is a failure too.
 package struct Heartbeat: Sendable {
-    /// How many beats in a row have to be late.
+    /// The number of late beats in a row that is a failure.
     package static let maxLateBeats = 3
-    /// For how long a stall that is over is told of.
+    /// How long to report a stall after its end.
     package static let reportFor = Duration.seconds(60)
 
-    /// A time in which the loop did not beat.
+    /// A period without a beat.
     package struct Stall: Sendable, Hashable {
-        /// By how much the beat was late.
+        /// The delay of the beat.
         package let length: Duration
-        /// When the beat came.
+        /// The time of the beat.
         package let end: MonotonicTime
     }
 
     package let interval: Duration
     package let limit: Duration
-    /// When the next beat is due.
+    /// The due time of the next beat.
     package private(set) var due: MonotonicTime
     /// The latest beat that was later than ``limit``.
     package private(set) var latestStall: Stall?
     private var lateInARow = 0
-    /// The turn in which an overdue beat was first seen to be overdue.
+    /// The time of the first round that saw the overdue beat.
     private var overdueSeen: MonotonicTime?
 
-    /// A heartbeat that begins now.
-    ///
     /// - Parameter limit: how late a beat may be.
     package init(limit: Duration, at now: MonotonicTime) {
         self.limit = limit
@@ -46,10 +43,10 @@ package struct Heartbeat: Sendable {
         due = now + interval
     }
 
-    /// The loop has beaten. Returns the stall that this ends, if it was later than ``limit``.
+    /// Records a beat. Returns the stall that it ends, if it is later than ``limit``.
     package mutating func beat(at now: MonotonicTime) -> Stall? {
         let lateness = now - due
-        // Counted from now: beats that were missed are not made up for.
+        // From now, so that missed beats are not repeated.
         due = now + interval
         overdueSeen = nil
         guard lateness > limit else {
@@ -62,11 +59,11 @@ package struct Heartbeat: Sendable {
         return stall
     }
 
-    /// Whether the loop is well. `now` is the time of the loop's turn, the same for all who ask within one.
+    /// Whether the loop runs on time. `now` is the time of the loop's round, the same for all probes in it.
     package mutating func isHealthy(at now: MonotonicTime) -> Bool {
         if lateInARow >= Self.maxLateBeats { return false }
         guard now - due > limit else { return true }
-        // Sockets are served before timers: the first turn after a halt comes here before its beat.
+        // The loop serves sockets before timers: in the first round after a halt, probes precede the beat.
         guard let overdueSeen else {
             self.overdueSeen = now
             return true
@@ -74,7 +71,7 @@ package struct Heartbeat: Sendable {
         return overdueSeen == now
     }
 
-    /// The stall to tell of: the one that the loop is coming out of, or the latest one that is not long over.
+    /// The current stall, or the latest one if it ended recently.
     package func stall(at now: MonotonicTime) -> Stall? {
         if now - due > limit { return Stall(length: now - due, end: now) }
         return latestStall.flatMap { now - $0.end <= Self.reportFor ? $0 : nil }

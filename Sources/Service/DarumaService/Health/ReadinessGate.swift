@@ -1,47 +1,47 @@
 package import DispatchLoop
 package import DispatchPostgres
 
-/// Whether a service that is useless without its database is ready: what the pool says of the database, with hysteresis.
+/// Whether a service that requires its database is ready: the state of the database, with hysteresis.
 ///
 /// ```
 ///            lost                       up without trouble for `stabilization`
 ///   ready ──────────▶ not ready ────────────────────────────────────▶ ready
-///     │ suspect                │ suspect: the time begins anew
+///     │ suspect                │ suspect: stabilization restarts
 ///     └─▶ stays ready          └─▶ stays not ready
 /// ```
 ///
-/// - Not ready is said when the pool has given the database up, which is after its own grace (750 ms by default) or at
-///   once after a refusal that a person has to mend. An outage that requests wait through changes nothing.
-/// - Ready is said when the database has been up for ``firstStabilization``. When it goes away again sooner than ``flapWindow`` after
-///   it came, it has to stay for longer than that the next time, and twice as long each time after, up to
-///   ``longestStabilization``. So a single stop and start shows both ways within a second, and a database that comes and goes
-///   every second or two makes a load balancer see it come back once, and then no more before it stays.
-/// - All that is forgotten once it has stayed for ``resetAfter``.
+/// - Not ready: when the pool reports the database as lost, after its grace (750 ms by default) or at once after a
+///   rejected login. An interruption that requests wait through changes nothing.
+/// - Ready: when the database has been up for ``firstStabilization``. If it is lost again within ``flapWindow``, the
+///   next stabilization takes ``flapWindow``, and twice as long each further time, up to ``longestStabilization``. So a
+///   single stop and start each show within a second, and a load balancer sees a flapping database come back only once
+///   until it stays up.
+/// - An uptime of ``resetAfter`` resets the stabilization.
 package struct ReadinessGate: Sendable {
     package static let firstStabilization = Duration.milliseconds(250)
     package static let flapWindow = Duration.seconds(3)
     package static let longestStabilization = Duration.seconds(12)
     package static let resetAfter = Duration.seconds(30)
 
-    /// How many times in a row the database has gone away soon after it came.
+    /// The number of short uptimes in a row.
     package private(set) var flaps = 0
     private var isOpen = false
-    /// Whether the database has been away before. The first time is no relapse, however soon after the start.
+    /// Whether the database has been lost before. The first loss is no flap, however soon after the start.
     private var hasBeenLost = false
-    /// Since when the database has been up without a sign of trouble; `nil` while it is not.
+    /// The begin of the current uptime; `nil` while the database is not up.
     private var upSince: MonotonicTime?
-    /// How long it was up before the trouble that goes on; `nil` when that has been counted, or it never was.
+    /// The uptime before the current outage; `nil` once counted, or if there was none.
     private var uptime: Duration?
 
     package init() {}
 
-    /// How long the database has to be up before the service is ready.
+    /// The uptime that makes the service ready.
     package var stabilization: Duration {
         guard flaps > 0 else { return Self.firstStabilization }
         return min(Self.flapWindow * (1 << min(flaps - 1, 8)), Self.longestStabilization)
     }
 
-    /// The pool knows something new.
+    /// The pool reports a state.
     package mutating func databaseIs(_ health: DatabaseState, at now: MonotonicTime) {
         switch health {
         case .up:
@@ -69,7 +69,7 @@ package struct ReadinessGate: Sendable {
         isOpen || upSince.map { now - $0 >= stabilization } ?? false
     }
 
-    /// How much longer the database has to stay; `nil` when the service is ready or the database is not there.
+    /// The rest of the stabilization; `nil` if the service is ready or the database is not up.
     package func remaining(at now: MonotonicTime) -> Duration? {
         guard !isReady(at: now), let upSince else { return nil }
         return upSince + stabilization - now

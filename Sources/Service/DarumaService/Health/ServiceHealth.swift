@@ -2,8 +2,7 @@ package import DispatchLoop
 package import DispatchPostgres
 package import Logging
 
-/// How the service is, for those who ask: load balancers, orchestrators, people. Everything is known before the question
-/// comes, so that a storm of probes costs the database nothing.
+/// Liveness and readiness, answered from memory: probes never cost a query.
 @LoopActor
 package final class ServiceHealth: PoolDelegate {
     private let pool: PostgresPool
@@ -13,8 +12,8 @@ package final class ServiceHealth: PoolDelegate {
     private var heartbeat: Heartbeat
     private var gate = ReadinessGate()
     private var timer: TimerID?
-    /// Readiness fails from here on, liveness does not.
-    package private(set) var isLeaving = false
+    /// Whether the shutdown has begun: readiness fails, liveness does not.
+    package private(set) var isShuttingDown = false
 
     /// - Parameters:
     ///   - requiresDatabase: whether readiness depends on the database.
@@ -26,20 +25,20 @@ package final class ServiceHealth: PoolDelegate {
         heartbeat = Heartbeat(limit: livenessLimit, at: .now())
     }
 
-    /// Begins to beat.
+    /// Starts the heartbeat.
     package func start() {
         heartbeat = Heartbeat(limit: heartbeat.limit, at: .now())
         armTimer()
     }
 
-    /// Beats no more.
+    /// Stops the heartbeat.
     package func stop() {
         if let timer { loop.cancel(timer) }
         timer = nil
     }
 
-    /// The service is on its way out.
-    package func leave() { isLeaving = true }
+    /// The shutdown begins: readiness fails from now on.
+    package func shutDown() { isShuttingDown = true }
 
     private func armTimer() {
         timer = loop.schedule(at: heartbeat.due) { [weak self] in self?.beat() }
@@ -47,7 +46,7 @@ package final class ServiceHealth: PoolDelegate {
 
     private func beat() {
         if let stall = heartbeat.beat(at: loop.now) {
-            logger.warning("the event loop stood still", metadata: ["for": .duration(stall.length)])
+            logger.warning("the event loop stalled", metadata: ["for": .duration(stall.length)])
         }
         armTimer()
     }
@@ -57,24 +56,23 @@ package final class ServiceHealth: PoolDelegate {
         gate.databaseIs(health, at: now)
     }
 
-    // MARK: What probes ask
+    // MARK: Answers to probes
 
-    /// Whether the event loop keeps its time.
+    /// Whether the event loop runs on time.
     package var isLive: Bool { heartbeat.isHealthy(at: loop.now) }
 
-    /// A stall of the loop that goes on or is not long over.
+    /// The current or latest stall of the loop.
     package var stall: (length: Duration, ago: Duration)? {
         heartbeat.stall(at: loop.now).map { ($0.length, loop.now - $0.end) }
     }
 
-    /// Whether requests should be sent here.
-    package var isReady: Bool { !isLeaving && (!requiresDatabase || gate.isReady(at: loop.now)) }
+    /// Whether load balancers should send requests.
+    package var isReady: Bool { !isShuttingDown && (!requiresDatabase || gate.isReady(at: loop.now)) }
 
-    /// How much longer the database has to stay before the service is ready, if that is what is waited for.
+    /// How much longer the database has to be up before the service is ready.
     package var readyIn: Duration? {
-        requiresDatabase && !isLeaving ? gate.remaining(at: loop.now) : nil
+        requiresDatabase && !isShuttingDown ? gate.remaining(at: loop.now) : nil
     }
 
-    /// What the pool knows and holds.
     package var database: PoolSnapshot { pool.snapshot }
 }

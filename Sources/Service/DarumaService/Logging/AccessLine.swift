@@ -1,21 +1,20 @@
-import DispatchHTTP
 import DispatchLoop
 
-/// One request as a line of the access log. Written as bytes: this happens with every request.
+/// One request as a line of the access log. Written as bytes, because every request has a line.
 struct AccessLine {
-    /// `-` where the request could not be read.
+    /// `-` if the request could not be parsed.
     var method: String
-    /// As it was sent, without the query, which may hold secrets. `-` where the request could not be read.
+    /// The path as sent, without the query, which may hold secrets. `-` if the request could not be parsed.
     var path: String
     var client: String
     var status: Int
     var bytes: Int
-    /// `nil` where the request could not be read.
+    /// `nil` if the request could not be parsed.
     var duration: Duration?
-    /// Empty where there is none.
+    /// Empty if the request has no id.
     var id: String
 
-    /// Appends the line, without its newline.
+    /// Appends the line without a newline.
     func write(_ format: LineLogHandler.Format, time: some Sequence<UInt8>, to buffer: inout [UInt8]) {
         switch format {
         case .json: writeJSON(time, &buffer)
@@ -29,9 +28,9 @@ struct AccessLine {
         buffer.append(contentsOf: #"","level":"info","logger":"access","message":"request","client":""#.utf8)
         buffer.append(contentsOf: client.utf8)
         buffer.append(contentsOf: #"","method":""#.utf8)
-        buffer.append(contentsOf: ErrorBody.escaped(method).utf8)
+        JSONText.append(method, to: &buffer)
         buffer.append(contentsOf: #"","path":""#.utf8)
-        Self.writeEscaped(path, to: &buffer)
+        JSONText.append(path, to: &buffer)
         buffer.append(contentsOf: #"","status":"#.utf8)
         Self.write(status, to: &buffer)
         buffer.append(contentsOf: #","bytes":"#.utf8)
@@ -42,7 +41,7 @@ struct AccessLine {
         }
         if !id.isEmpty {
             buffer.append(contentsOf: #","request-id":""#.utf8)
-            Self.writeEscaped(id, to: &buffer)
+            JSONText.append(id, to: &buffer)
             buffer.append(UInt8(ascii: "\""))
         }
         buffer.append(UInt8(ascii: "}"))
@@ -70,19 +69,12 @@ struct AccessLine {
         }
     }
 
-    private static func writeEscaped(_ text: String, to buffer: inout [UInt8]) {
-        let isPlain = text.utf8.allSatisfy {
-            $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") && $0 != 0x7F
-        }
-        buffer.append(contentsOf: isPlain ? text.utf8 : ErrorBody.escaped(text).utf8)
-    }
-
     private static func write(_ number: Int, to buffer: inout [UInt8]) {
-        // Fifteen digits are a small string, which allocates nothing.
+        // Up to 15 digits are a small string, which does not allocate.
         buffer.append(contentsOf: String(number).utf8)
     }
 
-    /// With three decimals, which are microseconds.
+    /// Writes three decimals.
     private static func writeMilliseconds(_ duration: Duration, to buffer: inout [UInt8]) {
         let microseconds = max(duration.nanoseconds / 1_000, 0)
         write(Int(microseconds / 1_000), to: &buffer)

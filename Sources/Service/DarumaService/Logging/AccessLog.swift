@@ -3,43 +3,27 @@ package import DispatchLoop
 import HTTP1
 import HTTPTypes
 
-/// A line for each request. Lines go through a ``LogSink``, so that the loop does not wait for whoever reads them; what
-/// does not fit is dropped and counted.
+/// Logs each request. The ``LogSink`` keeps a slow reader from delaying the event loop: it drops and counts lines.
 @LoopActor
 package final class AccessLog: ServerObserver {
-    /// Which requests.
-    package enum Scope: Sendable {
-        case all
-        /// Not those of probes, which are most of the requests of a service that nobody uses.
-        case withoutHealth
-    }
-
-    /// What can be set.
-    package enum Setting: String, Sendable, CaseIterable {
+    /// The requests to log.
+    package enum Scope: String, Sendable, CaseIterable {
         case off
         case all
+        /// All except health checks, which are most requests of an idle service.
         case withoutHealth = "without-health"
-
-        /// `nil`: no access log.
-        var scope: Scope? {
-            switch self {
-            case .off: nil
-            case .all: .all
-            case .withoutHealth: .withoutHealth
-            }
-        }
     }
 
-    /// What nginx calls a request whose client has gone before it was answered; no answer ever has it.
+    /// nginx's status for a request whose client disconnected before the answer. No answer has it.
     nonisolated static let clientGone = 499
 
     private let scope: Scope
     private let format: LineLogHandler.Format
     private let sink: LogSink
     private var timestamp = Timestamp()
-    /// The line in the making; its memory is used again.
+    /// Reused for each line.
     private var buffer: [UInt8] = []
-    /// The latest client as text: one after the other, requests often come from the same.
+    /// The latest client as text: consecutive requests often have the same one.
     private var client: (peer: PeerAddress, host: String)?
 
     package init(_ scope: Scope, format: LineLogHandler.Format, sink: LogSink) {

@@ -1,9 +1,7 @@
-internal import DispatchHTTP
 package import Logging
 
-/// Log lines for people (`text`) or for machines (`json`), one event a line, whatever it contains.
+/// Writes one line per log event, as text or JSON, whatever the event contains.
 package struct LineLogHandler: LogHandler {
-    /// How a line looks.
     package enum Format: String, Sendable, CaseIterable {
         case text
         case json
@@ -47,17 +45,17 @@ package struct LineLogHandler: LogHandler {
                 ("message", .text(message)),
             ]
             let members = (first + fields).map { name, value in value.member(named: name) }
-            return "{" + members.joined(separator: ",") + "}"
+            return String(decoding: JSONValue.object(members).compactBytes(), as: UTF8.self)
         case .text:
             let pairs = fields.map { " \(Self.oneLine($0.0))=\(Self.quoted($0.1.text))" }.joined()
             return "\(time) \(level.rawValue) \(Self.oneLine(message))\(pairs)"
         }
     }
 
-    /// Control characters, which could forge a line or move a terminal's cursor, are escaped.
+    /// Escapes control characters, which could forge a line or move a terminal's cursor.
     private static func oneLine(_ text: String) -> String {
         text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F || (0x80..<0xA0).contains($0.value) }
-            ? ErrorBody.escaped(text).unicodeScalars.filter { !(0x80..<0xA0).contains($0.value) }
+            ? JSONText.escaped(text).unicodeScalars.filter { !(0x80..<0xA0).contains($0.value) }
                 .reduce(into: "") { $0.unicodeScalars.append($1) }
             : text
     }

@@ -1,9 +1,8 @@
-import DispatchHTTP
 import DispatchLoop
 package import Logging
 
-/// A field of a log line: text for people, and for machines a number where it is one.
-enum LogField: Equatable, ExpressibleByStringLiteral {
+/// A field of a log line. JSON lines show numbers as numbers.
+enum LogField: ExpressibleByStringLiteral {
     case text(String)
     case integer(Int)
     case duration(Duration)
@@ -18,7 +17,7 @@ enum LogField: Equatable, ExpressibleByStringLiteral {
         }
     }
 
-    /// For people.
+    /// The value in a text line.
     var text: String {
         switch self {
         case .text(let text): text
@@ -27,25 +26,24 @@ enum LogField: Equatable, ExpressibleByStringLiteral {
         }
     }
 
-    /// As a member of a JSON object. Durations are milliseconds, and called so.
-    func member(named name: String) -> String {
-        let name = ErrorBody.escaped(name)
-        return switch self {
-        case .text(let text): "\"\(name)\":\"\(ErrorBody.escaped(text))\""
-        case .integer(let number): "\"\(name)\":\(number)"
-        case .duration(let duration): "\"\(name)-ms\":\(duration.milliseconds)"
+    /// The field in a JSON line. The name of a duration ends with `-ms`.
+    func member(named name: String) -> (String, JSONValue) {
+        switch self {
+        case .text(let text): (name, .string(text))
+        case .integer(let number): (name, .integer(number))
+        case .duration(let duration): ("\(name)-ms", .integer(duration.wholeMilliseconds))
         }
     }
 }
 
-/// Tells the log that a value is a duration.
+/// Marks a metadata value as a duration.
 private struct LoggedDuration: CustomStringConvertible, Sendable {
     let value: Duration
     var description: String { value.text }
 }
 
 extension Logger.MetadataValue {
-    /// A duration: `5.2 s` for people, `"…-ms":5213` for machines.
+    /// A duration: `5.2 s` in text lines, `"…-ms":5213` in JSON lines.
     package static func duration(_ duration: Duration) -> Logger.MetadataValue {
         .stringConvertible(LoggedDuration(value: duration))
     }

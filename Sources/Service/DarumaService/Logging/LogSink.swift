@@ -3,10 +3,10 @@ import DispatchLoop
 import Glibc
 import Logging
 
-/// Lines on their way to a descriptor, written by a queue of their own: whoever reads the log may be slow or asleep, and
-/// the event loop must not wait for it.
+/// Writes lines to a descriptor on a queue of its own, because the log's reader may be slow and the event loop must not
+/// wait for it.
 ///
-/// What does not fit is dropped and counted; the count is written when there is room again.
+/// Drops and counts lines that do not fit, and logs their number once there is room again.
 package final class LogSink: Sendable {
     private struct Pending {
         var bytes: [UInt8] = []
@@ -20,7 +20,9 @@ package final class LogSink: Sendable {
     private let queue = DispatchQueue(label: "daruma.log", qos: .utility)
     private let pending = Locked(Pending())
 
-    /// A sink that holds up to `capacity` bytes that have not been written. Its own lines are in `format`.
+    /// - Parameters:
+    ///   - capacity: the maximum number of unwritten bytes.
+    ///   - format: the format of the sink's own lines.
     package init(
         descriptor: Int32 = STDERR_FILENO, capacity: Int = 256 << 10, format: LineLogHandler.Format = .text
     ) {
@@ -29,12 +31,12 @@ package final class LogSink: Sendable {
         self.capacity = capacity
     }
 
-    /// Adds a line; the newline is added here. Never blocks.
+    /// Writes a line and a newline. Never blocks.
     package func write(_ line: String) {
         write(line.utf8)
     }
 
-    /// As ``write(_:)-(String)``, for a line that is bytes already.
+    /// Writes a line and a newline. Never blocks.
     package func write(_ line: some Collection<UInt8>) {
         let mustStart = pending.withLock { pending -> Bool in
             guard pending.bytes.count + line.count < capacity else {
@@ -49,7 +51,7 @@ package final class LogSink: Sendable {
         if mustStart { queue.async { self.drain() } }
     }
 
-    /// Waits until everything added so far has been written, but no longer than `timeout`.
+    /// Waits up to `timeout` until the lines so far are written.
     package func flush(timeout: Duration) {
         let done = DispatchSemaphore(value: 0)
         queue.async { done.signal() }
@@ -76,7 +78,7 @@ package final class LogSink: Sendable {
     private func dropNotice(_ count: Int) -> String {
         var timestamp = Timestamp()
         return LineLogHandler(label: "daruma", format: format, level: .warning, sink: self).line(
-            .warning, "log lines dropped: nobody read them", [("count", .integer(count))],
+            .warning, "dropped \(count) log lines: the reader is too slow", [("count", .integer(count))],
             time: String(decoding: timestamp.now(), as: UTF8.self)) + "\n"
     }
 
@@ -91,7 +93,7 @@ package final class LogSink: Sendable {
                     var event = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                     poll(&event, 1, -1)
                 } else if errno != EINTR {
-                    return  // Nobody will ever read it.
+                    return  // The reader is gone for good.
                 }
             }
         }

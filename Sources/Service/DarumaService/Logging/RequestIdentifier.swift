@@ -1,17 +1,17 @@
 package import DispatchLoop
 package import HTTP1
 
-/// Gives requests their ids: the one that a client or a proxy sent as `X-Request-Id`, if it is sane, or a new one.
+/// Assigns request ids: the client's `X-Request-Id` if it is safe to log, or a new one.
 ///
-/// A new one is fifteen characters, which a `String` holds without allocating: seven of random that name the process and
-/// eight that count, in base 32. So ids are unique across processes and restarts, and sort in the order of arrival within
-/// one. They are no secret and no proof.
+/// A new id has 15 characters, which a `String` holds without allocating: seven random ones for the process and a count
+/// of eight, in base 32. Ids are unique across processes and restarts, and sort by arrival within a process. They are
+/// not secret.
 @LoopActor
 package final class RequestIdentifier {
-    /// The longest id that is taken over, in bytes.
+    /// The maximum length of a client's id, in bytes.
     package nonisolated static let longest = 128
 
-    /// The process's seven characters, as they lie in memory.
+    /// The process's seven characters, in memory order.
     private let process: UInt64
     private var count: UInt64
 
@@ -19,29 +19,29 @@ package final class RequestIdentifier {
         self.init(process: .random(in: 0..<(1 << 35)), count: 0)
     }
 
-    /// For tests: as the given process, after `count` requests.
+    /// For tests: the ids of the given process, after `count` requests.
     init(process: UInt64, count: UInt64) {
         self.process = Self.digits(process) >> 8
         self.count = count
     }
 
-    /// The request's id.
+    /// Returns the request's id.
     package func identify(_ request: RequestHead) -> String {
         if request.hasRequestID, let sent = request.firstValue(of: "x-request-id"), Self.isSane(sent) { return sent }
         return next()
     }
 
-    /// A new id.
+    /// Makes a new id.
     package func next() -> String {
         defer { count &+= 1 }
         return Self.text(process, count)
     }
 
-    /// Not isolated: a closure that is would be checked for it, which costs more than all the rest.
+    /// `nonisolated`, because the runtime checks the executor of each isolated closure, which costs more than the rest.
     private nonisolated static func text(_ process: UInt64, _ number: UInt64) -> String {
         String(unsafeUninitializedCapacity: 15) { buffer in
             let bytes = UnsafeMutableRawBufferPointer(buffer)
-            // The eighth byte is written over by the next.
+            // The next store overwrites the eighth byte.
             bytes.storeBytes(of: process.littleEndian, as: UInt64.self)
             bytes.storeBytes(of: digits(number).littleEndian, toByteOffset: 7, as: UInt64.self)
             return 15
@@ -58,8 +58,8 @@ package final class RequestIdentifier {
         return digits
     }
 
-    /// Whether an id from outside may stand in logs and answers: letters, digits and what trace ids, UUIDs and base64 are
-    /// made of; nothing that could end a line, a quotation or a shell's word.
+    /// Whether a client's id is safe in logs and answers: letters, digits and the punctuation of trace ids, UUIDs and
+    /// base64, but nothing that ends a line, a quotation or a shell word.
     package nonisolated static func isSane(_ id: String) -> Bool {
         let length = id.utf8.count
         guard length > 0, length <= longest else { return false }

@@ -9,13 +9,12 @@ import HTTPTypes
 package import MetricDescriptions
 import PrometheusExposition
 
-/// `/metrics`: everything there is to count, in the format that Prometheus reads.
+/// `/metrics`: all metrics in Prometheus's text format.
 ///
-/// The loop only notes what the pool and the servers look like at this moment; asking the kernel and writing the text
-/// happens beside it. Requests that come meanwhile get the same text: many scrapers cost as much as one.
+/// Takes the snapshot on the loop; reads /proc and renders off it. Concurrent scrapes share one rendering.
 @LoopActor
 package final class MetricsEndpoint {
-    /// All metrics that there are.
+    /// The descriptions of all metrics.
     package static let descriptions =
         PoolMetrics.descriptions + ServerMetrics.descriptions + ProcessMetrics.descriptions
 
@@ -33,18 +32,16 @@ package final class MetricsEndpoint {
         process = ProcessMetrics(factory: backend)
     }
 
-    /// Who is to hear of the pool.
     package var poolListener: any PoolDelegate { pool }
-    /// Who is to hear of the servers.
     package var serverListener: any ServerObserver { server }
 
-    /// Counts this server's connections too, and its requests by these paths.
+    /// Adds a server: its connections, and its requests by these paths.
     package func watch(_ server: HTTPServer, paths: [String]) {
         self.server.addRoutes(paths)
         self.server.watch(server)
     }
 
-    /// The values of this moment.
+    /// The current values.
     package func response() async -> Response {
         await withCheckedContinuation { continuation in
             waiters.append(continuation)

@@ -3,8 +3,8 @@ internal import DispatchLoop
 internal import MetricDescriptions
 internal import PostgresSession
 
-/// The metrics of the process that every client library of Prometheus has
-/// (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics), and what was built.
+/// The process metrics of Prometheus's client libraries
+/// (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics), and the build.
 struct ProcessMetrics: Sendable {
     private static let cpu = MetricDescription(
         "process.cpu", .counter, in: .seconds, "User and system time that the process has used.")
@@ -29,7 +29,7 @@ struct ProcessMetrics: Sendable {
     private static let build = [("version", BuildInfo.version), ("libpq", LibPQ.version)]
 
     private let cpu: FloatingPointCounter
-    /// How much of the time has been added to the counter.
+    /// The part of the processor time that the counter already has.
     private let countedCPU = Locked(0.0)
     private let openDescriptors: Gauge
     private let maximumDescriptors: Gauge
@@ -49,7 +49,7 @@ struct ProcessMetrics: Sendable {
         Gauge(label: Self.buildInfo.label, dimensions: Self.build, factory: factory).record(1)
     }
 
-    /// Asks the kernel and writes down what it says. Not on the loop: it reads files.
+    /// Reads the kernel's figures. Must run off the loop, because it reads files.
     func refresh() {
         guard let usage = ProcessUsage.now() else { return }
         cpu.increment(

@@ -1,19 +1,19 @@
 import Glibc
 
-/// What this process uses, as the kernel says: a few short files of `/proc`, read at each scrape and never on the loop.
+/// The resources of this process, from a few short files of `/proc`. Each scrape reads them, off the loop.
 struct ProcessUsage: Equatable {
     /// User and system time, in seconds.
     var cpuSeconds = 0.0
     var virtualBytes = 0
     var residentBytes = 0
     var threads = 0
-    /// When the process began, in clock ticks since boot.
+    /// The start of the process, in clock ticks since boot.
     var startTicks = 0
     var openDescriptors = 0
-    /// `nil`: without a limit.
+    /// `nil` if unlimited.
     var maximumDescriptors: Int?
 
-    /// What it uses at this moment; `nil` when `/proc` is not there.
+    /// The current usage; `nil` without `/proc`.
     static func now() -> ProcessUsage? {
         guard let stat = contents(of: "/proc/self/stat"),
             var usage = ProcessUsage(stat: stat, ticks: sysconf(Int32(_SC_CLK_TCK)), page: sysconf(Int32(_SC_PAGESIZE)))
@@ -29,11 +29,10 @@ struct ProcessUsage: Equatable {
 
     init() {}
 
-    /// From the text of `/proc/self/stat` (proc(5)). The command's name is in parentheses and may hold anything, more
-    /// parentheses too.
+    /// Parses `/proc/self/stat` (proc(5)). The command's name is in parentheses and may contain further parentheses.
     init?(stat: String, ticks: Int, page: Int) {
         guard let nameEnd = stat.lastIndex(of: ")"), ticks > 0 else { return nil }
-        // The fields from the third on, which is the state.
+        // From the third field on, which is the state.
         let fields = stat[stat.index(after: nameEnd)...].split(whereSeparator: \.isWhitespace)
         func field(_ number: Int) -> Int { number - 3 < fields.count ? Int(fields[number - 3]) ?? 0 : 0 }
         guard fields.count >= 22 else { return nil }
@@ -44,7 +43,7 @@ struct ProcessUsage: Equatable {
         residentBytes = field(24) * page
     }
 
-    /// When the process began, in seconds since 1970, given the text of `/proc/stat`.
+    /// The start of the process in seconds since 1970, given the text of `/proc/stat`.
     func startTime(bootStat: String, ticks: Int) -> Double? {
         guard let line = bootStat.split(separator: "\n").first(where: { $0.hasPrefix("btime ") }),
             let boot = Double(line.dropFirst("btime ".count)), ticks > 0
@@ -52,13 +51,13 @@ struct ProcessUsage: Equatable {
         return boot + Double(startTicks) / Double(ticks)
     }
 
-    /// When this process began; read once, for `/proc/stat` can be long.
+    /// The start of this process. Read once, because `/proc/stat` can be long.
     static let startTime: Double? = {
         guard let usage = now(), let bootStat = contents(of: "/proc/stat") else { return nil }
         return usage.startTime(bootStat: bootStat, ticks: sysconf(Int32(_SC_CLK_TCK)))
     }()
 
-    /// Since Linux 6.2 the folder's size is the count. Before, they have to be counted.
+    /// Since Linux 6.2 the folder's size is the count; before, count the entries.
     private static func openDescriptors() -> Int {
         var status = stat()
         if stat("/proc/self/fd", &status) == 0, status.st_size > 0 { return Int(status.st_size) }
@@ -66,7 +65,7 @@ struct ProcessUsage: Equatable {
         defer { closedir(folder) }
         var count = 0
         while readdir(folder) != nil { count += 1 }
-        return max(count - 3, 0)  // ".", ".." and the descriptor that reads them
+        return max(count - 3, 0)  // ".", ".." and the descriptor of opendir(3)
     }
 
     private static func contents(of path: String) -> String? {

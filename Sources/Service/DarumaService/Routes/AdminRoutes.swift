@@ -1,7 +1,7 @@
 package import DispatchHTTP
 package import DispatchLoop
 
-/// What is for operators and nobody else: on the main port, or with `--admin-port` on one of its own.
+/// The routes for operators, on the main port or on the admin port.
 @LoopActor
 package struct AdminRoutes {
     private let status: StatusHub

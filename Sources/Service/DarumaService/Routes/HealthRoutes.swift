@@ -5,22 +5,22 @@ import HTTP1
 import HTTPTypes
 import PostgresSession
 
-/// `/livez`, `/readyz`, `/primary`, `/replica`: answered from memory.
+/// `/livez`, `/readyz`, `/primary` and `/replica`, answered from memory.
 ///
-/// As in Patroni, whose paths the latter two are, `OPTIONS` gets the same status as `GET`, without the body: it is what
-/// HAProxy's `option httpchk` sends unless it is told otherwise.
+/// The latter two paths are Patroni's. As there, `OPTIONS` gets the status of `GET` without the body: HAProxy's
+/// `option httpchk` sends it by default.
 @LoopActor
 package struct HealthRoutes {
-    /// The paths, for whoever wants to leave them out.
+    /// The paths, for the access log.
     package nonisolated static let paths: Set<String> = ["/livez", "/readyz", "/primary", "/replica"]
 
     private let health: ServiceHealth
-    /// What `/livez` says nearly always.
+    /// The usual answer of `/livez`.
     private let live: Response
 
     package init(_ health: ServiceHealth) {
         self.health = health
-        live = PingResponse.json(.ok, .object([("status", .bool(true))])).prepared()
+        live = .json(.ok, .object([("status", .bool(true))])).prepared()
     }
 
     package func add(to router: inout Router) {
@@ -31,7 +31,7 @@ package struct HealthRoutes {
     }
 
     private func add(_ path: String, to router: inout Router, _ answer: @escaping @LoopActor () -> Response) {
-        // Also when all places for connections are taken.
+        // Reserved connections answer these paths when the server is full.
         router.setEssential(path)
         router.get(path) { _ in .now(answer()) }
         router.on(.options, path) { _ in .now(Self.withoutBody(answer())) }
@@ -61,36 +61,36 @@ package struct HealthRoutes {
                 (
                     "stall",
                     .object([
-                        ("lengthMs", .integer(stall.length.milliseconds)),
-                        ("endedMsAgo", .integer(stall.ago.milliseconds)),
+                        ("lengthMs", .integer(stall.length.wholeMilliseconds)),
+                        ("endedMsAgo", .integer(stall.ago.wholeMilliseconds)),
                     ])
                 ))
         }
-        return PingResponse.json(isLive ? .ok : .serviceUnavailable, .object(members))
+        return .json(isLive ? .ok : .serviceUnavailable, .object(members))
     }
 
-    /// Ready until the service leaves; a matter of the database only where that is set, because when all replicas share
-    /// one, it would take `/` away everywhere at once. The body says how the database is.
+    /// Ready until the shutdown begins. The database matters only if a setting says so: all replicas share it, and `/`
+    /// would fail everywhere at once. The body reports the database's state.
     private func readiness() -> Response {
         let isReady = health.isReady
         var members: [(String, JSONValue)] = [("status", .bool(isReady))]
-        if health.isLeaving { members.append(("leaving", .bool(true))) }
-        if let wait = health.readyIn { members.append(("readyInMs", .integer(max(wait.milliseconds, 0)))) }
+        if health.isShuttingDown { members.append(("leaving", .bool(true))) }
+        if let wait = health.readyIn { members.append(("readyInMs", .integer(max(wait.wholeMilliseconds, 0)))) }
         members.append(("database", Self.describe(health.database)))
-        var response = PingResponse.json(isReady ? .ok : .serviceUnavailable, .object(members))
+        var response = Response.json(isReady ? .ok : .serviceUnavailable, .object(members))
         if !isReady { response.fields[.retryAfter] = "1" }
         return response
     }
 
-    /// Whether the database is there and in this role. While it is only suspected, what was last known goes on to hold,
-    /// as it does for requests.
+    /// Whether the database is up and has this role. While it is suspect, the last known role still counts, as for
+    /// requests.
     private func role(_ wanted: ServerRole) -> Response {
         let snapshot = health.database
-        let isThere = snapshot.health == .up || snapshot.health == .suspect
-        let isSo = isThere && snapshot.role == wanted
-        return PingResponse.json(
-            isSo ? .ok : .serviceUnavailable,
-            .object([("status", .bool(isSo)), ("database", Self.describe(snapshot))]))
+        let isUp = snapshot.health == .up || snapshot.health == .suspect
+        let hasRole = isUp && snapshot.role == wanted
+        return .json(
+            hasRole ? .ok : .serviceUnavailable,
+            .object([("status", .bool(hasRole)), ("database", Self.describe(snapshot))]))
     }
 
     private static func describe(_ snapshot: PoolSnapshot) -> JSONValue {
@@ -99,7 +99,7 @@ package struct HealthRoutes {
         if let outage = snapshot.outage, let duration = snapshot.outageDuration {
             members.append(("code", .string(outage.cause.code)))
             members.append(("message", .string(outage.cause.message)))
-            members.append(("downForMs", .integer(duration.milliseconds)))
+            members.append(("downForMs", .integer(duration.wholeMilliseconds)))
         }
         return .object(members)
     }

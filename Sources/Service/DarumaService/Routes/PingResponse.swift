@@ -3,24 +3,17 @@ import HTTP1
 import HTTPTypes
 import PostgresSession
 
-/// What `/ping` says, as a function of what came of it.
+/// The answers of `/ping`.
 enum PingResponse {
-    /// 200 with the result, in the shape in which node-postgres gives it.
+    /// 200 with the result in the form of node-postgres.
     static func success(_ result: QueryResult) -> Response {
-        json(.ok, .object([("status", .bool(true)), ("result", describe(result))]))
+        .json(.ok, .object([("status", .bool(true)), ("result", describe(result))]))
     }
 
-    /// The failure status with what is known of the cause. Nothing in it is secret: ``PostgresError`` and ``PoolError``
-    /// are made to be shown; where the server is, is for the log.
+    /// The failure status with the cause. It contains no secret: ``PostgresError`` and ``PoolError`` are safe to show,
+    /// and only the log names the server's address.
     static func failure(_ error: any Error, status: HTTPResponse.Status) -> Response {
-        json(status, .object([("status", .bool(false)), ("error", describe(error))]))
-    }
-
-    static func json(_ status: HTTPResponse.Status, _ value: JSONValue) -> Response {
-        Response(
-            status: status,
-            fields: [.contentType: "application/json; charset=utf-8", .cacheControl: "no-store"],
-            body: value.bytes())
+        .json(status, .object([("status", .bool(false)), ("error", describe(error))]))
     }
 
     // MARK: Results
@@ -43,13 +36,13 @@ enum PingResponse {
         ])
     }
 
-    /// Numbers as numbers where JavaScript's hold them, as in the original; `bigint` and `numeric` stay text.
+    /// A JSON number if JavaScript can hold it, as in the original service; `bigint` and `numeric` stay text.
     static func value(_ text: String?, typeID: UInt32) -> JSONValue {
         guard let text else { return .null }
         switch typeID {
         case 16: return .bool(text == "t")  // bool
         case 21, 23, 26: return Int(text).map(JSONValue.integer) ?? .string(text)  // int2, int4, oid
-        case 700, 701:  // float4, float8; NaN and Infinity have no JSON
+        case 700, 701:  // float4, float8; JSON has no NaN and no Infinity
             return Double(text).map { $0.isFinite } == true ? .number(text) : .string(text)
         default: return .string(text)
         }
@@ -80,8 +73,8 @@ enum PingResponse {
                 ("code", .string(error.code)), ("message", .string(error.message)),
             ]
         members.append(("state", .string(error.kind == .saturated ? "saturated" : error.health.rawValue)))
-        if let duration = error.outageDuration { members.append(("downForMs", .integer(duration.milliseconds))) }
-        if let next = error.nextAttempt { members.append(("nextTryInMs", .integer(next.milliseconds))) }
+        if let duration = error.outageDuration { members.append(("downForMs", .integer(duration.wholeMilliseconds))) }
+        if let next = error.nextAttempt { members.append(("nextTryInMs", .integer(next.wholeMilliseconds))) }
         return members
     }
 }

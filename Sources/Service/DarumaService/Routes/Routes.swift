@@ -6,14 +6,13 @@ import HTTPTypes
 package import Logging
 import PostgresSession
 
-/// What clients ask: `/` and `/ping`.
+/// The routes for clients: `/` and `/ping`.
 @LoopActor
 package final class Routes {
     private let pool: PostgresPool
     private let pingTimeoutNanoseconds: Int64
     private let pingFailureStatus: HTTPResponse.Status
-    private let memo = CachedPingResponse()
-
+    private let cache = CachedPingResponse()
     private let logger: Logger
 
     package init(pool: PostgresPool, pingTimeout: Duration, pingFailureStatus: Int, logger: Logger) {
@@ -23,13 +22,12 @@ package final class Routes {
         self.pingFailureStatus = pingFailureStatus == 503 ? .serviceUnavailable : .badRequest
     }
 
-    /// What clients ask.
     package func add(to router: inout Router) {
-        router.get("/", always: PingResponse.json(.ok, .object([("status", .bool(true))])))
+        router.get("/", always: .json(.ok, .object([("status", .bool(true))])))
         router.get("/ping") { self.ping(id: $0.id) }
     }
 
-    /// Checks a connection out, asks the database, and gives the connection back, whatever came of it.
+    /// Checks a connection out, queries the database, and releases the connection.
     private func ping(id: String) -> RouteResult {
         .later { [self] in
             let deadline = EventLoop.shared.now.advanced(byNanoseconds: pingTimeoutNanoseconds)
@@ -38,24 +36,24 @@ package final class Routes {
                 defer { pool.release(connection) }
                 let result = try await connection.query(
                     "select 1", isIdempotent: true, isPrepared: true, deadline: deadline)
-                return memo.response(to: result)
+                return cache.response(to: result)
             } catch {
                 return failure(error, id: id)
             }
         }
     }
 
-    // Apart, and never inlined: what it works with would be a part of the memory of every task that waits.
+    // Out of line, to keep the async frame of waiting tasks small.
     @inline(never)
     private func failure(_ error: any Error, id: String) -> Response {
-        // One line for each would be a flood: the outage has its own.
+        // At debug level, because the outage has its own lines.
         logger.debug("/ping failed", metadata: ["request-id": "\(id)", "cause": "\(error)"])
         return PingResponse.failure(error, status: pingFailureStatus)
     }
 }
 
-/// The latest good answer and what it was made from. `select 1` gives the same again and again; its JSON is made once,
-/// and compared with what the database really said each time.
+/// Caches the JSON of the latest result. `select 1` nearly always returns the same; each result is compared with the
+/// cached one.
 @LoopActor
 private final class CachedPingResponse {
     private var result: QueryResult?

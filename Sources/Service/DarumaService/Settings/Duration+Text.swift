@@ -1,12 +1,12 @@
 import DispatchLoop
 
 extension Duration {
-    /// Whole milliseconds, rounded down.
-    package var milliseconds: Int { Int(nanoseconds / 1_000_000) }
+    /// Whole milliseconds, rounded down. The lab's `milliseconds` has a fraction.
+    package var wholeMilliseconds: Int { Int(nanoseconds / 1_000_000) }
 
-    /// For a reader: `3 ms`, `1.25 s`, `4 min 10 s`, `2 h 5 min`.
+    /// As text: `3 ms`, `1.25 s`, `4 min 10 s`, `2 h 5 min`.
     package var text: String {
-        let total = milliseconds
+        let total = wholeMilliseconds
         if total < 1_000 { return "\(total) ms" }
         if total < 60_000 {
             let hundredths = total % 1_000 / 10
@@ -18,7 +18,7 @@ extension Duration {
         return "\(seconds / 3_600) h \(seconds % 3_600 / 60) min"
     }
 
-    /// A duration from a setting's text: a number and a unit, `250ms`, `1.5s`, `5m`, `2h`. `nil` when it is none.
+    /// Parses a setting: a number and a unit, such as `250ms`, `1.5s`, `5m`, `2h`. `nil` for any other text.
     package init?(settingText text: String) {
         let units: [(String, Double)] = [("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)]
         guard let (suffix, factor) = units.first(where: { text.hasSuffix($0.0) }) else { return nil }

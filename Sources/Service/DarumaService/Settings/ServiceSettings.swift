@@ -3,49 +3,50 @@ package import DispatchPostgres
 package import Logging
 package import PostgresSession
 
-/// All that can be set about the service, with its defaults.
+/// The settings of the service, with their defaults.
 package struct ServiceSettings: Sendable {
     package var http = ServerConfiguration()
-    /// Where operators are answered; `nil`: where everybody is.
+    /// The separate port for `/metrics` and `/status`. `nil`: the main port serves them.
     package var adminPort: UInt16?
-    /// The address for that port: nobody from outside unless it is set.
+    /// The admin port's address. By default other machines cannot reach it.
     package var adminHost = "localhost"
     package var database = ConnectionConfiguration("")
     package var pool = PoolSettings()
-    /// How long `/ping` may take, the wait for a connection included.
+    /// The deadline of `/ping`, including the wait for a connection.
     package var pingTimeout = Duration.seconds(1)
-    /// The status with which `/ping` fails: 400 as in the original, or 503.
+    /// The status of a failed `/ping`: 400 as in the original service, or 503.
     package var pingFailureStatus = 400
     /// Whether readiness depends on the database.
     package var readyRequiresDatabase = false
     /// How late the loop's heartbeat may be.
     package var livenessLimit = Duration.seconds(5)
-    /// For how long requests are served as before while readiness fails already, before leaving begins.
+    /// How long the service serves requests after SIGTERM while readiness fails.
     package var drainDelay = Duration.zero
-    /// How long leaving may take.
+    /// How long the shutdown may take after the drain delay.
     package var shutdownTimeout = Duration.seconds(5)
-    /// How many may watch `/events` at a time.
+    /// The maximum number of `/events` streams.
     package var statusMaxViewers = 500
-    /// Whether there are metrics.
     package var keepsMetrics = true
     package var logLevel = Logger.Level.info
     package var logFormat = LineLogHandler.Format.text
-    package var accessLog = AccessLog.Setting.off
+    package var accessLog = AccessLog.Scope.off
+    /// Warnings about the settings, for the log.
+    package private(set) var warnings: [String] = []
 
     package init() {}
 
-    /// How many descriptors the service uses at most: clients', the database's, and a handful of its own.
+    /// The maximum number of descriptors: clients', the database's, and a few of its own.
     package var mostDescriptors: Int {
-        // The operators' server has room for as many clients as the other.
+        // The admin server has the same limits.
         let servers = adminPort == nil ? 1 : 2
         return servers * (http.maxConnections + http.reservedConnections) + pool.maximum + 32
     }
 
-    /// The settings that flags and environment give; flags win.
+    /// Reads the settings: a flag wins over `DARUMA_<NAME>`, which wins over the bare variable.
     ///
     /// - Parameters:
-    ///   - flags: the values given on the command line, by flag.
-    ///   - environment: the values of environment variables.
+    ///   - flags: the values on the command line.
+    ///   - environment: returns the value of an environment variable.
     package init(
         flags: [Setting: String], environment: (String) -> String?
     ) throws(SettingError) {
@@ -53,8 +54,11 @@ package struct ServiceSettings: Sendable {
         for setting in Setting.allCases {
             if let text = flags[setting] {
                 try apply(setting, text, source: "--\(setting.flag)")
-            } else if let text = environment(setting.variable), !text.isEmpty {
-                try apply(setting, text, source: setting.variable)
+            } else if let value = setting.value(in: environment) {
+                try apply(setting, value.text, source: value.variable)
+                if value.isDeprecated {
+                    warnings.append("\(value.variable) is deprecated; set \(setting.prefixedVariable)")
+                }
             }
         }
         if let problem = pool.problem { throw SettingError(source: "pool settings", problem: problem) }
@@ -65,9 +69,9 @@ package struct ServiceSettings: Sendable {
     }
 }
 
-/// A setting that cannot be used: which, and what is wrong with it, in one line.
+/// A setting with an invalid value, described in one line.
 package struct SettingError: Error, CustomStringConvertible {
-    /// The flag or the environment variable it came from.
+    /// The flag or environment variable.
     package let source: String
     package let problem: String
 

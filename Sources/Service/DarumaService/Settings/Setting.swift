@@ -4,7 +4,7 @@ import HTTP1
 import Logging
 import PostgresSession
 
-/// The settings: flag, environment variable, default, meaning and reading of each, in this one place.
+/// The settings: flag, default, meaning and reading of each.
 package enum Setting: String, CaseIterable, Sendable {
     case host, port, adminPort, adminHost, databaseURL
     case pingTimeout, pingFailureStatus
@@ -22,10 +22,7 @@ package enum Setting: String, CaseIterable, Sendable {
     /// The flag without its dashes: `poolMaxIdle` is `pool-max-idle`.
     package var flag: String { words.joined(separator: "-") }
 
-    /// The environment variable: `poolMaxIdle` is `POOL_MAX_IDLE`.
-    package var variable: String { words.joined(separator: "_").uppercased() }
-
-    private var words: [String] {
+    var words: [String] {
         if self == .databaseURL { return ["database", "url"] }
         var words = [""]
         for character in rawValue {
@@ -35,13 +32,13 @@ package enum Setting: String, CaseIterable, Sendable {
         return words
     }
 
-    /// What it means, for `--help`.
+    /// The meaning, for `--help`.
     package var meaning: String { description.meaning }
 
-    /// Its default, for `--help`.
-    package var defaultText: String { description.standard }
+    /// The default, for `--help`.
+    package var defaultText: String { description.default }
 
-    /// What kind of value it takes, for `--help`.
+    /// The kind of its value, for `--help`.
     package var valueName: String {
         switch self {
         case .host, .adminHost: "address"
@@ -66,7 +63,7 @@ package enum Setting: String, CaseIterable, Sendable {
         }
     }
 
-    private var description: (meaning: String, standard: String) {
+    private var description: (meaning: String, default: String) {
         switch self {
         case .host:
             (
@@ -74,75 +71,66 @@ package enum Setting: String, CaseIterable, Sendable {
                 "*"
             )
         case .port: ("Port to listen on; 0 lets the system choose.", "8080")
-        case .adminPort:
-            ("Port of its own for /metrics and what else is for operators; 0 lets the system choose.", "the same port")
-        case .adminHost: ("Address to listen on for them, as for host.", "localhost")
+        case .adminPort: ("Separate port for /metrics and /status; 0 lets the system choose.", "the same port")
+        case .adminHost: ("Address of the admin port, as for host.", "localhost")
         case .databaseURL:
             (
                 "The database: postgres://user:password@host:port/database, or libpq's keyword=value pairs.",
                 "libpq's own PGHOST, PGUSER …"
             )
-        case .pingTimeout: ("How long /ping may take, the wait for a connection included.", "1s")
-        case .pingFailureStatus: ("Status with which /ping fails: 400 or 503.", "400")
-        case .readyRequiresDb: ("Whether /readyz fails while the database is away: true or false.", "false")
-        case .livenessLimit: ("How late the event loop may be, again and again, before /livez fails.", "5s")
+        case .pingTimeout: ("Deadline of /ping, including the wait for a connection.", "1s")
+        case .pingFailureStatus: ("Status of a failed /ping: 400 or 503.", "400")
+        case .readyRequiresDb: ("Whether /readyz fails while the database is down: true or false.", "false")
+        case .livenessLimit: ("How late the event loop may be, three times in a row, before /livez fails.", "5s")
         case .drainDelay:
-            (
-                "How long requests are served after SIGTERM, each answer with Connection: close, while /readyz fails already.",
-                "0s"
-            )
-        case .shutdownTimeout:
-            ("How long leaving may take after SIGTERM and the drain delay; then the process ends all the same.", "5s")
-        case .poolMin: ("Connections kept open when nobody needs them.", "1")
-        case .poolMax: ("The most connections to the database at any moment.", "10")
-        case .poolMaxIdle: ("The most idle connections kept.", "as pool-max")
-        case .poolIdleTimeout: ("How long a connection above pool-min may be idle; 0s for ever.", "5m")
-        case .poolMaxLifetime: ("How long a connection may live, ±10 %; 0s for ever.", "30m")
-        case .poolKeepalive: ("How long an idle connection may be unheard of before it is tried; 0s for ever.", "30s")
-        case .connectTimeout: ("How long reaching a database server may take, name look-up included.", "5s")
-        case .loginTimeout: ("How long a log-in may take once a server has accepted.", "60s")
-        case .outageGrace: ("How long requests wait through the start of an outage before they are told.", "750ms")
+            ("How long to serve after SIGTERM while /readyz fails and every answer says Connection: close.", "0s")
+        case .shutdownTimeout: ("Graceful shutdown timeout, after the drain delay.", "5s")
+        case .poolMin: ("Minimum number of connections to the database.", "1")
+        case .poolMax: ("Maximum number of connections to the database.", "10")
+        case .poolMaxIdle: ("Maximum number of idle connections.", "as pool-max")
+        case .poolIdleTimeout: ("How long a connection above pool-min may be idle; 0s means no limit.", "5m")
+        case .poolMaxLifetime: ("How long a connection may live, ±10 %; 0s means no limit.", "30m")
+        case .poolKeepalive: ("How long a connection may be idle before the pool checks it; 0s means never.", "30s")
+        case .connectTimeout: ("Timeout for reaching a database server, including name resolution.", "5s")
+        case .loginTimeout: ("Timeout for a login after a server has accepted the connection.", "60s")
+        case .outageGrace: ("How long requests wait for a lost database before failing.", "750ms")
         case .silenceTimeout:
-            ("How long a query may be silent before that is unusual; more where answers usually take longer.", "300ms")
+            ("Silence of a query after which the pool suspects its connection; more on a slow database.", "300ms")
         case .checkTimeout:
-            (
-                "How long a suspected connection may be silent before the kernel is asked whether its way is dead.",
-                "250ms"
-            )
-        case .httpMaxConnections: ("The most connections from clients at a time.", "10000")
+            ("Silence of a suspected connection after which the pool asks the kernel about its network path.", "250ms")
+        case .httpMaxConnections: ("Maximum number of client connections.", "10000")
         case .httpReservedConnections:
-            ("Connections beyond them, on which only the health answers are given; others get 503.", "16")
-        case .httpReservedTimeout: ("How long such a connection may keep the service waiting.", "2s")
-        case .httpHeaderTimeout: ("How long a client may take for a request's header, from its first byte.", "10s")
-        case .httpBodyTimeout: ("How long a client may pause within a request's body.", "30s")
-        case .httpBodyTotalTimeout: ("How long a client may take for a whole body.", "2m")
+            ("Further connections for health checks only; other requests on them get 503.", "16")
+        case .httpReservedTimeout: ("How long a client on a reserved connection may keep the service waiting.", "2s")
+        case .httpHeaderTimeout: ("Timeout for a request's header, from its first byte.", "10s")
+        case .httpBodyTimeout: ("How long a client may pause within a request body.", "30s")
+        case .httpBodyTotalTimeout: ("Timeout for a whole request body.", "2m")
         case .httpIdleTimeout: ("How long a client's connection may be idle before and between requests.", "75s")
-        case .httpWriteTimeout: ("How long a client may take nothing of an answer.", "30s")
-        case .httpWriteTotalTimeout: ("How long a client may be behind with reading its answers.", "2m")
-        case .httpLingerTimeout: ("How long a client may take to notice its last answer and to close.", "2s")
-        case .httpMaxLingerBytes: ("How much is read and dropped meanwhile, in bytes.", "4194304")
-        case .httpDrainGrace:
-            ("How long a connection may be quiet after SIGTERM and the drain delay before it is closed.", "1s")
-        case .httpMaxRequestLine: ("The longest request line, in bytes.", "8192")
-        case .httpMaxHeaderBytes: ("The largest header, in bytes.", "16384")
-        case .httpMaxHeaderCount: ("The most header fields.", "100")
-        case .httpMaxBody: ("The largest request body, in bytes.", "1048576")
-        case .httpRequestsPerTurn: ("Pipelined requests answered before other clients have their turn.", "32")
+        case .httpWriteTimeout: ("How long a client may accept no byte of a response.", "30s")
+        case .httpWriteTotalTimeout: ("How long responses may wait for a client to read them.", "2m")
+        case .httpLingerTimeout: ("How long to wait for a client to close after its last response.", "2s")
+        case .httpMaxLingerBytes: ("How much to read and discard meanwhile, in bytes.", "4194304")
+        case .httpDrainGrace: ("How long a quiet connection stays open after SIGTERM and the drain delay.", "1s")
+        case .httpMaxRequestLine: ("Maximum length of a request line, in bytes.", "8192")
+        case .httpMaxHeaderBytes: ("Maximum size of a header, in bytes.", "16384")
+        case .httpMaxHeaderCount: ("Maximum number of header fields.", "100")
+        case .httpMaxBody: ("Maximum size of a request body, in bytes.", "1048576")
+        case .httpRequestsPerTurn: ("Pipelined requests served before other clients get their turn.", "32")
         case .httpMaxPendingOutput:
-            ("Answers that wait for a client, in bytes, before its next request is begun.", "65536")
+            ("Unsent response bytes of a connection above which its next request waits.", "65536")
         case .httpMaxStreamBacklog:
-            ("How far behind, in bytes, a client may be with a stream of events.", "as http-max-pending-output")
-        case .httpBacklog: ("How many new connections the kernel keeps waiting.", "1024")
+            ("Unsent bytes of an event stream above which its client is dropped.", "as http-max-pending-output")
+        case .httpBacklog: ("Backlog of the listening socket.", "1024")
         case .reusePort: ("Let further processes listen on the same port: true or false.", "false")
-        case .statusMaxViewers: ("The most pages that may watch /status live at a time.", "500")
+        case .statusMaxViewers: ("Maximum number of pages that watch /status live.", "500")
         case .metrics: ("Keep metrics and serve them at /metrics: true or false.", "true")
-        case .logLevel: ("Least level that is logged: trace, debug, info, notice, warning, error or critical.", "info")
-        case .logFormat: ("Log lines for people (text) or machines (json).", "text")
-        case .accessLog: ("A line for each request on standard output: off, all or without-health.", "off")
+        case .logLevel: ("Minimum log level: trace, debug, info, notice, warning, error or critical.", "info")
+        case .logFormat: ("Format of log lines: text or json.", "text")
+        case .accessLog: ("Log each request on standard output: off, all or without-health.", "off")
         }
     }
 
-    /// Reads `text` into `settings`; returns what is wrong with it, if anything.
+    /// Reads `text` into `settings`. Returns the problem, if there is one.
     func apply(_ text: String, to settings: inout ServiceSettings) -> String? {
         switch self {
         case .host: settings.http.host = text == "*" ? "" : text
@@ -152,7 +140,7 @@ package enum Setting: String, CaseIterable, Sendable {
         case .databaseURL: settings.database = ConnectionConfiguration(text)
         case .pingTimeout: return duration(text) { settings.pingTimeout = $0 }
         case .pingFailureStatus:
-            guard text == "400" || text == "503" else { return "'\(text)' is neither 400 nor 503" }
+            guard text == "400" || text == "503" else { return "'\(text)' is not 400 or 503" }
             settings.pingFailureStatus = text == "400" ? 400 : 503
         case .readyRequiresDb: return bool(text) { settings.readyRequiresDatabase = $0 }
         case .livenessLimit: return duration(text) { settings.livenessLimit = $0 }
@@ -194,17 +182,17 @@ package enum Setting: String, CaseIterable, Sendable {
         case .metrics: return bool(text) { settings.keepsMetrics = $0 }
         case .logLevel:
             guard let level = Logger.Level(rawValue: text) else {
-                return "'\(text)' is not a level: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
+                return "'\(text)' is not one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))"
             }
             settings.logLevel = level
         case .logFormat:
             guard let format = LineLogHandler.Format(rawValue: text) else {
-                return "'\(text)' is neither text nor json"
+                return "'\(text)' is not text or json"
             }
             settings.logFormat = format
         case .accessLog:
-            guard let accessLog = AccessLog.Setting(rawValue: text) else {
-                return "'\(text)' is none of off, all and without-health"
+            guard let accessLog = AccessLog.Scope(rawValue: text) else {
+                return "'\(text)' is not off, all or without-health"
             }
             settings.accessLog = accessLog
         }
@@ -212,7 +200,7 @@ package enum Setting: String, CaseIterable, Sendable {
     }
 
     private func bool(_ text: String, _ set: (Bool) -> Void) -> String? {
-        guard text == "true" || text == "false" else { return "'\(text)' is neither true nor false" }
+        guard text == "true" || text == "false" else { return "'\(text)' is not true or false" }
         set(text == "true")
         return nil
     }

@@ -1,19 +1,18 @@
-/// An event as `text/event-stream` carries it. WHATWG HTML §9.2.
+/// An event of a `text/event-stream` (WHATWG HTML §9.2).
 struct ServerSentEvent: Sendable, Hashable {
-    /// What listeners select by.
     var name: String
     /// The payload, UTF-8. Each line of it becomes a `data` field.
     var data: [UInt8]
-    /// How long the client is to wait before it connects again, in milliseconds; `nil` leaves it as it is.
+    /// How long the client waits before it reconnects, in milliseconds; `nil` keeps its value.
     var retry: Int?
 
-    /// The event's bytes, with the empty line that ends it.
+    /// The event's bytes, including the empty line at its end.
     var bytes: [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(data.count + 48)
         if let retry { bytes += Array("retry: \(retry)\n".utf8) }
         bytes += Array("event: \(name)\n".utf8)
-        // CR ends a line as well as LF does, and CR LF is one end.
+        // CR, LF and CR LF each end a line.
         var isNewLine = true
         var previous: UInt8 = 0
         for byte in data {

@@ -1,16 +1,16 @@
 internal import DispatchLoop
 internal import DispatchPostgres
 
-/// What goes over `/events`, as a function of what is known.
+/// The events of `/events`.
 ///
-/// A `snapshot` holds everything, a `tick` what may have changed; times are milliseconds since the start of the service.
-/// Seconds are `[number, health]` or `[number, health, pings, failures, median µs, slowest µs]`; those in which nothing
-/// happened are left out. Health and slots are given by their numbers in lists that the snapshot brings along.
+/// A `snapshot` holds everything, a `tick` only what may have changed. Times are milliseconds since the start of the
+/// service. Seconds are `[number, health]` or `[number, health, pings, failures, median µs, slowest µs]`; seconds
+/// without news are omitted. Health and slots are indices into lists of the snapshot.
 enum StatusFeed {
-    /// How long a client waits before it connects again.
+    /// How long a client waits before it reconnects.
     private static let retryMilliseconds = 1_000
 
-    /// The first event for a viewer. `boot` names this run of the service.
+    /// The first event for a viewer. `boot` identifies this run of the service.
     static func snapshot(
         _ report: StatusReport, _ clock: StatusClock, _ history: StatusHistory, boot: String
     ) -> ServerSentEvent {
@@ -25,8 +25,7 @@ enum StatusFeed {
             name: "snapshot", data: JSONValue.object(members).compactBytes(), retry: retryMilliseconds)
     }
 
-    /// An event for those who have had a snapshot. `first` is the last second that they know of; the past comes along
-    /// when it has changed.
+    /// A later event. `first` is the last second that the viewers know.
     static func tick(
         _ report: StatusReport, _ clock: StatusClock, _ history: StatusHistory, from first: Int, withPast: Bool
     ) -> ServerSentEvent {
@@ -38,14 +37,14 @@ enum StatusFeed {
         _ report: StatusReport, _ clock: StatusClock, _ seconds: [StatusHistory.Second]
     ) -> [(String, JSONValue)] {
         var members: [(String, JSONValue)] = [
-            ("now", .integer(clock.sinceStart.milliseconds)),
+            ("now", .integer(clock.sinceStart.wholeMilliseconds)),
             ("wall", .integer(clock.wallMilliseconds)),
             ("health", .string(report.health.rawValue)),
             ("headline", .string(report.headline)),
             ("note", .string(report.note)),
             ("sinceLabel", .string(report.sinceLabel)),
-            ("since", .integer(report.since.milliseconds)),
-            ("falls", .string(report.fallsText)),
+            ("since", .integer(report.since.wholeMilliseconds)),
+            ("falls", .string(report.outageCountText)),
             ("poolSummary", .string(report.poolSummary)),
             ("slots", .string(digits(of: report.slots))),
             ("viewers", .integer(report.viewers)),
@@ -58,26 +57,28 @@ enum StatusFeed {
             ]
             members.append(("cause", .object(parts)))
         }
-        if let next = clock.nextAttempt { members.append(("next", .integer(next.milliseconds))) }
+        if let next = clock.nextAttempt { members.append(("next", .integer(next.wholeMilliseconds))) }
         return members
     }
 
     private static func past(_ history: StatusHistory) -> [(String, JSONValue)] {
         let outages = history.outages.map { outage in
             JSONValue.object([
-                ("since", .integer(outage.since.milliseconds)), ("length", .integer(outage.length.milliseconds)),
+                ("since", .integer(outage.since.wholeMilliseconds)),
+                ("length", .integer(outage.length.wholeMilliseconds)),
                 ("health", .string(outage.health.rawValue)), ("code", .string(outage.code)),
                 ("message", .string(outage.message)), ("attempts", .integer(outage.failedAttempts)),
             ])
         }
-        var bridged: [(String, JSONValue)] = [("count", .integer(history.bridged.count))]
-        if let latest = history.bridged.latest {
+        var masked: [(String, JSONValue)] = [("count", .integer(history.masked.count))]
+        if let latest = history.masked.latest {
             let parts: [(String, JSONValue)] = [
-                ("since", .integer(latest.since.milliseconds)), ("length", .integer(latest.length.milliseconds)),
+                ("since", .integer(latest.since.wholeMilliseconds)),
+                ("length", .integer(latest.length.wholeMilliseconds)),
             ]
-            bridged.append(("latest", .object(parts)))
+            masked.append(("latest", .object(parts)))
         }
-        return [("outages", .array(outages)), ("bridged", .object(bridged))]
+        return [("outages", .array(outages)), ("bridged", .object(masked))]
     }
 
     private static func sparse(_ seconds: [StatusHistory.Second]) -> [JSONValue] {

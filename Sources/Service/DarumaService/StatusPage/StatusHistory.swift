@@ -2,80 +2,78 @@ package import DispatchLoop
 package import DispatchPostgres
 internal import PostgresSession
 
-/// What the status page remembers: second by second how the database was and how `/ping` fared, and the last outages.
+/// The history on the status page: the database and `/ping` second by second, and the last outages.
 ///
-/// A value that takes the time as an argument, in memory of a fixed size (some 50 KB). It is fed by what happens, and
-/// needs no timer: seconds in which nothing happened are filled in when something does, or when somebody looks.
+/// A value of a fixed size (about 50 KB) that takes the time as an argument. It needs no timer: the next event or
+/// request fills in the seconds without events.
 package struct StatusHistory: Sendable {
-    /// How many seconds are kept: fifteen minutes.
+    /// The number of seconds kept: fifteen minutes.
     package static let window = 900
-    /// How many past outages are kept.
+    /// The number of past outages kept.
     package static let outagesKept = 12
 
-    /// One second, as it is shown.
     package struct Second: Sendable, Hashable {
-        /// Counted from the start of the service.
+        /// The number of the second since the start of the service.
         package var number: Int
-        /// The worst that was known of the database in this second.
+        /// The worst state of the database in this second.
         package var health: DatabaseState
-        /// How often `/ping` was answered.
+        /// The number of `/ping` answers.
         package var pings = 0
-        /// How many of those answers were failures.
+        /// The number of failures among them.
         package var failures = 0
-        /// The middle answer's duration in microseconds.
+        /// The median duration, in microseconds.
         package var median = 0
-        /// The slowest answer's duration in microseconds.
+        /// The longest duration, in microseconds.
         package var slowest = 0
     }
 
-    /// An outage that is over.
+    /// An outage that has ended.
     package struct PastOutage: Sendable, Hashable {
-        /// When its first sign was seen, since the start of the service.
+        /// The time of the first sign, since the start of the service.
         package var since: Duration
         package var length: Duration
-        /// The worst that it was.
+        /// Its worst state.
         package var health: DatabaseState
-        /// The cause when requests were first told: what came after it is the recovery's. Never its
+        /// The cause at the first failed request: later causes belong to the recovery. Never its
         /// ``PostgresError/endpoint``.
         package var code: String
         package var message: String
         package var failedAttempts: Int
     }
 
-    /// Interruptions since the start that ended within the grace: requests waited, none was told.
-    package struct Bridged: Sendable, Hashable {
+    /// The interruptions that ended within the grace: requests waited, and none failed.
+    package struct MaskedInterruptions: Sendable, Hashable {
         package var count = 0
-        /// When the latest began, since the start of the service, and how long it lasted.
+        /// The begin of the latest one, since the start of the service, and its length.
         package var latest: (since: Duration, length: Duration)?
 
-        package static func == (left: Bridged, right: Bridged) -> Bool { left.count == right.count }
+        package static func == (left: MaskedInterruptions, right: MaskedInterruptions) -> Bool {
+            left.count == right.count
+        }
         package func hash(into hasher: inout Hasher) { hasher.combine(count) }
     }
 
-    /// When the service started.
     package let start: MonotonicTime
-    /// What is known of the database now.
     package private(set) var health: DatabaseState
-    /// The latest outages that requests were told of, newest first.
+    /// The latest outages in which requests failed, newest first.
     package private(set) var outages: [PastOutage] = []
-    package private(set) var bridged = Bridged()
-    /// When the present health began.
+    package private(set) var masked = MaskedInterruptions()
+    /// The begin of the current state.
     package private(set) var healthSince: MonotonicTime
-    /// How often requests had to be told that there is no database: the beginnings of outages since the start.
-    package private(set) var falls = 0
+    /// The number of outages in which requests failed, since the start.
+    package private(set) var outageCount = 0
 
     private var seconds: [Second]
-    /// The second that is being filled; its median is not made yet.
+    /// The number of the current second, whose median is not computed yet.
     private var current = 0
     private var latencies = LatencyHistogram()
-    /// The worst of the outage that goes on.
+    /// The worst state of the current outage.
     private var worstOfOutage = DatabaseState.up
-    /// Its cause when requests were first told.
+    /// Its cause at the first failed request.
     private var causeOfOutage: PostgresError?
-    /// Whether the database has ever been reached.
+    /// Whether the service has ever been connected.
     package private(set) var hasBeenUp = false
 
-    /// Nothing is known yet: the pool is about to look for its database.
     package init(start: MonotonicTime) {
         self.start = start
         health = .suspect
@@ -84,13 +82,13 @@ package struct StatusHistory: Sendable {
         seconds[0].number = 0
     }
 
-    // MARK: What happens
+    // MARK: Events
 
-    /// The pool's health changed. `outage` is the one that begins, goes on or has just ended.
+    /// The pool's state changed. `outage` is the current one, or the one that has just ended.
     package mutating func healthChanged(to next: DatabaseState, outage: Outage?, at now: MonotonicTime) {
         advance(to: now)
         if next.failsAtOnce, !worstOfOutage.failsAtOnce {
-            falls += 1
+            outageCount += 1
             causeOfOutage = outage?.cause
         }
         health = next
@@ -107,10 +105,10 @@ package struct StatusHistory: Sendable {
     private mutating func end(_ outage: Outage, at now: MonotonicTime) {
         let length = now - outage.since
         guard worstOfOutage.failsAtOnce else {
-            // Looking for the database at the start is no interruption of anything.
+            // The first connect is no interruption.
             if hasBeenUp {
-                bridged.count += 1
-                bridged.latest = (since(outage), length)
+                masked.count += 1
+                masked.latest = (since(outage), length)
             }
             return
         }
@@ -125,7 +123,7 @@ package struct StatusHistory: Sendable {
 
     private func since(_ outage: Outage) -> Duration { max(outage.since - start, .zero) }
 
-    /// `/ping` was answered.
+    /// Records an answer of `/ping`.
     package mutating func pinged(afterNanoseconds nanoseconds: Int64, failed: Bool, at now: MonotonicTime) {
         advance(to: now)
         let microseconds = Int(nanoseconds / 1_000)
@@ -136,25 +134,25 @@ package struct StatusHistory: Sendable {
         seconds[slot].slowest = max(seconds[slot].slowest, microseconds)
     }
 
-    /// Closes the seconds that have passed.
+    /// Completes the seconds up to `now`.
     package mutating func advance(to now: MonotonicTime) {
         let latest = Int((now.nanoseconds - start.nanoseconds) / 1_000_000_000)
         guard latest > current else { return }
         seconds[current % Self.window].median = median
         latencies.reset()
-        // After a long silence only what is still shown is filled in.
+        // After a long pause, fill in only the window.
         for number in max(current + 1, latest - Self.window + 1)...latest {
             seconds[number % Self.window] = Second(number: number, health: health)
         }
         current = latest
     }
 
-    // MARK: What is shown
+    // MARK: Content
 
-    /// The number of the second that goes on, as of the latest event.
+    /// The number of the current second, as of the latest event.
     package var currentSecond: Int { current }
 
-    /// The seconds from `first` on that are still kept, oldest first; the last one is still going on.
+    /// The kept seconds from `first` on, oldest first. The last one is not complete.
     package func seconds(from first: Int = 0) -> [Second] {
         let oldest = max(first, current - Self.window + 1, 0)
         guard oldest <= current else { return [] }
@@ -165,10 +163,9 @@ package struct StatusHistory: Sendable {
         }
     }
 
-    /// A median lies in its bucket somewhere; never above the slowest.
+    /// The median is inexact, but never above the slowest.
     private var median: Int { min(latencies.median, seconds[current % Self.window].slowest) }
 
-    /// Which of two is the worse to see.
     private static func severity(_ health: DatabaseState) -> Int {
         switch health {
         case .up: 0

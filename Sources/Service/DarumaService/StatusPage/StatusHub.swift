@@ -4,18 +4,16 @@ package import DispatchPostgres
 import HTTP1
 import HTTPTypes
 
-/// Serves `/status` and `/events`: hears what happens, remembers it in a ``StatusHistory``, and tells all viewers at once.
+/// Serves `/status` and `/events`: records events in a ``StatusHistory`` and sends them to all viewers.
 ///
-/// However many watch, each tick is encoded once and its bytes are sent to all; whoever connects within a tick gets the
-/// same snapshot. A tick goes out when something has changed, at most four in a second, and once a second in any case:
-/// that is the sign of life by which a page tells a quiet service from a lost one. Without viewers there is no timer.
-/// Who does not read is dropped by the server, and when the server drains it ends the streams (`BodyStream`).
+/// Each tick is encoded once for all viewers, and viewers that connect within a tick share a snapshot. The hub sends a
+/// tick after a change, at most four times a second, and once a second as a heartbeat, by which a page detects a lost
+/// connection. Without viewers there is no timer. The server drops viewers that do not read, and ends the streams when
+/// it drains (`BodyStream`).
 @LoopActor
 package final class StatusHub {
-    /// How often at most something is sent.
-    static let shortest = Duration.milliseconds(250)
-    /// How often at least something is sent.
-    static let longest = Duration.seconds(1)
+    static let minimumInterval = Duration.milliseconds(250)
+    static let heartbeatInterval = Duration.seconds(1)
 
     private let pool: PostgresPool
     private let viewerLimit: Int
@@ -26,44 +24,48 @@ package final class StatusHub {
     private var viewers: [ObjectIdentifier: BodyStream] = [:]
     private var timer: TimerID?
 
-    /// What the viewers were told last, when, and up to which second.
-    private var told: StatusReport?
-    private var lastSentAt: MonotonicTime
-    private var lastSentSecond = 0
-    private var lastSentPast: Past?
-    /// The snapshot and the page of this moment, for all who ask within the same tick.
+    /// The latest tick.
+    private var lastSent: Tick
+    /// The snapshot and the page for all requests within a tick.
     private var snapshot: (bytes: [UInt8], at: MonotonicTime)?
     private var rendered: (response: Response, at: MonotonicTime)?
-    /// How many events have been encoded. For the tests: it must not depend on how many watch.
+    /// The number of encoded events. For tests: it must not depend on the number of viewers.
     private(set) var encodings = 0
 
-    /// By what a change of the past is told.
-    private struct Past: Equatable {
-        var latest: StatusHistory.PastOutage?
-        var bridged: Int
+    private struct Tick {
+        /// `nil` if the viewers have only their snapshots.
+        var report: StatusReport?
+        var time: MonotonicTime
+        var second: Int
+        /// `nil` if the viewers have only their snapshots.
+        var past: Past?
     }
 
-    /// - Parameters:
-    ///   - pool: Whose state is shown.
-    ///   - viewerLimit: How many may watch at a time.
+    /// A change of this is a change of the past outages.
+    private struct Past: Equatable {
+        var latest: StatusHistory.PastOutage?
+        var maskedInterruptions: Int
+    }
+
+    /// - Parameter viewerLimit: the maximum number of viewers.
     package init(pool: PostgresPool, viewerLimit: Int) {
         self.pool = pool
         self.viewerLimit = viewerLimit
         let now = EventLoop.shared.now
         history = StatusHistory(start: now)
-        lastSentAt = now
+        lastSent = Tick(time: now, second: 0)
         boot = String(UInt64.random(in: 0 ... .max), radix: 36)
     }
 
-    /// How many watch.
     package var viewerCount: Int { viewers.count }
 
-    /// Whether there is something to be done by time; only while somebody watches.
+    /// For tests: only viewers need a timer.
     var hasTimer: Bool { timer != nil }
 
-    /// Adds the routes.
     package func add(to router: inout Router) {
         router.get("/status") { [self] _ in .now(currentPage()) }
+        router.get("/status.css", always: StatusPage.style)
+        router.get("/status.js", always: StatusPage.script)
         router.get("/events") { [self] _ in events() }
     }
 
@@ -71,7 +73,7 @@ package final class StatusHub {
 
     private func currentPage() -> Response {
         let now = loop.now
-        if let rendered, now - rendered.at < Self.shortest { return rendered.response }
+        if let rendered, now - rendered.at < Self.minimumInterval { return rendered.response }
         history.advance(to: now)
         let (report, clock) = present(at: now)
         let response = page.response(report, clock, history)
@@ -96,7 +98,7 @@ package final class StatusHub {
         var fields: HTTPFields = [
             .contentType: "text/event-stream", .cacheControl: "no-store", .xContentTypeOptions: "nosniff",
         ]
-        // Proxies such as nginx would collect the events otherwise.
+        // Keeps proxies such as nginx from buffering the events.
         if let name = HTTPField.Name("X-Accel-Buffering") { fields[name] = "no" }
         return Response(status: .ok, fields: fields).prepared()
     }()
@@ -104,25 +106,26 @@ package final class StatusHub {
     private func events() -> RouteResult {
         guard viewers.count < viewerLimit else {
             return .now(
-                ErrorBody.response(.serviceUnavailable, "As many watch as may.", fields: [.retryAfter: "5"]))
+                ErrorBody.response(
+                    .serviceUnavailable, "Too many viewers; try again later.", fields: [.retryAfter: "5"]))
         }
-        return .stream(Self.streamHead) { [weak self] stream in self?.welcome(stream) }
+        return .stream(Self.streamHead) { [weak self] stream in self?.addViewer(stream) }
     }
 
-    private func welcome(_ stream: BodyStream) {
+    private func addViewer(_ stream: BodyStream) {
         let now = loop.now
         history.advance(to: now)
         viewers[ObjectIdentifier(stream)] = stream
-        stream.onClose = { [weak self, id = ObjectIdentifier(stream)] _ in self?.drop(id) }
+        stream.onClose = { [weak self, id = ObjectIdentifier(stream)] _ in self?.removeViewer(id) }
         if timer == nil {
-            // Ticks tell what has changed since the last one, and this viewer's snapshot is newer than any.
-            (told, lastSentAt, lastSentSecond, lastSentPast) = (nil, now, history.currentSecond, nil)
-            schedule(at: now + Self.shortest)
+            // A tick holds the changes since the last one, and this viewer's snapshot is newer than that.
+            lastSent = Tick(time: now, second: history.currentSecond)
+            schedule(at: now + Self.minimumInterval)
         }
         stream.send(currentSnapshot(at: now))
     }
 
-    private func drop(_ id: ObjectIdentifier) {
+    private func removeViewer(_ id: ObjectIdentifier) {
         viewers[id] = nil
         guard viewers.isEmpty, let timer else { return }
         loop.cancel(timer)
@@ -131,7 +134,9 @@ package final class StatusHub {
     }
 
     private func currentSnapshot(at now: MonotonicTime) -> [UInt8] {
-        if let snapshot, now - snapshot.at < Self.shortest, snapshot.at >= lastSentAt { return snapshot.bytes }
+        if let snapshot, now - snapshot.at < Self.minimumInterval, snapshot.at >= lastSent.time {
+            return snapshot.bytes
+        }
         history.advance(to: now)
         let (report, clock) = present(at: now)
         let bytes = StatusFeed.snapshot(report, clock, history, boot: boot).bytes
@@ -152,19 +157,19 @@ package final class StatusHub {
         guard !viewers.isEmpty else { return }
         history.advance(to: now)
         let (report, clock) = present(at: now)
-        if report != told || now >= lastSentAt + Self.longest { send(report, clock, at: now) }
-        schedule(at: now + Self.shortest)
+        if report != lastSent.report || now >= lastSent.time + Self.heartbeatInterval { send(report, clock, at: now) }
+        schedule(at: now + Self.minimumInterval)
     }
 
     private func send(_ report: StatusReport, _ clock: StatusClock, at now: MonotonicTime) {
-        let past = Past(latest: history.outages.first, bridged: history.bridged.count)
-        let event = StatusFeed.tick(report, clock, history, from: lastSentSecond, withPast: past != lastSentPast)
+        let past = Past(latest: history.outages.first, maskedInterruptions: history.masked.count)
+        let event = StatusFeed.tick(report, clock, history, from: lastSent.second, withPast: past != lastSent.past)
         encodings += 1
-        (told, lastSentAt, lastSentSecond, lastSentPast) = (report, now, history.currentSecond, past)
+        lastSent = Tick(report: report, time: now, second: history.currentSecond, past: past)
         broadcast(event.bytes)
     }
 
-    /// The same bytes to everybody.
+    /// Sends the same bytes to all viewers.
     func broadcast(_ bytes: [UInt8]) {
         for stream in viewers.values { stream.send(bytes) }
     }
@@ -175,14 +180,14 @@ extension StatusHub: PoolDelegate {
         guard case .healthChanged(_, let health, let outage, let time) = event else { return }
         history.healthChanged(to: health, outage: outage, at: time)
         rendered = nil
-        // Seen at once, not at the next tick; and however it flaps, not more often than that.
-        guard let timer, loop.now >= lastSentAt + Self.shortest else { return }
+        // Sends a change at once, but not more often than the minimum interval.
+        guard let timer, loop.now >= lastSent.time + Self.minimumInterval else { return }
         loop.cancel(timer)
         schedule(at: loop.now)
     }
 }
 
-/// A `/ping` that was answered is a point in the timeline.
+/// Each answer of `/ping` is a point in the timeline.
 extension StatusHub: ServerObserver {
     package func answered(_ exchange: Exchange) {
         let method = exchange.request.method

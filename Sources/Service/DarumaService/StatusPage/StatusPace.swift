@@ -1,23 +1,23 @@
 internal import DispatchLoop
 internal import DispatchPostgres
 
-/// How fast the database is, as a reader wants to know it: in round figures, which do not change with every answer.
+/// The speed of the database in round figures, which do not change with every answer.
 struct StatusPace: Sendable, Hashable {
-    /// What an answer and a log-in usually take, in milliseconds, rounded up to 1, 2 or 5 times a power of ten; `nil` before
-    /// the first.
+    /// The usual duration of an answer and of a login, in milliseconds, rounded up to 1, 2 or 5 times a power of ten;
+    /// `nil` before the first.
     let answer, login: Int?
-    /// For how long a query may be silent at present before that is unusual, in milliseconds.
+    /// The silence after which the pool currently suspects a query's connection, in milliseconds.
     let silence: Int
 
-    /// From here on a person notices.
+    /// From here on people notice.
     private static let slowFrom = 200
 
     var isSlow: Bool { answer.map { $0 >= Self.slowFrom } ?? false }
 
-    /// In a sentence; empty before the first answer.
+    /// A sentence; empty before the first answer.
     var text: String {
         guard let answer else { return "" }
-        let login = login.map { ", a log-in \($0) ms" } ?? ""
+        let login = login.map { ", a login \($0) ms" } ?? ""
         return "An answer usually takes up to \(answer) ms\(login); silence is unusual after \(silence) ms."
     }
 

@@ -1,83 +1,61 @@
 internal import DispatchLoop
 internal import DispatchPostgres
-internal import PostgresSession
 
-/// What the page shows of the present: the one source of the page as it is served and of the events that keep it up to
-/// date. Two reports are equal when a reader would see no difference but the passing of time.
+/// The current state on the status page, for the page and its events. Equal reports look the same except for the
+/// passing of time.
 struct StatusReport: Sendable, Hashable {
-    /// More slots than these are counted but not drawn.
+    /// The page draws no more slots than these.
     static let slotsShown = 240
 
     let health: DatabaseState
-    /// When this health, or the outage, began; counted from the start of the service.
+    /// The begin of this state, or of the outage, since the start of the service.
     let since: Duration
-    /// Why the database is not up; `nil` when it is.
+    /// The cause of the outage; `nil` if the database is up.
     let cause: Cause?
     let slots: [SlotState]
     let waiters: Int
     let pace: StatusPace
-    /// How often the database has fallen, and how often it stood up again.
-    let falls: Int
-    let rises: Int
-    /// How many interruptions were over before a request was told of them.
-    let bridged: Int
+    /// The number of outages in which requests failed, and of recoveries from them.
+    let outageCount: Int
+    let recoveryCount: Int
+    /// The number of interruptions in which no request failed.
+    let maskedInterruptions: Int
     let viewers: Int
-    /// Whether the database has ever been there.
-    let hasBeenReached: Bool
+    /// Whether the service has ever been connected.
+    let hasBeenUp: Bool
 
-    /// As ``PostgresError`` tells it to clients: no password, no connection string, no address.
+    /// Without password, connection string and address, as for clients.
     struct Cause: Sendable, Hashable {
         let code: String
         let message: String
         let failedAttempts: Int
     }
 
-    // MARK: In words
+    // MARK: Text
 
-    /// The state in one sentence without its full stop.
-    var headline: String {
-        switch health {
-        case .up where pace.isSlow: "The database is slow"
-        case .up: "The database is up"
-        case .suspect where !hasBeenReached: "Looking for the database"
-        case .suspect: "The database is suspect"
-        case .down: "The database is down"
-        case .misconfigured where isInvalidConninfo: "The database setting cannot be used"
-        case .misconfigured: "The database refuses the log-in"
-        case .readOnly: "The database is read-only"
-        case .draining: "The service is leaving"
-        case .closed: "The service has left"
-        }
+    private var summary: DatabaseSummary {
+        DatabaseSummary(health, code: cause?.code, hasBeenUp: hasBeenUp, isSlow: pace.isSlow)
     }
 
-    /// What that means for requests.
+    var headline: String { Self.capitalized(summary.text) }
+
     var note: String {
-        switch health {
-        case .up where pace.isSlow: "It answers, and so requests are answered: slow is not down."
-        case .up where bridged == 0: "Requests are answered."
-        case .up: "Requests are answered. \(bridgedText): requests only waited."
-        case .suspect: "Requests wait for a moment while it is found out."
-        case .down: "Requests are told so at once, and the search goes on."
-        case .misconfigured where isInvalidConninfo: "It has to be mended here, at the service."
-        case .misconfigured: "A setting has to be mended at the database; it is tried once a second."
-        case .readOnly: "One that takes writes is looked for."
-        case .draining: "What is in flight is answered; nothing new is begun."
-        case .closed: "Nothing is answered any more."
-        }
+        let consequence = Self.capitalized(summary.consequence) + "."
+        guard health == .up, maskedInterruptions > 0 else { return consequence }
+        let interruptions = maskedInterruptions == 1 ? "interruption" : "interruptions"
+        return "\(consequence) \(maskedInterruptions) short \(interruptions) masked; requests were delayed."
     }
 
-    /// What ``since`` is the beginning of.
+    private static func capitalized(_ clause: String) -> String { clause.prefix(1).uppercased() + clause.dropFirst() }
+
+    /// The label of the time since ``since``.
     var sinceLabel: String {
         switch health {
         case .up: "Up for"
-        case .suspect: "Unsure for"
-        case .down, .misconfigured, .readOnly: "Away for"
+        case .suspect: "Suspect for"
+        case .down, .misconfigured, .readOnly: "Down for"
         case .draining, .closed: "For"
         }
-    }
-
-    private var bridgedText: String {
-        bridged == 1 ? "1 short interruption bridged" : "\(bridged) short interruptions bridged"
     }
 
     var poolSummary: String {
@@ -92,17 +70,14 @@ struct StatusReport: Sendable, Hashable {
         case 1: text += "; 1 request waits"
         default: text += "; \(waiters) requests wait"
         }
-        if slots.count > Self.slotsShown { text += ". The first \(Self.slotsShown) are drawn" }
+        if slots.count > Self.slotsShown { text += ". The first \(Self.slotsShown) are shown" }
         return text + "." + (pace.text.isEmpty ? "" : " " + pace.text)
     }
 
-    private var isInvalidConninfo: Bool { cause?.code == PostgresError.Code.conninfo }
-
-    var fallsText: String { "\(falls) / \(rises)" }
+    var outageCountText: String { "\(outageCount) / \(recoveryCount)" }
 }
 
 extension StatusReport {
-    /// The report on what the pool holds and the history knows.
     init(_ pool: PoolSnapshot, _ history: StatusHistory, viewers: Int) {
         self.init(
             health: pool.health,
@@ -110,14 +85,13 @@ extension StatusReport {
             cause: pool.outage.map {
                 Cause(code: $0.cause.code, message: $0.cause.message, failedAttempts: $0.failedAttempts)
             },
-            slots: pool.slotStates, waiters: pool.waiters, pace: StatusPace(pool), falls: history.falls,
-            rises: history.falls - (pool.health.failsAtOnce ? 1 : 0),
-            bridged: history.bridged.count, viewers: viewers, hasBeenReached: history.hasBeenUp)
+            slots: pool.slotStates, waiters: pool.waiters, pace: StatusPace(pool), outageCount: history.outageCount,
+            recoveryCount: history.outageCount - (pool.health.failsAtOnce ? 1 : 0),
+            maskedInterruptions: history.masked.count, viewers: viewers, hasBeenUp: history.hasBeenUp)
     }
 }
 
 extension SlotState {
-    /// For somebody who has never read a pool's code.
     var word: String {
         self == .leased ? "in use" : rawValue
     }
@@ -127,8 +101,8 @@ extension SlotState {
 struct StatusClock: Sendable, Hashable {
     /// Since the start of the service.
     let sinceStart: Duration
-    /// Milliseconds since 1970 on the clock on the wall, for showing times of day.
+    /// The wall clock, in milliseconds since 1970, for times of day.
     let wallMilliseconds: Int
-    /// When the next connect is tried, counted from now.
+    /// The time until the next connect.
     let nextAttempt: Duration?
 }

@@ -1,6 +1,6 @@
 'use strict';
-// The page is complete without this script. What it adds is time: it listens to /events, whose first event holds
-// everything and whose later ones hold what changed, and draws. All text goes in as text, never as markup.
+// The page works without this script. The script keeps it up to date: the first event of /events holds everything, later
+// ones hold the changes. It inserts all text as text, never as markup.
 
 const WINDOW = 900, SPANS = [60, 120, 300, WINDOW], STALE_AFTER = 3500, REOPEN_AFTER = 10000;
 const $ = id => document.getElementById(id);
@@ -14,21 +14,21 @@ function make(name, attributes = {}, text) {
   return element;
 }
 
-/** Sets an element's text, if it is another: what does not change is not read out or laid out again. */
-function say(id, text) {
+/** Sets an element's text if it differs, so that unchanged text is not laid out or read out again. */
+function setText(id, text) {
   const element = $(id);
   if (element.textContent !== text) element.textContent = text;
 }
 
-// MARK: What is known
+// MARK: Data
 
-/** The latest event and when it came, the seconds by number, and the health before the oldest of them. */
+/** The latest event and its time, the seconds by number, and the state before the oldest second. */
 let state = null, receivedAt = 0, seconds = new Map(), before, names = [], slotNames = [], slotWords = [];
 
-/** Milliseconds since the service's start: as of the last event, going on while the connection is well. */
+/** Milliseconds since the service's start: those of the last event, plus the time since it while the connection is up. */
 const now = () => state.now + (isStale ? 0 : Math.min(performance.now() - receivedAt, STALE_AFTER));
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-/** The time of day of a moment that is given in milliseconds since the service's start. */
+/** The time of day, given milliseconds since the service's start. */
 const timeOfDay = at => clock.format(new Date(state.wall - state.now + at));
 
 function duration(ms) {
@@ -40,12 +40,12 @@ function duration(ms) {
   if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`;
   return `${Math.floor(s / 86400)} d ${Math.floor(s % 86400 / 3600)} h`;
 }
-/** For what goes on: does not flicker. */
+/** A running duration, without flicker. */
 const elapsed = ms => ms < 10000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms);
 const latency = us => us < 1000 ? `${(us / 1000).toFixed(2)} ms` : us < 10000 ? `${(us / 1000).toFixed(1)} ms` : duration(us / 1000);
 const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
-function take(event, isSnapshot) {
+function apply(event, isSnapshot) {
   const previous = state;
   if (isSnapshot) {
     if (previous && previous.boot !== event.boot) announce('The service was restarted.');
@@ -63,7 +63,7 @@ function take(event, isSnapshot) {
   for (const [number, health, pings = 0, failures = 0, median = 0, slowest = 0] of event.seconds) {
     seconds.set(number, { health: names[health], pings, failures, median, slowest });
   }
-  // What is older than the window goes; how things were before it stays known.
+  // Remove seconds older than the window, but remember the state before it.
   for (const [number, second] of seconds) {
     if (number >= oldest()) break;
     before = second.health;
@@ -76,10 +76,10 @@ function take(event, isSnapshot) {
   draw();
 }
 
-/** The first second of the window, as of the last event. */
+/** The first second of the window at the last event. */
 const oldest = () => Math.max(0, Math.floor(state.now / 1000) - WINDOW + 1);
 
-/** The seconds of the window, oldest first, those between two that were sent filled in. */
+/** The seconds of the window, oldest first, with the omitted ones filled in. */
 function series() {
   const last = Math.floor(now() / 1000), all = [];
   let health = before;
@@ -96,41 +96,41 @@ function series() {
 function showState() {
   document.documentElement.dataset.health = state.health;
   document.title = `${state.headline} – Daruma`;
-  say('headline', state.headline);
-  say('note', state.note);
+  setText('headline', state.headline);
+  setText('note', state.note);
   const cause = state.cause;
   $('cause').hidden = !cause;
   if (cause) {
-    say('cause-code', cause.code);
-    say('cause-text', cause.message);
-    say('attempts', String(cause.attempts));
+    setText('cause-code', cause.code);
+    setText('cause-text', cause.message);
+    setText('attempts', String(cause.attempts));
   }
   $('attempts-fact').hidden = $('next-fact').hidden = !cause;
-  say('since-label', state.sinceLabel);
-  say('falls', state.falls);
-  say('viewers', `, watched by ${count(state.viewers, 'page', 'pages')}`);
+  setText('since-label', state.sinceLabel);
+  setText('falls', state.falls);
+  setText('viewers', `, watched by ${count(state.viewers, 'page', 'pages')}`);
   tick();
 }
 
-/** What changes by itself as time passes. */
+/** Updates the running durations. */
 function tick() {
   if (!state) return;
   const at = now();
-  say('since', elapsed(at - state.since));
-  say('uptime', duration(Math.floor(at / 1000) * 1000));
+  setText('since', elapsed(at - state.since));
+  setText('uptime', duration(Math.floor(at / 1000) * 1000));
   if (state.cause) {
     const left = state.next === undefined ? undefined : state.next - (at - state.now);
-    say('next', left === undefined ? 'when needed' : left <= 50 ? 'now' : `in ${(left / 1000).toFixed(1)} s`);
+    setText('next', left === undefined ? 'when needed' : left <= 50 ? 'now' : `in ${(left / 1000).toFixed(1)} s`);
   }
-  const going = $('going-on');
-  if (going) going.textContent = `${elapsed(at - state.since)}, going on`;
+  const ongoing = $('ongoing');
+  if (ongoing) ongoing.textContent = `${elapsed(at - state.since)}, ongoing`;
 }
 
 // MARK: Pool
 
 function showSlots() {
   const list = $('slots'), slots = state.slots;
-  say('pool-summary', state.poolSummary);
+  setText('pool-summary', state.poolSummary);
   list.classList.toggle('many', slots.length > 40);
   while (list.children.length > slots.length) list.lastChild.remove();
   for (let index = 0; index < slots.length; index++) {
@@ -152,14 +152,14 @@ function showSlots() {
 // MARK: Outages
 
 function showOutages() {
-  const going = ['down', 'misconfigured', 'read-only'].includes(state.health) && { ...state, ...state.cause };
-  const rows = [going, ...state.outages].filter(Boolean).map(outage => {
-    const row = make('tr', outage === going ? { class: 'now' } : {});
+  const current = ['down', 'misconfigured', 'read-only'].includes(state.health) && { ...state, ...state.cause };
+  const rows = [current, ...state.outages].filter(Boolean).map(outage => {
+    const row = make('tr', outage === current ? { class: 'now' } : {});
     const cause = make('td');
     cause.append(make('code', {}, outage.code), ` ${outage.message}`);
     row.append(
       make('td', {}, timeOfDay(outage.since)),
-      make('td', outage === going ? { id: 'going-on' } : {}, outage === going ? '' : duration(outage.length)),
+      make('td', outage === current ? { id: 'ongoing' } : {}, outage === current ? '' : duration(outage.length)),
       make('td', {}, outage.health), cause, make('td', {}, String(outage.attempts)));
     return row;
   });
@@ -167,8 +167,8 @@ function showOutages() {
   $('outages').hidden = rows.length === 0;
   $('no-outage').hidden = rows.length > 0;
   const { count: times, latest } = state.bridged;
-  say('bridged', times === 0 ? '' : `${count(times, 'short interruption', 'short interruptions')} bridged: requests only waited. `
-    + `The latest, at ${timeOfDay(latest.since)}, took ${duration(latest.length)}.`);
+  setText('bridged', times === 0 ? '' : `${count(times, 'short interruption', 'short interruptions')} masked: requests were delayed. `
+    + `The latest one, at ${timeOfDay(latest.since)}, took ${duration(latest.length)}.`);
 }
 
 // MARK: Timeline
@@ -208,7 +208,7 @@ function prepareChart() {
   document.querySelector('.live-only').hidden = false;
 }
 
-/** The seconds with pings, `size` of them to a point, so that points do not cover each other. */
+/** The seconds with pings, `size` per point, so that points do not overlap. */
 function points(all, size) {
   const groups = new Map();
   for (const second of all) {
@@ -231,13 +231,13 @@ function draw() {
   const width = chart.clientWidth, height = chart.clientHeight;
   if (!width) return;
   const right = width - 4, floor = height - BOTTOM - STRIP - 4;
-  // A young service is looked at more closely.
+  // A young service gets a shorter timeline.
   const last = Math.floor(now() / 1000), span = SPANS.find(span => last < span) ?? WINDOW, first = last - span + 1;
   const x = number => LEFT + (number - first) / span * (right - LEFT);
   const all = series().filter(second => second.number >= first);
-  say('timeline-title', span === 60 ? 'The last minute' : `The last ${span / 60} minutes`);
+  setText('timeline-title', span === 60 ? 'The last minute' : `The last ${span / 60} minutes`);
   look.min = 1 - span;
-  // Its thumb, 18 pixels wide, is to stand below the second that it points to.
+  // The slider's thumb, 18 pixels wide, is below its second.
   const step = x(1) - x(0);
   look.style.marginLeft = `${LEFT + step / 2 - 9}px`;
   look.style.width = `${right - LEFT - step + 18}px`;
@@ -294,7 +294,7 @@ function draw() {
   paths.grid.setAttribute('d', grid);
   paths.labels.replaceChildren(...labels);
 
-  // The second that goes on has seen only a part of its pings: without a choice it is the one before.
+  // The current second is incomplete: by default show the one before.
   const chosen = last + Math.min(Number(look.value), -1);
   const at = (x(chosen) + x(chosen + 1)) / 2;
   paths.cursor.setAttribute('d', Number(look.value) < 0 ? `M${at.toFixed(1)} 0V${height - BOTTOM}` : '');
@@ -312,7 +312,7 @@ function describe(number, second) {
   return `${timeOfDay(number * 1000)} · ${second.health} · ${pings}`;
 }
 
-/** The same for those who do not see it, or want to copy it. */
+/** The timeline as a table, for screen readers and for copying. */
 function showMinutes(all) {
   const rows = [];
   for (let end = all.length; end > 0; end -= 60) {
@@ -354,23 +354,23 @@ document.addEventListener('visibilitychange', draw);
 
 let source, isStale = false, wait = 1000, openedAt = 0;
 
-/** Said once, to those who listen instead of looking. */
+/** A message for screen readers. */
 function announce(text) { $('announce').textContent = text; }
 
 function link(kind, text) {
   if (text === $('link-text').textContent) return;
   $('link').className = `link ${kind}`;
-  say('link-text', text);
+  setText('link-text', text);
 }
 
-/** The connection is gone: what is shown stays, and is marked as old. */
-function lose() {
+/** The connection is lost: keep the data and mark it as old. */
+function connectionLost() {
   if (isStale) return;
   if (state) state = { ...state, now: now(), wall: state.wall + now() - state.now };
   isStale = true;
   document.documentElement.classList.add('stale');
-  link('lost', state ? `connection lost, retrying – shown: ${timeOfDay(state.now)}` : 'no connection, retrying');
-  announce('The connection to the service is lost. What is shown may be old.');
+  link('lost', state ? `connection lost, retrying – data from ${timeOfDay(state.now)}` : 'no connection, retrying');
+  announce('The connection to the service is lost. The data may be old.');
   draw();
 }
 
@@ -381,18 +381,18 @@ function receive(event, isSnapshot) {
   document.documentElement.classList.remove('stale');
   link('live', 'live');
   if (wasStale) announce('The connection to the service is back.');
-  take(JSON.parse(event.data), isSnapshot);
+  apply(JSON.parse(event.data), isSnapshot);
 }
 
 function open() {
-  source?.close();
+  source?.cconnectionLost();
   openedAt = performance.now();
   source = new EventSource('events');
   source.addEventListener('snapshot', event => receive(event, true));
   source.addEventListener('tick', event => receive(event, false));
   source.addEventListener('error', () => {
-    lose();
-    // The browser tries again by itself, unless it was refused.
+    connectionLost();
+    // The browser retries by itself unless the request was rejected.
     if (source.readyState !== EventSource.CLOSED) return;
     setTimeout(open, wait * (0.5 + Math.random()));
     wait = Math.min(wait * 2, 15000);
@@ -402,8 +402,8 @@ function open() {
 setInterval(() => {
   tick();
   const silence = performance.now() - Math.max(receivedAt, openedAt);
-  if (silence > STALE_AFTER && state) lose();
-  // Half-open: the browser thinks that it is connected, and nothing comes.
+  if (silence > STALE_AFTER && state) connectionLost();
+  // Half-open: the browser sees a connection, but no data arrives.
   if (silence > REOPEN_AFTER && source.readyState !== EventSource.CLOSED) open();
 }, 100);
 addEventListener('pagehide', () => source.close());

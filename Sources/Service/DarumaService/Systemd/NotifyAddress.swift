@@ -1,12 +1,12 @@
 package import Glibc
 
-/// A Unix datagram socket that a service manager listens on: a path, or a name in the abstract namespace, which begins
-/// with `@` (`sd_notify(3)`).
+/// The address of systemd's notification socket: a path, or a name in the abstract namespace, which begins with `@`
+/// (`sd_notify(3)`).
 package struct NotifyAddress: Sendable, Equatable {
-    /// What `sockaddr_un` holds, without a terminator; an abstract name begins with a zero.
+    /// The content of `sockaddr_un` without a terminator. An abstract name begins with a zero.
     private let bytes: [UInt8]
 
-    /// The longest that `sockaddr_un` holds together with a terminator (`unix(7)`).
+    /// The capacity of `sockaddr_un` less a terminator (`unix(7)`).
     private static let mostBytes = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
 
     package init(_ text: String) throws(SystemdError) {
@@ -20,12 +20,12 @@ package struct NotifyAddress: Sendable, Equatable {
         bytes = (text.hasPrefix("@") ? [0] : [text.utf8.first ?? 0]) + text.utf8.dropFirst()
     }
 
-    /// Hands the address to a system call.
+    /// Passes the address to a system call.
     package func withSockAddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-        // An abstract name is as long as the length says; a path ends with its terminator.
+        // The length delimits an abstract name, a terminator delimits a path.
         let isAbstract = bytes.first == 0
         let length = MemoryLayout<sa_family_t>.size + bytes.count + (isAbstract ? 0 : 1)
         return withUnsafePointer(to: &address) { pointer in

@@ -1,22 +1,21 @@
 import Glibc
 
-/// Sends messages to a service manager, without ever waiting for it.
+/// Sends messages to systemd without blocking.
 ///
-/// The socket is opened once and kept: a watchdog's beat must not fail because the process is out of descriptors. It is
-/// not connected, so that a manager that has come back under the same name is found.
+/// The socket stays open, so that a heartbeat does not fail when the process runs out of descriptors. It is not
+/// connected, so that it reaches a systemd that has restarted under the same name.
 package final class NotifySocket: Sendable {
     package enum Outcome: Sendable, Equatable {
         case sent
-        /// The manager has more waiting than it takes: try again soon.
+        /// The receiver's queue is full: retry soon.
         case full
-        /// Nobody is there to be told.
         case failed(errno: Int32)
     }
 
     private let address: NotifyAddress
     private let descriptor: Int32
 
-    /// `nil` when there is no descriptor left; nothing is told then.
+    /// `nil` if the process has no descriptor left.
     package init?(_ address: NotifyAddress) {
         let kind = Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         descriptor = socket(AF_UNIX, kind, 0)
@@ -26,7 +25,7 @@ package final class NotifySocket: Sendable {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    /// Sends assignments, one in a line, such as `READY=1`.
+    /// Sends assignments such as `READY=1`, one per line.
     package func send(_ message: String) -> Outcome {
         while true {
             let count = address.withSockAddr { address, length in

@@ -1,5 +1,5 @@
-/// What a service manager has not been told yet. Of several values of one variable the latest counts, so that it never
-/// holds more than a line for each.
+/// The assignments that wait to be sent to systemd. Only the latest value of a variable counts, so their number is
+/// bounded.
 package struct PendingNotification: Sendable, Equatable {
     /// A variable of `sd_notify(3)`.
     package enum Variable: String, Sendable, CaseIterable {
@@ -15,17 +15,16 @@ package struct PendingNotification: Sendable, Equatable {
 
     package var isEmpty: Bool { values.isEmpty }
 
-    /// Notes a value. A line break in it would begin another assignment.
+    /// Sets a value. Replaces line breaks, which would begin another assignment.
     package mutating func put(_ variable: Variable, _ value: String = "1") {
         values[variable] = String(value.map { $0.isNewline ? " " : $0 })
     }
 
-    /// The message that tells it all.
+    /// The message with all assignments.
     package var message: String {
         Variable.allCases.compactMap { variable in values[variable].map { "\(variable.rawValue)=\($0)" } }
             .joined(separator: "\n")
     }
 
-    /// It has been told, or there is nobody to tell.
     package mutating func clear() { values.removeAll() }
 }

@@ -1,36 +1,35 @@
-/// What a service manager such as systemd tells the process that it starts, read from environment variables:
-/// `sd_notify(3)`, `sd_watchdog_enabled(3)` and `sd_listen_fds(3)`, without the library of that name.
+/// The environment variables of systemd: `sd_notify(3)`, `sd_watchdog_enabled(3)` and `sd_listen_fds(3)`, without
+/// libsystemd.
 package struct SystemdEnvironment: Sendable, Equatable {
-    /// A listening socket that the manager has opened for this process.
+    /// A listening socket that systemd passes to this process.
     package struct Socket: Sendable, Equatable {
         package let descriptor: Int32
-        /// `FileDescriptorName=` of the socket unit; `unknown` when the manager gives none.
+        /// `FileDescriptorName=` of the socket unit, or `unknown`.
         package let name: String
     }
 
-    /// Where the manager wants to be told that the service is ready, how it is, and that it stops.
+    /// The address for notifications.
     package var notifyAddress: NotifyAddress?
-    /// The manager ends a service of which it has not heard for so long.
+    /// systemd restarts a service that sends no heartbeat for this long.
     package var watchdogTimeout: Duration?
     /// The sockets, in the order of the socket unit.
     package var sockets: [Socket] = []
 
-    /// The variables, which are for this process alone: it is to remove them from its environment, or a child of its
-    /// would take the messages for its own.
+    /// The variables. The process removes them from its environment, so that no child uses them.
     package static let variables = [
         "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
         "LISTEN_PIDFDID",
     ]
 
-    /// The first descriptor that is handed over (`SD_LISTEN_FDS_START`).
+    /// The first passed descriptor (`SD_LISTEN_FDS_START`).
     private static let firstDescriptor: Int32 = 3
-    /// More sockets than this are a mistake.
+    /// An upper bound, to detect a wrong value.
     private static let mostSockets = 64
 
-    /// Started by no manager, or by one that says nothing.
+    /// The environment without systemd.
     package init() {}
 
-    /// What the variables say to the process `processID`. Those for another process are not meant and not read.
+    /// Reads the variables for the process `processID` and ignores those for another process.
     package init(processID: Int32, variable: (String) -> String?) throws(SystemdError) {
         func text(_ name: String) -> String? { variable(name).flatMap { $0.isEmpty ? nil : $0 } }
         func isForUs(_ name: String) -> Bool { text(name) == "\(processID)" }
@@ -57,7 +56,7 @@ package struct SystemdEnvironment: Sendable, Equatable {
     }
 }
 
-/// A variable of the service manager's that cannot be used, in one line for the reader.
+/// An invalid variable, described in one line.
 package struct SystemdError: Error, Sendable, Equatable, CustomStringConvertible {
     package let variable: String
     package let problem: String

@@ -2,21 +2,21 @@ package import DispatchLoop
 package import DispatchPostgres
 internal import PostgresSession
 
-/// Tells the service manager when the service is ready, that its loop turns, how the database is, and that it stops.
+/// Reports to systemd: readiness, the watchdog's heartbeat, the state of the database, and the shutdown.
 @LoopActor
 package final class SystemdNotifier: PoolDelegate {
     private let socket: NotifySocket
     private let loop = EventLoop.shared
     private let beatInterval: Duration?
-    private var outbox = PendingNotification()
+    private var pending = PendingNotification()
     private var retryTimer: TimerID?
-    private var told: DatabaseState?
+    private var lastReported: DatabaseState?
     private var isStopping = false
 
-    /// How soon a message is tried again that the manager had no room for.
+    /// How soon to retry a message that the socket had no room for.
     private static let retryInterval = Duration.milliseconds(50)
 
-    /// `nil` when nobody wants to be told.
+    /// `nil` if systemd expects no notifications.
     package init?(_ environment: SystemdEnvironment) {
         guard let address = environment.notifyAddress, let socket = NotifySocket(address) else { return nil }
         self.socket = socket
@@ -24,50 +24,46 @@ package final class SystemdNotifier: PoolDelegate {
         beatInterval = environment.watchdogTimeout.map { $0 / 2 }
     }
 
-    /// The service listens. That the database is there is not a part of it.
+    /// The service listens. It is ready without its database.
     package func ready() {
-        outbox.put(.ready)
-        outbox.put(.status, "serving; the database has not been reached yet")
+        pending.put(.ready)
+        pending.put(.status, "serving; \(DatabaseSummary(.suspect, hasBeenUp: false).text)")
         beat()
     }
 
-    /// The service has begun to leave.
+    /// The shutdown has begun.
     package func stopping() {
         isStopping = true
-        outbox.put(.stopping)
-        outbox.put(.status, "leaving: answering what is in flight")
+        pending.put(.stopping)
+        pending.put(.status, "shutting down: draining requests")
         flush()
     }
 
     package func pool(_ pool: PostgresPool, did event: PoolEvent) {
-        guard !isStopping, case .healthChanged(_, let health, let outage, _) = event, health != told else { return }
-        let cause = outage.map { ": \($0.cause)" } ?? ""
-        switch health {
-        case .up: outbox.put(.status, "serving; the database is up")
-        case .down: outbox.put(.status, "serving; the database is down\(cause)")
-        case .misconfigured where outage?.cause.isInvalidConninfo == true:
-            outbox.put(.status, "serving; the database setting cannot be used\(cause)")
-        case .misconfigured: outbox.put(.status, "serving; the database refuses the log-in\(cause)")
-        case .readOnly: outbox.put(.status, "serving; the database is read-only\(cause)")
-        case .suspect, .draining, .closed: return  // A moment that nobody is told of, and the end.
+        guard !isStopping, case .healthChanged(_, let state, let outage, _) = event, state != lastReported else {
+            return
         }
-        told = health
+        // A suspicion is over within the grace; `stopping()` reports the end.
+        guard state == .up || state.failsAtOnce else { return }
+        let cause = state == .up ? "" : outage.map { ": \($0.cause)" } ?? ""
+        pending.put(.status, "serving; \(DatabaseSummary(state, code: outage?.cause.code).text)\(cause)")
+        lastReported = state
         flush()
     }
 
-    /// On the loop's own timer: a loop that does not turn does not beat.
+    /// Beats from the loop's own timer, so that a stuck loop does not beat.
     private func beat() {
         if let beatInterval {
-            outbox.put(.watchdog)
+            pending.put(.watchdog)
             _ = loop.schedule(at: loop.now + beatInterval) { [weak self] in self?.beat() }
         }
         flush()
     }
 
     private func flush() {
-        guard !outbox.isEmpty, retryTimer == nil else { return }
-        switch socket.send(outbox.message) {
-        case .sent, .failed: outbox.clear()
+        guard !pending.isEmpty, retryTimer == nil else { return }
+        switch socket.send(pending.message) {
+        case .sent, .failed: pending.clear()
         case .full:
             retryTimer = loop.schedule(at: loop.now + Self.retryInterval) { [weak self] in
                 self?.retryTimer = nil

@@ -3,12 +3,12 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("when it is asked how it is or to leave,", .serialized)
-    struct LeavingTests {
-        @Test("the health check tells a serving service from one that is not there")
+    @Suite("health check and shutdown,", .serialized)
+    struct ShutdownTests {
+        @Test("the health check tells a running service from a missing one")
         func healthCheck() async throws {
             let binary = try ServiceProcess.darumaBinary()
-            let sandbox = try await PostgresSandbox.make()  // stopped: health does not depend on it
+            let sandbox = try await PostgresSandbox.make()  // Stopped: /livez does not depend on it.
             var port: UInt16 = 0
             try await withService(sandbox.connectionURL()) { service in
                 port = service.port
@@ -21,18 +21,18 @@ extension EndToEnd {
         }
 
         @Test(
-            "a signal with requests in flight: all answered, exit 0, no session left",
+            "a signal with requests in flight: all are answered, exit 0, no session is left",
             arguments: [SIGTERM, SIGINT, SIGHUP])
-        func leavesPolitely(_ signal: Int32) async throws {
+        func gracefulShutdown(_ signal: Int32) async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 try await withService(sandbox.connectionURL()) { service in
                     #expect(try await service.isGoodAgain())
-                    // A frozen database keeps requests in flight for as long as the test wants.
+                    // A frozen database keeps the requests in flight.
                     try await sandbox.freeze()
                     let (port, process) = (service.port, service.process)
                     let inFlight = RequestsInFlight(port: port)
                     #expect(await inFlight.send() == [])
-                    // Answered after the others were read: one loop reads them all.
+                    // The loop has read the earlier requests once it answers this one.
                     #expect(await service.get("/").isGood)
                     process.signal(signal)
                     try await sandbox.thaw()
@@ -51,25 +51,25 @@ extension EndToEnd {
                 environment: ["DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "PORT": nil, "HOST": nil])
         }
 
-        @Test("told a second time it leaves at once, with the signal's status", arguments: [SIGTERM, SIGINT, SIGHUP])
+        @Test("a second signal stops it at once, with the signal's status", arguments: [SIGTERM, SIGINT, SIGHUP])
         func secondSignal(_ second: Int32) async throws {
             let process = try await start([], ["--drain-delay", "60s"])
             _ = try await process.waitUntilListening(within: patience)
             process.signal(SIGTERM)
-            #expect(try await Deadline(in: patience).wait { process.log.contains("not ready any more") })
-            // At the pace of a person: what comes within 100 ms is the first one's echo.
+            #expect(try await Deadline(in: patience).wait { process.log.contains("draining: readiness fails") })
+            // Later than 100 ms: an earlier signal counts as an echo of the first.
             try await Task.sleep(for: .milliseconds(150))
             process.signal(second)
             #expect(try await process.waitForExit(within: patience) == .code(128 + second), "\(process.log)")
-            #expect(process.log.contains("leaving at once: told a second time"))
+            #expect(process.log.contains("second signal: stopping at once"))
         }
 
-        @Test("a terminal that closes does not end what was started with nohup")
+        @Test("under nohup, SIGHUP does not stop it")
         func nohup() async throws {
             let process = try await start(["nohup"])
             let port = try await process.waitUntilListening(within: patience)
             process.signal(SIGHUP)
-            // It would have left by the end of this: nothing holds it up.
+            // Long enough for a shutdown, which has nothing to wait for.
             for _ in 0..<50 {
                 #expect(await HTTPProbe.get("/", port: port, limit: patience).isGood)
                 try await Task.sleep(for: .milliseconds(10))
@@ -80,15 +80,15 @@ extension EndToEnd {
     }
 }
 
-/// Sixteen requests, each on a connection of its own, sent and received on threads that may block.
+/// Sixteen requests on separate connections, sent and received on threads that may block.
 private final class RequestsInFlight: @unchecked Sendable {
-    // `@unchecked`, because probes are not Sendable. `send` has returned before `receive` begins, so one thread at a time
-    // uses them.
+    // `@unchecked`, because probes are not Sendable. `send` has returned before `receive` begins, so one thread at a
+    // time uses them.
     private let probes: [HTTPProbe]
 
     init(port: UInt16) { probes = (0..<16).map { _ in HTTPProbe(port: port, limit: patience) } }
 
-    /// What could not be sent.
+    /// Returns the failures.
     func send() async -> [String] {
         await offCooperativeThreads { self.probes.compactMap { $0.send("/ping")?.summary } }
     }

@@ -1,23 +1,18 @@
-internal import DispatchHTTP
-
-/// A JSON value that keeps its members in order and prints as the original service did: two spaces a level.
+/// A JSON value that keeps the order of its members and prints them as the original service did, indented by two
+/// spaces.
 ///
-/// Small on purpose: the service says a handful of things, and `JSONEncoder` brings Foundation with it.
-enum JSONValue: Sendable, Hashable {
+/// `JSONEncoder` would add Foundation to the binary.
+enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case integer(Int)
-    /// A number in the text that the database gave, known to be valid JSON.
+    /// A number as the database wrote it. The caller has checked that it is valid JSON.
     case number(String)
     case string(String)
     case array([JSONValue])
     case object([(String, JSONValue)])
 
-    static func == (left: JSONValue, right: JSONValue) -> Bool { left.bytes() == right.bytes() }
-
-    func hash(into hasher: inout Hasher) { hasher.combine(bytes()) }
-
-    /// The value as UTF-8.
+    /// The value as UTF-8, indented.
     func bytes() -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(512)
@@ -33,7 +28,7 @@ enum JSONValue: Sendable, Hashable {
         return bytes
     }
 
-    /// On one line where there is no `indent`.
+    /// Without `indent`, writes one line.
     private func write(into bytes: inout [UInt8], indent: Int?) {
         switch self {
         case .null: bytes.append(contentsOf: "null".utf8)
@@ -56,7 +51,7 @@ enum JSONValue: Sendable, Hashable {
 
     private static func write(_ text: String, into bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
-        bytes.append(contentsOf: ErrorBody.escaped(text).utf8)
+        JSONText.append(text, to: &bytes)
         bytes.append(UInt8(ascii: "\""))
     }
 

@@ -4,59 +4,59 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("started by a service manager,", .serialized)
-    struct ServiceManagerTests {
-        @Test("tells it that it is ready, that it lives, how the database is, and that it stops")
+    @Suite("under systemd,", .serialized)
+    struct SystemdTests {
+        @Test("reports readiness, heartbeat, the state of the database and the shutdown")
         func notifies() async throws {
             try await PostgresSandbox.withSandbox { sandbox in
                 let folder = try TemporaryFolder()
                 let manager = try Manager("\(folder.path)/notify")
                 let process = try await manager.start(
                     sandbox.connectionURL(), ["WATCHDOG_USEC": "200000", "WATCHDOG_PID": nil])
-                #expect(try await manager.hears("READY=1"))
-                #expect(manager.heard.first?.contains("READY=1") == true)
-                #expect(try await manager.hears("STATUS=serving; the database is up"))
+                #expect(try await manager.receives("READY=1"))
+                #expect(manager.messages.first?.contains("READY=1") == true)
+                #expect(try await manager.receives("STATUS=serving; the database is up"))
                 try await sandbox.stop()
-                // Nobody asks: the pool sees its idle session end.
-                #expect(try await manager.hears("STATUS=serving; the database is down: ECONNREFUSED"))
+                // Without a request: the pool sees its idle session end.
+                #expect(try await manager.receives("STATUS=serving; the database is down: ECONNREFUSED"))
                 try await sandbox.start()
-                #expect(try await manager.hears("STATUS=serving; the database is up"))
-                // A loop that does not turn does not beat.
-                #expect(try await manager.hears("WATCHDOG=1"))
+                #expect(try await manager.receives("STATUS=serving; the database is up"))
+                // A stuck loop does not beat.
+                #expect(try await manager.receives("WATCHDOG=1"))
                 process.signal(SIGSTOP)
                 let isStopped = try await Deadline(in: patience).wait {
                     ProcessTable.entry(process.id)?.isStopped ?? false
                 }
                 #expect(isStopped)
-                manager.listen()
+                manager.receiveAll()
                 manager.forget()
                 try await Task.sleep(for: .milliseconds(400))
-                manager.listen()
-                #expect(manager.heard == [])
+                manager.receiveAll()
+                #expect(manager.messages == [])
                 process.signal(SIGCONT)
-                #expect(try await manager.hears("WATCHDOG=1"))
+                #expect(try await manager.receives("WATCHDOG=1"))
                 process.signal(SIGTERM)
-                #expect(try await manager.hears("STOPPING=1"))
+                #expect(try await manager.receives("STOPPING=1"))
                 #expect(try await process.waitForExit(within: patience) == .code(0))
-                manager.listen()
-                #expect(!manager.heard.contains { $0.contains("READY=1") }, "ready again after it has stopped")
+                manager.receiveAll()
+                #expect(!manager.messages.contains { $0.contains("READY=1") }, "READY=1 after the stop")
             }
         }
 
-        @Test("an abstract name does as well, without a database and without a watchdog")
+        @Test("an abstract name works, without a database and without a watchdog")
         func abstractName() async throws {
             let manager = try Manager("@daruma-test-\(getpid())-\(UInt32.random(in: 0 ... .max))")
             let process = try await manager.start("postgres://admin@127.0.0.1:1/mydb", ["WATCHDOG_USEC": nil])
-            #expect(try await manager.hears("READY=1"))
-            #expect(try await manager.hears("STATUS=serving; the database is down: ECONNREFUSED"))
+            #expect(try await manager.receives("READY=1"))
+            #expect(try await manager.receives("STATUS=serving; the database is down: ECONNREFUSED"))
             process.signal(SIGTERM)
-            #expect(try await manager.hears("STOPPING=1"))
+            #expect(try await manager.receives("STOPPING=1"))
             #expect(try await process.waitForExit(within: patience) == .code(0))
-            manager.listen()
-            #expect(!manager.heard.contains { $0.contains("WATCHDOG") })
+            manager.receiveAll()
+            #expect(!manager.messages.contains { $0.contains("WATCHDOG") })
         }
 
-        @Test("a watchdog that cannot be read is one clear line and exit code 64")
+        @Test("an invalid WATCHDOG_USEC is one line and exit code 64")
         func unreadable() async throws {
             let process = try await ServiceProcess.start(
                 [try ServiceProcess.darumaBinary(), "serve", "--port=0"], environment: ["WATCHDOG_USEC": "soon"])
@@ -64,13 +64,13 @@ extension EndToEnd {
             #expect(process.log.contains("WATCHDOG_USEC: 'soon' is not a number of microseconds"))
         }
 
-        /// What a sanitizer is told has to be named, or the tool keeps it from the service.
+        /// systemd-socket-activate passes only named variables on; sanitizers need theirs.
         private static let launcher = [
             "systemd-socket-activate", "-E", "TSAN_OPTIONS", "-E", "ASAN_OPTIONS", "-E", "SWIFT_BACKTRACE",
         ]
 
-        /// systemd's own tool listens, and becomes the service when the first client connects.
-        @Test("answers, on sockets that were opened before it was, those who came before it")
+        /// systemd-socket-activate listens, and executes the service when the first client connects.
+        @Test("serves inherited sockets, and clients that connected before it started")
         func socketActivation() async throws {
             let (port, adminPort) = (try PortReservation.unreserved(), try PortReservation.unreserved())
             let process = try await ServiceProcess.start(
@@ -80,8 +80,8 @@ extension EndToEnd {
                     try ServiceProcess.darumaBinary(), "serve", "--host=192.0.2.1", "--port=1",
                 ])
             #expect(try await Deadline(in: patience).wait { process.log.contains("as 4.") }, "\(process.log)")
-            #expect(!process.log.contains("handed over"))
-            // The first one starts it; the others, sent before anybody reads an answer, wait in the kernel.
+            #expect(!process.log.contains("inherited socket"))
+            // The first one starts the service; the others wait in the kernel.
             let exchanges = await offCooperativeThreads {
                 let probes = (0..<8).map { _ in HTTPProbe(port: port, limit: patience) }
                 let unsent = probes.compactMap { $0.send("/") }
@@ -89,8 +89,8 @@ extension EndToEnd {
             }
             #expect(exchanges.map(\.summary) == Array(repeating: "200", count: 8))
             #expect(await HTTPProbe.get("/livez", port: adminPort, limit: patience).isGood)
-            let lines = ["\(port), by a socket that was handed over", "\(adminPort) for operators, by a socket"]
-            // The log is written behind the service's back.
+            let lines = ["\(port) on an inherited socket", "\(adminPort) (admin) on an inherited socket"]
+            // The log is written asynchronously.
             let areLogged = try await Deadline(in: patience).wait {
                 lines.allSatisfy { process.log.contains("listening on http://127.0.0.1:\($0)") }
             }
@@ -98,7 +98,7 @@ extension EndToEnd {
             #expect(try await process.stop(within: patience) == .code(0), "\(process.log)")
         }
 
-        @Test("a socket that is not one to listen on is one clear line and exit code 69")
+        @Test("an unsuitable socket is one line and exit code 69")
         func wrongSocket() async throws {
             let folder = try TemporaryFolder()
             let path = "\(folder.path)/socket"
@@ -117,11 +117,11 @@ extension EndToEnd {
     }
 }
 
-/// The manager's end of the line.
+/// systemd's end of the notification socket.
 private final class Manager {
     private let name: String
     private let descriptor: Int32
-    private(set) var heard: [String] = []
+    private(set) var messages: [String] = []
 
     init(_ name: String) throws {
         self.name = name
@@ -139,24 +139,24 @@ private final class Manager {
         )
     }
 
-    /// Takes in what has arrived.
-    func listen() {
+    /// Receives the pending messages.
+    func receiveAll() {
         var bytes = [UInt8](repeating: 0, count: 8192)
         while true {
             let count = recv(descriptor, &bytes, bytes.count, Int32(MSG_DONTWAIT))
             guard count >= 0 else { return }
-            heard.append(String(decoding: bytes[..<count], as: UTF8.self))
+            messages.append(String(decoding: bytes[..<count], as: UTF8.self))
         }
     }
 
-    func forget() { heard = [] }
+    func forget() { messages = [] }
 
-    /// Waits for a message with these words, and forgets those before it.
-    func hears(_ words: String) async throws -> Bool {
+    /// Waits for a message that contains `words`, and removes the earlier ones.
+    func receives(_ words: String) async throws -> Bool {
         try await Deadline(in: patience).wait {
-            listen()
-            guard let index = heard.firstIndex(where: { $0.contains(words) }) else { return false }
-            heard = Array(heard[index...])
+            receiveAll()
+            guard let index = messages.firstIndex(where: { $0.contains(words) }) else { return false }
+            messages = Array(messages[index...])
             return true
         }
     }

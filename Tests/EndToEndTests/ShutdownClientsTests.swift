@@ -3,21 +3,21 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("what clients see of a service that leaves:", .serialized)
-    struct LeavingClientsTests {
+    @Suite("clients during a shutdown:", .serialized)
+    struct ShutdownClientsTests {
         private static let nowhere = "postgres://127.0.0.1:1/none"
         private static let get = Array("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
 
-        /// How a client's connection ended.
+        /// The end of a client's connection.
         private enum End: Equatable, Sendable {
-            /// An answer said that it was the last one.
-            case told
-            /// A request that was sent had no answer.
+            /// An answer had `Connection: close`.
+            case announced
+            /// A request had no answer.
             case lost(DeadlineSocket.Failure)
         }
 
         @Test(
-            "those that ask one request after the other without a pause are told, and lose none",
+            "connections without pauses get Connection: close and lose no request",
             arguments: ["0s", "1s"])
         func keepAlive(_ delay: String) async throws {
             try await withService(Self.nowhere, arguments: ["--drain-delay", delay]) { service in
@@ -27,17 +27,17 @@ extension EndToEnd {
                 }.get()
                 let ends = await withTaskGroup(of: End.self) { group in
                     for socket in sockets {
-                        group.addTask { await offCooperativeThreads { Self.askUntilTold(socket) } }
+                        group.addTask { await offCooperativeThreads { Self.askUntilAnnounced(socket) } }
                     }
                     service.process.signal(SIGTERM)
                     return await group.reduce(into: [End]()) { $0.append($1) }
                 }
-                #expect(ends == Array(repeating: .told, count: 16))
+                #expect(ends == Array(repeating: .announced, count: 16))
                 #expect(try await service.process.waitForExit(within: patience) == .code(0))
             }
         }
 
-        @Test("half a request does not hold the process beyond its time for leaving")
+        @Test("half a request does not delay the shutdown beyond its timeout")
         func halfARequest() async throws {
             let arguments = ["--http-header-timeout", "5m", "--shutdown-timeout", "1s"]
             try await withService(Self.nowhere, arguments: arguments) { service in
@@ -56,7 +56,7 @@ extension EndToEnd {
             }
         }
 
-        /// Connects, and has one answer.
+        /// Connects and receives one answer.
         private static func askOnce(_ port: UInt16) throws(DeadlineSocket.Failure) -> DeadlineSocket {
             let deadline = Deadline(in: patience)
             let socket = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline)
@@ -65,14 +65,14 @@ extension EndToEnd {
             return socket
         }
 
-        private static func askUntilTold(_ socket: DeadlineSocket) -> End {
+        private static func askUntilAnnounced(_ socket: DeadlineSocket) -> End {
             do throws(DeadlineSocket.Failure) {
                 let deadline = Deadline(in: patience)
                 while true {
                     try socket.send(get, deadline: deadline)
-                    // Far smaller than a segment: it comes in one piece.
+                    // Far smaller than a segment, so one receive returns it.
                     let answer = String(decoding: try socket.receive(deadline: deadline), as: UTF8.self)
-                    if answer.contains("Connection: close") { return .told }
+                    if answer.contains("Connection: close") { return .announced }
                 }
             } catch {
                 return .lost(error)
