@@ -1,5 +1,5 @@
-"""Checks the manifests against the API schemas, and against what they have to agree with: the settings in Settings.md's
-table, the session budget, the time that leaving takes. Called by scripts/manifest-check."""
+"""Validates the manifests against the API schemas and compares them with the settings in Settings.md, the session budget
+and the duration of a shutdown. scripts/manifest-check calls it."""
 
 import glob
 import re
@@ -9,7 +9,7 @@ import kubernetes_validate
 import yaml
 
 FOLDER = "scripts/kubernetes"
-# The oldest release in support somewhere, one in the middle, and the newest that the schemas know.
+# The oldest release in use, one in the middle, and the newest one with schemas.
 VERSIONS = ["1.29", "1.31", kubernetes_validate.latest_version()]
 
 problems = []
@@ -31,7 +31,7 @@ def seconds(text):
     return float(number) * {"ms": 0.001, "s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[unit]
 
 
-# Settings, by environment variable, with their defaults.
+# The defaults of the settings, by environment variable.
 settings = {}
 for line in open("Sources/Service/DarumaService/DarumaService.docc/Settings.md", encoding="utf-8"):
     row = re.match(r"\| `--[a-z-]+` \| `([A-Z_]+)` \| ([^|]*) \|", line)
@@ -39,7 +39,7 @@ for line in open("Sources/Service/DarumaService/DarumaService.docc/Settings.md",
         settings[row[1]] = row[2].strip()
 require(len(settings) > 20, "cannot read the settings from Settings.md")
 
-# Against the schemas.
+# The schemas.
 manifests = {}
 for path in sorted(glob.glob(f"{FOLDER}/*.yaml")):
     for manifest in yaml.safe_load_all(open(path, encoding="utf-8")):
@@ -53,13 +53,13 @@ for path in sorted(glob.glob(f"{FOLDER}/*.yaml")):
                 problems.append(f"{path}: Kubernetes {version}: {error}")
 print(f"      {len(manifests)} manifests against Kubernetes {', '.join(VERSIONS)}")
 if problems:
-    finish()  # What follows would stumble over what is missing.
+    finish()  # The following checks need valid manifests.
 
 deployment, scaler = manifests["Deployment"], manifests["HorizontalPodAutoscaler"]
 pod = deployment["spec"]["template"]["spec"]
 [container] = pod["containers"]
 
-# Settings: those that exist, and no secret in the open.
+# Settings: they exist, and secrets are in a Secret.
 environment = {entry["name"]: entry for entry in container["env"]}
 for name in environment:
     require(name in settings, f"{name} in the Deployment is no setting")
@@ -74,30 +74,33 @@ require("secretKeyRef" in environment["DATABASE_URL"].get("valueFrom", {}), "DAT
 # The session budget.
 notes = deployment["metadata"]["annotations"]
 pods = scaler["spec"]["maxReplicas"] + deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-sessions = pods * int(setting("POOL_MAX"))
+sessions = pods * int(setting("DARUMA_POOL_MAX"))
 budget = int(notes["daruma/max-connections"]) - int(notes["daruma/reserved-connections"])
-print(f"      session budget: {pods} pods × {setting('POOL_MAX')} = {sessions} of {budget}")
+print(f"      session budget: {pods} pods × {setting('DARUMA_POOL_MAX')} = {sessions} of {budget}")
 require(
     sessions <= budget,
-    f"{pods} pods × {setting('POOL_MAX')} connections are {sessions}, and the database has {budget} to give:"
-    " fewer replicas, a smaller POOL_MAX, or PgBouncer in between",
+    f"{pods} pods × {setting('DARUMA_POOL_MAX')} connections are {sessions}, and the database has {budget} to give:"
+    " fewer replicas, a smaller DARUMA_POOL_MAX, or PgBouncer in between",
 )
 
-# Leaving.
-leaving = seconds(setting("DRAIN_DELAY")) + seconds(setting("SHUTDOWN_TIMEOUT"))
-require(pod.get("terminationGracePeriodSeconds", 30) >= leaving + 5, f"the grace period is too short: leaving takes {leaving} s")
+# The shutdown.
+shutdown = seconds(setting("DARUMA_DRAIN_DELAY")) + seconds(setting("DARUMA_SHUTDOWN_TIMEOUT"))
+require(
+    pod.get("terminationGracePeriodSeconds", 30) >= shutdown + 5,
+    f"the grace period is too short: a shutdown takes {shutdown} s",
+)
 
-# Probes: the right paths, on ports that exist.
+# Probes: the right paths and ports.
 ports = {port["name"]: port["containerPort"] for port in container["ports"]}
 for probe, path in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]:
     target = container[probe]["httpGet"]
     require(target["path"] == path and target["port"] in ports, f"{probe} asks {target}")
-require(ports["http"] == int(settings["PORT"]), "the port is not the default's")
-require(ports["admin"] == int(setting("ADMIN_PORT")), "the port for operators is not ADMIN_PORT")
+require(ports["http"] == int(settings["PORT"]), "the port is not the default")
+require(ports["admin"] == int(setting("DARUMA_ADMIN_PORT")), "the admin port is not DARUMA_ADMIN_PORT")
 [published] = manifests["Service"]["spec"]["ports"]
-require(published["targetPort"] == "http", "the Service publishes another port than that for clients")
+require(published["targetPort"] == "http", "the Service does not publish the main port")
 
-# Who is meant by whom.
+# Selectors.
 labels = deployment["spec"]["template"]["metadata"]["labels"]
 for kind, selector in [
     ("Deployment", deployment["spec"]["selector"]["matchLabels"]),
@@ -106,10 +109,10 @@ for kind, selector in [
     ("NetworkPolicy", manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]),
 ]:
     require(selector.items() <= labels.items(), f"the {kind} does not select the pods")
-require(scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"], "the scaler scales something else")
-require(scaler["spec"]["minReplicas"] > 1, "one replica is none while its node is drained")
+require(scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"], "the scaler does not scale the Deployment")
+require(scaler["spec"]["minReplicas"] > 1, "a single replica is gone while its node is drained")
 
-# As little as possible is allowed: the profile `restricted` of the pod security standards, and a read-only root.
+# Least privilege: the profile `restricted` of the pod security standards, and a read-only root.
 own = container["securityContext"]
 require(pod["securityContext"]["runAsNonRoot"] is True, "may run as root")
 require(pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault", "no seccomp profile")
@@ -120,7 +123,7 @@ require(pod.get("automountServiceAccountToken") is False, "has a token for the A
 for kind in ["requests", "limits"]:
     require({"cpu", "memory"} <= container["resources"][kind].keys(), f"no {kind}")
 
-# The image's user is the pod's.
+# The pod has the image's user.
 dockerfile = open("Dockerfile", encoding="utf-8").read()
 user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
 require(
@@ -128,26 +131,25 @@ require(
     "the pod's user is not the image's",
 )
 
-# The units.
+# The systemd units.
+default_shutdown = seconds(settings["DARUMA_SHUTDOWN_TIMEOUT"]) + seconds(settings["DARUMA_DRAIN_DELAY"])
 for path in glob.glob("scripts/systemd/*.service"):
     unit = dict(re.findall(r"^(\w+)=(.*)$", open(path, encoding="utf-8").read(), re.MULTILINE))
-    leaving = seconds(settings["SHUTDOWN_TIMEOUT"]) + seconds(settings.get("DRAIN_DELAY", "0s"))
-    require(seconds(unit["TimeoutStopSec"]) >= leaving + 5, f"{path}: TimeoutStopSec is too short")
-    # With ADMIN_PORT in the environment file there are two servers.
-    descriptors = 2 * int(settings["HTTP_MAX_CONNECTIONS"]) + int(settings["POOL_MAX"])
+    require(seconds(unit["TimeoutStopSec"]) >= default_shutdown + 5, f"{path}: TimeoutStopSec is too short")
+    # DARUMA_ADMIN_PORT in the environment file adds a second server.
+    descriptors = 2 * int(settings["DARUMA_HTTP_MAX_CONNECTIONS"]) + int(settings["DARUMA_POOL_MAX"])
     require(int(unit["LimitNOFILE"]) >= descriptors + 100, f"{path}: LimitNOFILE is too low")
     for assignment in re.findall(r"^Environment=(\w+)=", open(path, encoding="utf-8").read(), re.MULTILINE):
         require(assignment in settings, f"{path}: {assignment} is no setting")
 
-# docker compose.
+# Docker Compose.
 compose = yaml.safe_load(open("docker-compose.yml", encoding="utf-8"))
 service = compose["services"]["daruma"]
 for name in service["environment"]:
     require(name in settings, f"{name} in docker-compose.yml is no setting")
-leaving = seconds(settings["SHUTDOWN_TIMEOUT"]) + seconds(settings.get("DRAIN_DELAY", "0s"))
-require(seconds(service["stop_grace_period"]) >= leaving + 5, "docker-compose.yml: stop_grace_period is too short")
+require(seconds(service["stop_grace_period"]) >= default_shutdown + 5, "docker-compose.yml: stop_grace_period is too short")
 require("depends_on" not in service, "docker-compose.yml: the service waits for its database")
-require(service["read_only"] is True and service["cap_drop"] == ["ALL"], "docker-compose.yml: more is allowed than needed")
+require(service["read_only"] is True and service["cap_drop"] == ["ALL"], "docker-compose.yml: too many privileges")
 require("healthcheck" in compose["services"]["postgres"], "docker-compose.yml: the database has no health check")
 for name, entry in compose["services"].items():
     for port in entry["ports"]:

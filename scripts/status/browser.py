@@ -1,5 +1,4 @@
-"""A headless Chromium, driven over its DevTools pipe: as much as the check of the status page needs, with nothing but
-Python's own library."""
+"""A headless Chromium, driven over its DevTools pipe, with Python's standard library only."""
 
 import base64
 import fcntl
@@ -44,7 +43,7 @@ class Browser:
         self.next_id = 0
         self.session = None
         self.answers = {}
-        # What the page did that it should not have, and what it asked for.
+        # Errors and warnings of the page, and the URLs of its requests.
         self.problems = []
         self.requests = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -99,9 +98,9 @@ class Browser:
             if "id" in message:
                 self.answers[message["id"]] = message
             else:
-                self._hear(message["method"], message["params"])
+                self._receive(message["method"], message["params"])
 
-    def _hear(self, method, event):
+    def _receive(self, method, event):
         if method == "Runtime.exceptionThrown":
             details = event["exceptionDetails"]
             self.problems.append(details.get("exception", {}).get("description", details["text"]))
@@ -125,14 +124,14 @@ class Browser:
         return result["result"].get("value")
 
     def wait(self, what, expression, patience=PATIENCE):
-        """Waits until an expression is true in the page, and returns how long that took."""
+        """Waits until an expression is true in the page. Returns the duration."""
         began = time.monotonic()
         while True:
             try:
                 if self.evaluate(expression):
                     return time.monotonic() - began
             except RuntimeError:
-                pass  # Between two documents there is none to ask.
+                pass  # There is no document between two pages.
             if time.monotonic() - began > patience:
                 text = self.evaluate("document.body ? document.body.innerText : '(nothing)'")
                 raise TimeoutError(f"not seen in {patience} s: {what}\nThe page says:\n{text}")
@@ -148,11 +147,11 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=is_phone)
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion}])
-        # The page learns of its new width some time after it was given it.
+        # The new width takes effect asynchronously.
         self.wait(f"a page {width} px wide", f"document.documentElement.clientWidth <= {width}")
 
     def screenshot(self, path):
-        # Two frames: one for the layout, one for what follows from it.
+        # Two frames: one for the layout, one for the drawing.
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}

@@ -1,6 +1,6 @@
-"""Looks at the status page with a real browser while its database and its service go away and come back.
+"""Checks the status page in a real browser through an outage of the database and a restart of the service.
 
-Prints one line for each thing that was seen, writes screenshots, and ends with 1 when something was not as it should be."""
+Prints one line per check, writes screenshots, and exits with 1 if a check fails."""
 
 import argparse
 import http.client
@@ -18,7 +18,7 @@ SIZES = {"phone": (360, 780, True), "desktop": (1280, 900, False)}
 
 
 class Service:
-    """A running `daruma serve`, and somebody who asks it `/ping`."""
+    """A running `daruma serve`, and threads that send `/ping`."""
 
     def __init__(self, binary, database, port=0):
         self.log = tempfile.NamedTemporaryFile(prefix="status-check-", suffix=".log")
@@ -140,7 +140,7 @@ class Check:
         self.expect(f"down: shown {took:.1f} s after the stop", True)
         self.expect("down: announced", "The database is down" in browser.evaluate(announced))
         status, _, html = service.get("/status")
-        self.expect("down: the page says so without its script", status == 200 and "<h1 id=\"headline\">The database is down</h1>" in html)
+        self.expect("down: the page shows it without its script", status == 200 and "<h1 id=\"headline\">The database is down</h1>" in html)
         if self.arguments.hold:
             time.sleep(self.arguments.hold)
         self.screenshots(browser, "2-down")
@@ -152,35 +152,37 @@ class Check:
         browser.wait("an idle slot", "document.querySelectorAll('#slots .s-idle').length > 0")
         self.expect(f"up again: shown {took:.1f} s after the start, with the outage in the list", True)
         spoken = browser.evaluate("spoken.join('|')")
-        self.expect("only changes of state were announced", 2 <= spoken.count("|") + 1 <= 4, spoken)
+        self.expect("only changes of state are announced", 2 <= spoken.count("|") + 1 <= 4, spoken)
         if self.arguments.hold:
             time.sleep(min(self.arguments.hold, 3))
         self.screenshots(browser, "3-recovered")
         self.keyboard(browser)
         self.accessibility(browser)
-        _, headers, html = service.get("/status")
-        self.expect("the page is at most 60 KB", len(html) <= 60_000, str(len(html)))
-        self.expect("no password in page or events", "P@ssw0rd" not in html and "admin" not in html)
-        self.problems(browser, page, "with the database going and coming")
+        files = [service.get(path) for path in ("/status", "/status.css", "/status.js")]
+        size = sum(len(body) for _, _, body in files)
+        self.expect("page, style and script have at most 60 KB", size <= 60_000, str(size))
+        self.expect("no cache keeps them", all(headers["Cache-Control"] == "no-store" for _, headers, _ in files))
+        self.expect("no password and no user in the page", not re.search("P@ssw0rd|admin", files[0][2]))
+        self.problems(browser, page, "during the outage")
 
     def keyboard(self, browser):
         browser.show(360, 780, "light", True)
         frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
         wide = browser.evaluate(f"{frame}.then(() => document.documentElement.scrollWidth)")
-        self.expect("360 px wide: nothing sticks out", wide <= 360, f"{wide} px")
+        self.expect("360 px wide: nothing overflows", wide <= 360, f"{wide} px")
         browser.evaluate("document.getElementById('look').focus()")
         browser.press("ArrowLeft", 37, times=3)
         value = browser.evaluate("document.getElementById('look').value")
         text = browser.evaluate("document.getElementById('look').getAttribute('aria-valuetext')")
-        self.expect("the timeline is read by keyboard", value == "-3" and bool(text), f"{value} {text}")
+        self.expect("the keyboard moves through the timeline", value == "-3" and bool(text), f"{value} {text}")
         browser.evaluate("document.querySelector('#as-table > summary').focus()")
         browser.press("Enter", 13)
         browser.evaluate("document.getElementById('as-table').open ||= true")
         browser.wait("the timeline as a table", "document.querySelectorAll('#minutes tr').length > 0")
-        self.expect("the timeline is there as a table", True)
+        self.expect("the timeline has a table", True)
 
     def accessibility(self, browser):
-        """With axe-core, where there is one."""
+        """Checks the accessibility with axe-core, if given."""
         if not self.arguments.axe:
             return
         with open(self.arguments.axe, encoding="utf-8") as source:
@@ -190,15 +192,15 @@ class Check:
                 browser.show(width, height, scheme, is_phone)
                 found = browser.evaluate("""axe.run().then(result => result.violations.map(violation =>
                     `${violation.id}: ${violation.nodes.map(node => node.target + ' ' + node.failureSummary)}`).join('\\n'))""")
-                self.expect(f"axe-core finds nothing: {device}, {scheme}", found == "", found)
+                self.expect(f"no axe-core violation: {device}, {scheme}", found == "", found)
 
     def restart(self, browser, service, url):
-        """The page outlives its service."""
+        """Restarts the service while the page is open."""
         uptime = "document.getElementById('uptime').textContent"
         port = service.port
         self.expect("SIGTERM, with the page open: exit 0", service.stop() == 0)
         browser.wait("stale", "document.documentElement.classList.contains('stale')")
-        self.expect("service gone: the page says that what it shows is old",
+        self.expect("service stopped: the page marks its data as old",
                     "retrying" in browser.evaluate("document.getElementById('link-text').textContent"))
         self.screenshots(browser, "4-connection-lost")
         self.accessibility(browser)
@@ -210,14 +212,14 @@ class Check:
         expected = [problem for problem in browser.problems if "ERR_CONNECTION_REFUSED" in problem
                     or "ERR_INCOMPLETE_CHUNKED_ENCODING" in problem or "ERR_CONNECTION_RESET" in problem]
         browser.problems = [problem for problem in browser.problems if problem not in expected]
-        self.problems(browser, page, "with the service going and coming")
+        self.problems(browser, page, "during the restart")
         return service
 
     def problems(self, browser, page, when):
         self.expect(f"no error, no policy violation {when}", not browser.problems, "; ".join(browser.problems))
         origin = page[:page.index("/", 7) + 1]
-        elsewhere = [url for url in browser.requests if not url.startswith((origin, "data:"))]
-        self.expect(f"no request to anywhere else {when}", not elsewhere, " ".join(elsewhere))
+        other_origins = [url for url in browser.requests if not url.startswith((origin, "data:"))]
+        self.expect(f"no request to another origin {when}", not other_origins, " ".join(other_origins))
 
 
 def main():
@@ -226,8 +228,8 @@ def main():
     parser.add_argument("--lab", required=True, help="the lab's binary")
     parser.add_argument("--browser", default="chromium")
     parser.add_argument("--screenshots", metavar="FOLDER", help="where screenshots are written")
-    parser.add_argument("--axe", metavar="FILE", help="axe.min.js: look for what keeps people out, too")
-    parser.add_argument("--hold", type=float, default=0, metavar="SECONDS", help="how long each state is held for the pictures")
+    parser.add_argument("--axe", metavar="FILE", help="axe.min.js: check the accessibility too")
+    parser.add_argument("--hold", type=float, default=0, metavar="SECONDS", help="duration of each state, for the screenshots")
     arguments = parser.parse_args()
     if arguments.screenshots:
         os.makedirs(arguments.screenshots, exist_ok=True)
