@@ -156,6 +156,9 @@ import Testing
         #expect(exchange.status == 200)
         #expect(exchange.body.contains("The database is down"))
         #expect(!exchange.body.contains("hunter2"))
+        for path in ["/status.css", "/status.js"] {
+            #expect(await HTTPProbe.get(path, port: fixture.port, limit: .seconds(20)).status == 200)
+        }
         await fixture.close()
     }
 
