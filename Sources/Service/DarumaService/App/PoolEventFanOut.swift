@@ -1,16 +1,17 @@
 package import DispatchLoop
 package import DispatchPostgres
 
-/// Forwards the pool's events, in order, to the log, the metrics, the status page and so on. The pool has one delegate.
+/// Passes the pool's events on, in order, to everybody in the service who wants them: the log, the metrics, the status
+/// page. The pool itself knows one delegate.
 @LoopActor
 package final class PoolEventFanOut: PoolDelegate {
     private var listeners: [any PoolDelegate] = []
-    /// The listeners that take measurements, several per query.
+    /// Those who take measurements, several with each query.
     private var measuring: [any PoolDelegate] = []
 
     package init() {}
 
-    /// Adds a listener for events, and for measurements if it `measures`. Keeps a strong reference.
+    /// From now on `listener` hears every event too, and every measurement if it `measures`. It is kept alive.
     package func add(_ listener: any PoolDelegate, measures: Bool = false) {
         listeners.append(listener)
         if measures { measuring.append(listener) }
