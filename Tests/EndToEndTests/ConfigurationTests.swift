@@ -153,5 +153,16 @@ extension EndToEnd {
             #expect(process.log.contains(String(argument.prefix { $0 != "=" })))
             #expect(process.log.split(separator: "\n").count == 1)
         }
+
+        @Test("its sessions are named daruma in pg_stat_activity")
+        func applicationName() async throws {
+            try await PostgresSandbox.withSandbox { sandbox async throws in
+                try await withService(sandbox.connectionURL()) { service async throws in
+                    #expect(try await service.isGoodAgain())
+                    let names = "select distinct application_name from pg_stat_activity where datname = 'mydb'"
+                    #expect(try await sandbox.execute(names) == "daruma")
+                }
+            }
+        }
     }
 }

@@ -33,6 +33,8 @@ package final class Application {
         _ settings: ServiceSettings, logger: Logger, accessLog: LogSink? = nil,
         systemd: SystemdEnvironment = SystemdEnvironment()
     ) {
+        var settings = settings
+        settings.database.setDefault("daruma", for: "fallback_application_name")
         self.settings = settings
         self.logger = logger
         self.systemd = systemd
