@@ -39,8 +39,9 @@ import Testing
         let url = sandbox.connectionURL(parameters: ["application_name": "given-up"])
         try await withPool(url, { $0.maximum = maximum }) { pool, recorder in
             try await ping(pool)
-            let locker = try await PostgresConnection.connect(
-                ConnectionConfiguration(sandbox.connectionURL()), deadline: soon)
+            let other = PostgresPool(ConnectionConfiguration(sandbox.connectionURL()))
+            other.start()
+            let locker = try await other.checkOut(deadline: soon)
             _ = try await locker.query("begin; lock table \(table) in access exclusive mode", deadline: soon)
             let watch = SessionWatch(sandbox)
             for _ in 0..<3 {
@@ -61,6 +62,8 @@ import Testing
             // One more for a moment: a session that ends is still counted while its successor begins.
             #expect(watch.most <= maximum + 1)
             _ = try await locker.query("rollback", deadline: soon)
+            other.release(locker)
+            await other.close(deadline: soon)
             #expect(
                 !recorder.events.contains { if case .healthChanged(_, .suspect, _, _) = $0 { true } else { false } })
             try await eventually("all slots are free again") { pool.snapshot.givenUp == 0 }
