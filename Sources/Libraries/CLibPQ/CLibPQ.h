@@ -9,42 +9,41 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-// libpq 17. Weak, so that the program is built and runs with an older one as well, which does not have it.
+// libpq 17 and later. Weak, so that the program also builds and runs with an older libpq.
 extern int PQsendPipelineSync(PGconn *connection) __attribute__((weak));
 
-/// Whether a synchronisation point can be put behind a statement without sending it at once.
+/// Whether libpq can queue a synchronisation point without sending it at once.
 static inline int clibpq_can_gather(void)
 {
     return PQsendPipelineSync != 0;
 }
 
-/// Puts a synchronisation point behind a statement; an older libpq sends it, and what is before it, at once.
+/// Queues a synchronisation point after a statement; an older libpq sends its whole buffer at once.
 static inline int clibpq_put_pipeline_sync(PGconn *connection)
 {
     return PQsendPipelineSync ? PQsendPipelineSync(connection) : PQpipelineSync(connection);
 }
 
-/// Has the kernel hold segments that are not full back until told otherwise (tcp(7), TCP_CORK); 0 where it cannot, which
-/// does no harm.
+/// Sets TCP_CORK, with which the kernel delays segments that are not full (tcp(7)); 0 on failure, which is harmless.
 static inline int clibpq_cork(const PGconn *connection, int isCorked)
 {
     return setsockopt(PQsocket(connection), IPPROTO_TCP, TCP_CORK, &isCorked, sizeof isCorked) == 0;
 }
 
-/// What the kernel knows of the bytes that a socket has sent (tcp(7), TCP_INFO).
+/// The state of what a socket has sent (tcp(7), TCP_INFO).
 struct clibpq_path {
     /// Segments that the peer's kernel has not acknowledged.
     unsigned unacknowledged;
-    /// How often the oldest of them was sent again since its last acknowledgement.
+    /// Retransmissions of the oldest of them since the last acknowledgement.
     unsigned retransmits;
-    /// How long the kernel waits for an acknowledgement before it takes a segment for lost, in microseconds (RFC 6298).
+    /// The retransmission timeout, in microseconds (RFC 6298).
     unsigned timeout;
-    /// How long ago the latest acknowledgement came, in milliseconds: while a long statement is sent there always is something
-    /// that was not acknowledged yet.
+    /// Milliseconds since the latest acknowledgement: while a long statement is being sent, something is always
+    /// unacknowledged.
     unsigned sinceAcknowledgement;
 };
 
-/// Asks the kernel about a socket, in about 1 microsecond; 0 where it cannot say: not TCP, or closed.
+/// Reads a socket's state, in about 1 microsecond; 0 if it is not TCP, or closed.
 static inline int clibpq_path(int socket, struct clibpq_path *path)
 {
     struct tcp_info info;
@@ -58,16 +57,16 @@ static inline int clibpq_path(int socket, struct clibpq_path *path)
     return 1;
 }
 
-/// Where a session's request to cancel goes, and what it says (PostgreSQL manual, 55.7, CancelRequest).
+/// Address and packet of a session's request to cancel (PostgreSQL manual, 55.7, CancelRequest).
 struct clibpq_cancel {
     struct sockaddr_storage address;
     socklen_t length;
     unsigned char packet[16];
 };
 
-// The beginning of libpq's PGcancel, versions 9 to 17 (fe-connect.c, libpq-int.h; from 18 on it is another). libpq hands the
-// key out in no other way, and its own PQcancel blocks. clibpq_cancel_request checks both fields that it knows from
-// elsewhere before it believes the third.
+// The beginning of libpq's PGcancel in versions 9 to 17 (fe-connect.c, libpq-int.h; version 18 changed it). libpq
+// reveals the key in no other way, and its own PQcancel blocks. clibpq_cancel_request verifies the two fields that it
+// knows from elsewhere before it uses the third.
 struct clibpq_pgcancel {
     struct {
         struct sockaddr_storage addr;
@@ -85,7 +84,7 @@ static inline void clibpq_put(unsigned char *to, unsigned value)
     to[3] = value;
 }
 
-/// The session's request to cancel; 0 where this libpq keeps it in another form, or the session is over.
+/// Fills in the session's request to cancel; 0 if this libpq's layout is unknown, or the session is closed.
 static inline int clibpq_cancel_request(PGconn *connection, struct clibpq_cancel *request)
 {
     if (PQlibVersion() >= 180000) return 0;
@@ -113,7 +112,7 @@ static inline int clibpq_cancel_request(PGconn *connection, struct clibpq_cancel
     return isKnown;
 }
 
-/// A socket that is connecting to where the request goes; -1 where there is none to be had.
+/// Opens a socket and begins to connect it to the request's address; -1 on failure.
 static inline int clibpq_open_cancel(const struct clibpq_cancel *request)
 {
     int descriptor = socket(request->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -1,4 +1,4 @@
-// The few C declarations that Swift's Glibc module does not show.
+// C declarations that Swift's Glibc module does not export.
 #ifndef CLINUX_H
 #define CLINUX_H
 
@@ -13,10 +13,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-// accept4 hides behind _GNU_SOURCE, which the Glibc module is built without.
+// accept4 needs _GNU_SOURCE, without which the Glibc module is built.
 extern int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict length, int flags);
 
-// The event's datum is a union, which Swift can only reach through its members.
+// The event's data is a union, which is awkward in Swift.
 static inline struct epoll_event clinux_epoll_event(uint32_t events, uint64_t datum) {
     struct epoll_event event;
     event.events = events;
@@ -24,14 +24,14 @@ static inline struct epoll_event clinux_epoll_event(uint32_t events, uint64_t da
     return event;
 }
 
-// epoll_event is packed on x86_64: reading the datum here keeps the unaligned access out of Swift.
+// epoll_event is packed on x86_64; reading the data here keeps the unaligned access out of Swift.
 static inline uint64_t clinux_epoll_datum(const struct epoll_event *event) { return event->data.u64; }
 
-// Swift hides fork, rightly. A test needs it, to show that a pool refuses to work in a forked process.
+// Swift hides fork. Tests need it to show that a pool refuses to work in a forked process.
 static inline pid_t clinux_fork(void) { return fork(); }
 
-// The resolver's state is the thread's own, behind a macro. For this thread's look-ups: asks a silent name server again each
-// second instead of each five (resolv.conf(5), `timeout`), for as long in all.
+// Makes this thread's look-ups repeat an unanswered query each second instead of every five (resolv.conf(5),
+// `timeout`), with the same total timeout. The resolver's state is per thread, behind a macro.
 static inline void clinux_ask_name_servers_each_second(void) {
     if (res_init() != 0) return;
     int total = _res.retrans * _res.retry;
