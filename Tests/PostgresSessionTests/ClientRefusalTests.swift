@@ -2,7 +2,7 @@ import Testing
 
 @testable import PostgresSession
 
-@Suite("what libpq refuses") struct ClientRefusalTests {
+@Suite("an error of libpq") struct ClientRefusalTests {
     static let prefix = #"connection to server at "127.0.0.1", port 5432 failed: "#
 
     private func error(_ text: String) -> PostgresError {
@@ -10,7 +10,7 @@ import Testing
     }
 
     @Test(
-        "when it logs in is a wrong setting, with libpq's words and what to do",
+        "in a log-in is a configuration error with libpq's words and a hint",
         arguments: [
             "channel binding required, but SSL not in use",
             "channel binding required, but server authenticated client without channel binding",
@@ -37,14 +37,14 @@ import Testing
         #expect(error.severity == nil)
     }
 
-    @Test("by Kerberos does not name the file of the tickets")
+    @Test("of Kerberos does not name the ticket file")
     func ticketFile() {
         let error = error("GSSAPI continuation error: No Kerberos credentials (default cache: FILE:/nix/krb5cc_0)")
         #expect(error.detail == "GSSAPI continuation error: No Kerberos credentials")
     }
 
     @Test(
-        "of TLS is a wrong setting",
+        "of TLS is a configuration error",
         arguments: [
             "server does not support SSL, but SSL was required", "SSL error: certificate verify failed",
             #"server certificate for "other" does not match host name "localhost""#,
@@ -61,21 +61,21 @@ import Testing
     }
 
     @Test(
-        "for a file of our own is named for what it is, whatever the kernel says, and without the file's name",
+        "about a local file is a configuration error that names the fault and not the file",
         arguments: [
             (#"could not open certificate file "/nix/postgresql.crt": Permission denied"#, "client certificate"),
             (#"could not read certificate file "/nix/postgresql.crt": no start line"#, "client certificate"),
-            (#"certificate present, but not private key file "/nix/postgresql.key""#, "no key to it"),
-            (#"private key file "/nix/k" has group or world access; file must have"#, "key of the client certificate"),
+            (#"certificate present, but not private key file "/nix/postgresql.key""#, "has no key"),
+            (#"private key file "/nix/k" has group or world access; file must have"#, "certificate's key"),
             (#"could not load private key file "/nix/k": bad decrypt"#, "cannot be read"),
-            (#"certificate does not match private key file "/nix/k": mismatch"#, "do not belong together"),
+            (#"certificate does not match private key file "/nix/k": mismatch"#, "do not match"),
             (
                 "root certificate file \"/nix/root.crt\" does not exist\nEither provide the file or change sslmode",
-                "root certificate does not exist"
+                "root certificate file does not exist"
             ),
             (
                 #"could not read root certificate file "/nix/r": No such file or directory"#,
-                "root certificate cannot be"
+                "root certificate file cannot be"
             ),
             ("could not get home directory to locate root certificate file", "no home folder"),
             ("host name must be specified for a verified SSL connection", "no host name to verify"),
@@ -89,20 +89,20 @@ import Testing
         #expect(!"\(error)\(error.detail ?? "")\(error.hint ?? "")".contains("/nix"))
     }
 
-    @Test("for a file of our own comes before what a server says of the connection in the clear that follows")
+    @Test("about a local file takes precedence over the server's refusal of the unencrypted connection that follows")
     func consequence() {
         let file = #"could not open certificate file "/nix/postgresql.crt": Permission denied"# + "\n" + Self.prefix
         let refused = error(file + #"FATAL:  28000: no pg_hba.conf entry for host "127.0.0.1", no encryption"#)
         #expect(refused.code == PostgresError.Code.conninfo)
         #expect(refused.message.contains("client certificate"))
-        // A server that starts up is what keeps us waiting, not the file.
+        // A server that is starting up is the cause, not the file.
         let starting = error(file + "FATAL:  57P03: the database system is starting up")
         #expect(starting.code == "57P03")
         #expect(starting.disposition == .outage)
     }
 
     @Test(
-        "is nothing that passes by itself",
+        "that is temporary is an outage",
         arguments: [
             "SSL SYSCALL error: Connection reset by peer", "SSL SYSCALL error: EOF detected",
             "SSL error: unexpected eof while reading", "server sent an error response during SSL exchange",

@@ -4,7 +4,7 @@ import Testing
 
 @testable import PostgresSession
 
-/// One attempt and what became of it.
+/// An attempt and its result.
 @LoopActor
 private final class Trial: ConnectAttemptClient {
     var extra: Int
@@ -66,7 +66,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         "postgres://admin:P%40ssw0rd@\(host):\(sandbox.port)/mydb\(options)"
     }
 
-    @Test("a name with an address that drops SYNs before the live one: a quarter of a second once, then nothing")
+    @Test("an address that drops SYNs before the live one costs a quarter of a second once, then nothing")
     func deadAddress() async throws {
         let sandbox = try await SharedSandbox.get()
         let dead = try DeadAddress(port: sandbox.port)
@@ -84,7 +84,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         withExtendedLifetime(dead) {}
     }
 
-    @Test("the sixth of six addresses is reached, whether sockets may run side by side or not", arguments: [0, 5])
+    @Test("the sixth of six addresses is reached with and without concurrent sockets", arguments: [0, 5])
     func sixth(extra: Int) async throws {
         let sandbox = try await SharedSandbox.get()
         let dead = try (2...6).map { _ in try DeadAddress(port: sandbox.port) }
@@ -94,13 +94,15 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         let connection = try await trial.outcome().get()
         #expect(trial.took < .seconds(3), "\(trial.took)")
         #expect(trial.mostExtra == extra)
-        #expect(trial.inUse == 0, "the slots of the losers are given back")
+        #expect(trial.inUse == 0, "the losers' slots are released")
         #expect(trial.attempt?.openSocketCount == 0)
         connection.close()
         withExtendedLifetime(dead) {}
     }
 
-    @Test("one that accepts and says nothing keeps neither the others nor its slot", arguments: [0, 1])
+    @Test(
+        "a silent server that accepts delays neither the other addresses nor the release of its slot",
+        arguments: [0, 1])
     func silent(extra: Int) async throws {
         let sandbox = try await SharedSandbox.get()
         let address = unusedAddress()
@@ -116,7 +118,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         withExtendedLifetime(silent) {}
     }
 
-    @Test("an attempt tells of the server's signs of life, and reached is what a server has accepted")
+    @Test("an attempt reports progress, and is reached once a server has accepted")
     func progress() async throws {
         let sandbox = try await SharedSandbox.get()
         let dead = try DeadAddress(port: sandbox.port)
@@ -127,7 +129,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         #expect(unreached.attempt?.isReached == false)
         let server = try ScriptedServer { connection, _ in while !ScriptedServer.read(connection).isEmpty {} }
         let reached = Trial("postgres://u@127.0.0.1:\(server.port)/x?sslmode=disable", limits: within(.seconds(5)))
-        try await eventually("it is accepted") { reached.attempt?.isReached == true }
+        try await eventually("the connection is accepted") { reached.attempt?.isReached == true }
         #expect(reached.progress == 1)
         reached.attempt?.abandon()
         let whole = Trial(url(sandbox, host: "127.0.0.1"), limits: within(.seconds(5)))
@@ -136,7 +138,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         withExtendedLifetime((dead, server)) {}
     }
 
-    @Test("a log-in may take longer than reaching the server, up to its own time")
+    @Test("a log-in may take longer than the reach deadline, up to its own limit")
     func slowLogin() async throws {
         let server = try ScriptedServer { connection, _ in while !ScriptedServer.read(connection).isEmpty {} }
         let limits = ConnectLimits(reachDeadline: .now() + .milliseconds(100), loginTimeout: .milliseconds(400))
@@ -146,7 +148,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         withExtendedLifetime(server) {}
     }
 
-    @Test("sockets that libpq opens by itself are counted: sslmode=prefer tries again without TLS")
+    @Test("sockets that libpq opens by itself count: sslmode=prefer tries again without TLS")
     func secondTry() async throws {
         let server = try ScriptedServer { connection, number in
             ScriptedServer.read(connection)
@@ -158,9 +160,9 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         #expect(trial.attempt?.socketCount == 2)
     }
 
-    // MARK: Keys that take long
+    // MARK: Slow keys
 
-    /// A role whose keys take `rounds`; nobody knows its password, which is found out after they were computed.
+    /// Creates a role whose keys take `rounds` and whose password is wrong, which shows only after computing them.
     private func makeRole(_ name: String, rounds: Int, in sandbox: PostgresSandbox) async throws -> String {
         let key = String(repeating: "A", count: 43) + "="
         let verifier = "SCRAM-SHA-256$\(rounds):c2FsdA==$\(key):\(key)"
@@ -168,7 +170,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         return "postgres://\(name):x@127.0.0.1:\(sandbox.port)/mydb"
     }
 
-    /// How often the loop turned while `body` ran. (Not how fast: what else runs on this machine decides that.)
+    /// The number of loop iterations while `body` ran. Their duration depends on the machine's load.
     private func turns(during body: () async throws -> Void) async rethrows -> Int {
         let loop = EventLoop.shared
         var count = 0
@@ -183,13 +185,13 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         return count
     }
 
-    @Test("while the keys of very many rounds are computed, the loop turns; and giving up does not wait for them")
+    @Test("the loop runs while the keys of many rounds are computed, and abandoning does not wait for them")
     func manyRounds() async throws {
         let url = try await makeRole("slow", rounds: 400_000, in: try await SharedSandbox.get())
-        // Not those of the other tests, which would wait for them.
+        // Its own helpers, so that other tests do not wait for them.
         let helpers = LoginHelpers(limit: 1)
         let patient = Trial(url, limits: within(.seconds(30)), helpers: helpers)
-        #expect(await patient.error()?.code == "28P01", "computed, and then refused")
+        #expect(await patient.error()?.code == "28P01", "refused after computing the keys")
         let given = Trial(url, limits: within(.seconds(30)), helpers: helpers)
         try await eventually("it computes") {
             given.attempt?.computingSince.map { .now() - $0 > .milliseconds(50) } == true
@@ -197,15 +199,15 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         var isClosed = false
         let begin = MonotonicTime.now()
         given.attempt?.abandon { isClosed = true }
-        #expect(.now() - begin < .milliseconds(200), "half a second and more where it waits for the helper")
-        #expect(!isClosed && given.attempt?.openSocketCount == 1, "its socket is the helper's")
+        #expect(.now() - begin < .milliseconds(200), "waiting for the helper would take half a second or longer")
+        #expect(!isClosed && given.attempt?.openSocketCount == 1, "the helper owns its socket")
         let turns = try await turns { try await eventually("the helper has closed it") { isClosed } }
-        #expect(turns > 5, "the loop turned \(turns) times while a helper computed for half a second")
+        #expect(turns > 5, "\(turns) iterations while a helper computed for half a second")
         #expect(given.attempt?.openSocketCount == 0)
         #expect(given.result == nil)
     }
 
-    @Test("a server that asks for 2,000,000,000 rounds is named for it at once, and costs no thread")
+    @Test("a server that demands 2,000,000,000 rounds fails the attempt at once, without a thread")
     func absurdRounds() async throws {
         let server = try ScriptedServer { connection, _ in ScriptedServer.askForRounds(connection, 2_000_000_000) }
         let threads = Files.names(in: "/proc/self/task").count
@@ -218,12 +220,12 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         try await eventually("no thread is left") { Files.names(in: "/proc/self/task").count <= threads + 2 }
     }
 
-    @Test("when all helpers compute, those that wait for one fail with the cause")
+    @Test("queued log-ins fail with the cause when all helpers are busy")
     func busyHelpers() async throws {
         let url = try await makeRole("slower", rounds: 600_000, in: try await SharedSandbox.get())
-        let helpers = LoginHelpers(limit: 1, patience: .milliseconds(50))
+        let helpers = LoginHelpers(limit: 1, queueTimeout: .milliseconds(50))
         let trials = (0..<2).map { _ in Trial(url, limits: within(.seconds(60)), helpers: helpers) }
-        try await eventually("one has failed") { trials.contains { $0.result != nil } }
+        try await eventually("one attempt has failed") { trials.contains { $0.result != nil } }
         let error = await (trials.first { $0.result != nil })?.error()
         #expect(error?.code == PostgresError.Code.loginKeys)
         #expect(
@@ -235,14 +237,15 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         try await eventually("all are closed") { closed == trials.count }
     }
 
-    @Test("the number of rounds is read from the server's message, whole or cut")
+    @Test("the number of rounds is read from a complete message only")
     func readsRounds() {
         let whole = ScriptedServer.authentication(11, Array("r=abc,s=c2FsdA==,i=4096".utf8))
         #expect(ScramRounds.rounds(in: whole[...]) == 4_096)
         for length in 0..<whole.count - 4 { #expect(ScramRounds.rounds(in: whole[..<length]) == nil) }
-        #expect(ScramRounds.rounds(in: (whole + [UInt8(ascii: "9")])[...]) == 4_096, "what follows is not of it")
+        #expect(
+            ScramRounds.rounds(in: (whole + [UInt8(ascii: "9")])[...]) == 4_096, "the next message is not part of it")
         #expect(ScramRounds.rounds(in: ScriptedServer.authentication(10, Array("i=5".utf8))[...]) == nil)
         let absurd = ScriptedServer.authentication(11, Array("r=a,i=99999999999999999999".utf8))
-        #expect(ScramRounds.rounds(in: absurd[...]) == .max, "as many as can be")
+        #expect(ScramRounds.rounds(in: absurd[...]) == .max, "an absurd number is capped")
     }
 }

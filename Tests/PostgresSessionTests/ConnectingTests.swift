@@ -6,7 +6,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct ConnectingTests {
-    @Test("an attempt abandoned at any moment keeps silent, and leaves no socket", arguments: 0..<40)
+    @Test("an attempt abandoned at any moment calls no completion and leaves no socket", arguments: 0..<40)
     func abandonedAttempt(step: Int) async throws {
         let configuration = ConnectionConfiguration(try await SharedSandbox.get().connectionURL())
         let loop = EventLoop.shared
@@ -14,13 +14,13 @@ import Testing
             var completed = 0
             let attempt = ConnectAttempt(configuration, limits: .within(soon)) { _ in completed += 1 }
             attempt.start()
-            // Through all of a connect: with SCRAM's keys on another thread, or on their way back.
+            // The steps cover a whole connect, including SCRAM's keys on a helper thread and their way back.
             _ = loop.schedule(at: loop.now.advanced(byNanoseconds: Int64(step) * 250_000)) {
                 let hadCompleted = completed
                 let before = Files.names(in: "/proc/self/fd").count
                 attempt.abandon()
                 let after = Files.names(in: "/proc/self/fd").count
-                // What a completed attempt made is not its own any more.
+                // The socket of a completed attempt belongs to its session.
                 let isClosed = hadCompleted == 1 || after <= before
                 _ = loop.schedule(at: loop.now.advanced(byNanoseconds: 20_000_000)) {
                     continuation.resume(returning: completed == hadCompleted && isClosed)
@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(
-        "what the server refuses at log-in has its SQLSTATE",
+        "a log-in that the server refuses has the SQLSTATE",
         arguments: [("wrong", "mydb", "28P01"), (nil, "nonesuch", "3D000")])
     func refusedLogin(password: String?, database: String, code: String) async throws {
         let sandbox = try await SharedSandbox.get()
@@ -43,7 +43,7 @@ import Testing
         #expect(error.map { !"\($0)".contains("P@ssw0rd") } ?? false)
     }
 
-    @Test("where nothing listens, connecting is refused")
+    @Test("a port on which nothing listens refuses the connect")
     func refused() async throws {
         let error = await #expect(throws: PostgresError.self) {
             try await connect("postgres://admin@127.0.0.1:1/mydb")
@@ -53,7 +53,7 @@ import Testing
         #expect(error?.endpoint == "127.0.0.1:1")
     }
 
-    @Test("the second server of a list is taken when the first refuses")
+    @Test("the second server of a list is used when the first refuses")
     func secondServer() async throws {
         let sandbox = try await SharedSandbox.get()
         let connection = try await connect(
@@ -61,7 +61,7 @@ import Testing
         #expect(connection.endpoint == "127.0.0.1:\(sandbox.port)")
     }
 
-    @Test("localhost is looked up and found under one of its addresses")
+    @Test("localhost is looked up and reached at one of its addresses")
     func localhost() async throws {
         let sandbox = try await SharedSandbox.get()
         let connection = try await connect(sandbox.connectionURL(host: "localhost"))
@@ -76,7 +76,7 @@ import Testing
         #expect(try await connection.query("select 1", deadline: soon).values == ["1"])
     }
 
-    @Test("a bad connection string fails every connect with what is wrong")
+    @Test("an invalid connection string fails every connect with its problem")
     func badString() async throws {
         let error = await #expect(throws: PostgresError.self) { try await connect("nonsense") }
         #expect(error?.code == PostgresError.Code.conninfo)

@@ -1,6 +1,6 @@
 import Dispatch
 
-/// Something that threads wait at until it is opened.
+/// Blocks threads until it is opened.
 final class Gate: Sendable {
     private let group = DispatchGroup()
 

@@ -6,7 +6,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct HostResolverTests {
-    @Test("callers that ask for the same name while it is being looked up share one look-up")
+    @Test("concurrent requests for one name share a look-up")
     func coalesced() async {
         let calls = Locked(0)
         let gate = Gate()
@@ -29,7 +29,7 @@ import Testing
         #expect(calls.withLock { $0 } == 1)
     }
 
-    @Test("stalled look-ups hold a bounded number of threads; a further name fails at once")
+    @Test("stalled look-ups hold a limited number of threads; one more name fails at once")
     func bounded() async {
         let gate = Gate()
         let resolver = HostResolver { _ in
@@ -37,7 +37,7 @@ import Testing
             return .success([])
         }
         for index in 0..<HostResolver.limit { _ = resolver.resolve("host\(index)") { _ in } }
-        let refusal: HostResolver.Answer = await withCheckedContinuation { continuation in
+        let refusal: HostResolver.Resolution = await withCheckedContinuation { continuation in
             _ = resolver.resolve("one more") { continuation.resume(returning: $0) }
         }
         if case .failure(let error) = refusal {
@@ -48,7 +48,7 @@ import Testing
         gate.open()
     }
 
-    @Test("a look-up that stalls does not keep a later one from the answer that is there by then")
+    @Test("a request after the stall timeout starts a new look-up, which a stalled one does not delay")
     func freshLookUp() async throws {
         let gate = Gate()
         let calls = Locked(0)
@@ -60,10 +60,10 @@ import Testing
             if call == 1 { gate.wait() }
             return .success(["127.0.0.1"])
         }
-        let first = resolver.resolve("db") { _ in Issue.record("the first caller has gone") }
+        let first = resolver.resolve("db") { _ in Issue.record("the first caller abandoned its request") }
         resolver.abandon(first)
-        let answer: HostResolver.Answer = try await withCheckedThrowingContinuation { continuation in
-            _ = EventLoop.shared.schedule(at: .now() + HostResolver.standardPatience + .milliseconds(10)) {
+        let answer: HostResolver.Resolution = try await withCheckedThrowingContinuation { continuation in
+            _ = EventLoop.shared.schedule(at: .now() + HostResolver.defaultStallTimeout + .milliseconds(10)) {
                 _ = resolver.resolve("db") { continuation.resume(returning: $0) }
             }
         }
@@ -71,26 +71,26 @@ import Testing
         #expect(throws: Never.self) { try answer.get() }
     }
 
-    @Test("a name that stalls holds two threads, however often it is asked for, and none when it is over")
+    @Test("a stalled name holds two threads, however many requests there are, and none afterwards")
     func boundedPerName() async throws {
         let gate = Gate()
         let calls = Locked(0)
-        let resolver = HostResolver(patience: .zero) { _ in
+        let resolver = HostResolver(stallTimeout: .zero) { _ in
             calls.withLock { $0 += 1 }
             gate.wait()
             return .success(["127.0.0.1"])
         }
         var answers = 0
         for _ in 0..<50 { _ = resolver.resolve("db") { _ in answers += 1 } }
-        try await eventually("both have begun") { calls.withLock { $0 } == 2 }
+        try await eventually("both look-ups run") { calls.withLock { $0 } == 2 }
         gate.open()
-        try await eventually("all have their answer") { answers == 50 }
+        try await eventually("all requests are answered") { answers == 50 }
         #expect(calls.withLock { $0 } == HostResolver.limitPerName)
         _ = resolver.resolve("db") { _ in answers += 1 }
-        try await eventually("the next one is looked up afresh") { answers == 51 }
+        try await eventually("the next request starts a new look-up") { answers == 51 }
     }
 
-    @Test("a connect whose name look-up stalls fails at its deadline, and nothing else is held up")
+    @Test("a connect whose look-up stalls fails at its deadline")
     func stalled() async {
         let gate = Gate()
         let resolver = HostResolver { _ in
@@ -112,13 +112,13 @@ import Testing
     }
 
     @Test(
-        "numeric addresses are not looked up",
+        "numeric addresses need no look-up",
         arguments: [("127.0.0.1", true), ("::1", true), ("fe80::1%lo", true), ("db", false), ("1.2.3", false)])
     func numeric(host: String, isNumeric: Bool) {
         #expect(HostResolver.isNumeric(host) == isNumeric)
     }
 
-    @Test("a name that does not exist is an outage with a code of its own")
+    @Test("a name that does not exist is an outage with its own code")
     func unknown() {
         guard case .failure(let error) = HostResolver.systemLookUp("no-such-host.invalid") else {
             Issue.record("expected the look-up to fail")

@@ -6,7 +6,7 @@ import Testing
     private static let prefix = #"connection to server at "127.0.0.1", port 5432 failed: "#
 
     @Test(
-        "a failed connect gives the SQLSTATE, the message and the disposition",
+        "the text of a failed connect gives SQLSTATE, message and disposition",
         arguments: [
             (
                 prefix + "FATAL:  57P03: the database system is starting up\nLOCATION:  f, postmaster.c:2293\n",
@@ -56,7 +56,7 @@ import Testing
         #expect(!"\(error)".contains(".c:"), "names a file of the server's source")
     }
 
-    @Test("detail and hint of the server are kept, the location is not")
+    @Test("the server's detail and hint are kept, the location is dropped")
     func detail() {
         let text =
             Self.prefix
@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test(
-        "what the kernel or libpq say gets a code and a disposition",
+        "errors of the kernel and of libpq have their own words, a code and a disposition",
         arguments: [
             (
                 prefix + "Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n",
@@ -108,9 +108,12 @@ import Testing
         #expect(error.severity == nil)
         #expect(!error.message.isEmpty)
         #expect(!error.message.contains("/nix"), "names a path")
+        if code.hasPrefix("E"), let words = text.split(separator: "\n").first {
+            #expect(words.hasSuffix(error.message) || error.message.contains("…"), "libpq's own words")
+        }
     }
 
-    @Test("quoted text, which may be a path or a piece of a password, is not repeated")
+    @Test("quoted text, which may be a path or part of a password, is left out")
     func quotes() {
         #expect(
             LibpqMessageParser.withoutFileNames(#"could not open "/etc/key" or "x", sorry"#)
@@ -130,7 +133,7 @@ import Testing
     }
 
     @Test(
-        "in a session each code has the disposition of the table in the design",
+        "each code has its disposition in a session",
         arguments: [
             ("57P05", .fatal, Disposition.discard), ("25P03", .fatal, .discard), ("57P04", .fatal, .discard),
             ("08P01", .error, .discard), ("57P01", .fatal, .terminated), ("57P02", .fatal, .outage),
@@ -150,7 +153,7 @@ import Testing
     }
 
     @Test(
-        "while connecting, what only a person can mend is a matter of configuration, all else of time",
+        "while connecting, what only a person can fix is a configuration error, and everything else an outage",
         arguments: [
             ("28P01", Disposition.configuration), ("28000", .configuration), ("3D000", .configuration),
             ("42501", .configuration), ("55000", .configuration), ("22023", .configuration), ("42704", .configuration),
@@ -165,7 +168,7 @@ import Testing
 
 @Suite struct PgBouncerMessageTests {
     @Test(
-        "of PgBouncer's 08P01 the text says what it means",
+        "the text of PgBouncer's 08P01 gives the disposition",
         arguments: [
             ("server login has been failing, try again later (server_login_retry)", Disposition.outage),
             (
@@ -180,14 +183,14 @@ import Testing
             ("query_timeout", .discard), ("something new", .discard),
         ])
     func session(message: String, disposition: Disposition) throws {
-        // Verbose, as libpq writes it; PgBouncer gives no severity but the one that may be localised.
+        // As libpq writes it with PQERRORS_VERBOSE.
         let error = LibpqMessageParser.error(in: "FATAL:  08P01: \(message)\n", phase: .session, endpoint: nil)
         #expect(error.message == message)
         #expect(error.disposition == disposition)
         #expect(error.endsSession)
     }
 
-    @Test("PostgreSQL's own words are not taken for a pooler's")
+    @Test("PostgreSQL's errors are not taken for a pooler's")
     func others() {
         let text = "FATAL:  28P01: password authentication failed for user\n"
         #expect(LibpqMessageParser.error(in: text, phase: .session, endpoint: nil).code == "28P01")
@@ -197,18 +200,17 @@ import Testing
 }
 
 @Suite struct ConnectionConfigurationTests {
-    @Test("a URI gives server, database and user, and never the password")
+    @Test("a URI gives server, database and user, and the description omits the password")
     func uri() {
         let configuration = ConnectionConfiguration("postgres://admin:P%40ssw0rd@db.example:5433/mydb")
         #expect(configuration.problem == nil)
         #expect(configuration.servers.map(\.name) == ["db.example:5433"])
-        #expect(configuration["dbname"] == "mydb")
-        #expect(configuration["password"] == nil)
+        #expect(configuration.parameters["dbname"] == "mydb")
         #expect(configuration.parameters["password"] == "P@ssw0rd")
         #expect("\(configuration)" == "database mydb as admin on db.example:5433")
     }
 
-    @Test("several servers share one port or have one each")
+    @Test("several servers have one port in common, or one each")
     func servers() {
         #expect(
             ConnectionConfiguration("host=a,b port=1 dbname=x").servers.map(\.name) == ["a:1", "b:1"])
@@ -218,7 +220,7 @@ import Testing
         #expect(ConnectionConfiguration("postgres://a:1,b:2/x?target_session_attrs=read-write").requiresReadWrite)
     }
 
-    @Test("an address beside the name is used, and the name stays for TLS")
+    @Test("hostaddr is used for the connect, and host for TLS")
     func addresses() throws {
         let configuration = ConnectionConfiguration("host=db.example hostaddr=127.0.0.1 dbname=x")
         let server = try #require(configuration.servers.first)
@@ -231,7 +233,7 @@ import Testing
     }
 
     @Test(
-        "Kerberos is not looked for, unless it is asked for",
+        "gssencmode is disable unless it is set",
         arguments: [("", "disable"), ("gssencmode=prefer", "prefer"), ("gssencmode=require", "require")])
     func kerberos(given: String, used: String) throws {
         let configuration = ConnectionConfiguration("host=db.example dbname=x \(given)")
@@ -240,14 +242,14 @@ import Testing
         #expect(parameters["gssencmode"] == used)
     }
 
-    @Test("a folder is a Unix socket and is not looked up")
+    @Test("a folder is a Unix socket and has no look-up")
     func unixSocket() {
         #expect(ConnectionConfiguration("host=/run/postgresql dbname=x").servers.map(\.isUnixSocket) == [true])
         #expect(ConnectionConfiguration("host=localhost dbname=x").servers.map(\.isUnixSocket) == [false])
     }
 
     @Test(
-        "a string that cannot be used makes a problem that does not repeat it",
+        "an unusable string gives a problem that does not quote it",
         arguments: [
             "nonsense", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2@h:port/db", "host=h hunter2",
             "host=a,b port=1,2,3", "host=a hostaddr=1.1.1.1,2.2.2.2", "host=h port=0", "host=h port=65536",
@@ -264,7 +266,7 @@ import Testing
     }
 
     @Test(
-        "a password that was put into a URI as it is, is told what to do about it",
+        "the problem of a password that is not percent-encoded has a hint",
         arguments: [
             "postgres://u:P@ss@h:5432/db", "postgres://u:pa/ss@h:5432/db", "postgres://u:/pass@h/db",
             "postgres://u:5/pass@h/db", "postgres://u:100%@h/db",
@@ -275,7 +277,7 @@ import Testing
     }
 
     @Test(
-        "a URI with everything encoded, and an '@' where it belongs, is none of that",
+        "an encoded password, and an '@' in other places, is no problem",
         arguments: [
             "postgres://u:P%40%2Fss@h:5432/d%40b", "postgres://h/db?user=a@b&application_name=c/d@e",
             "host=h password=a/b@c dbname=d@b",
@@ -284,13 +286,36 @@ import Testing
         #expect(ConnectionConfiguration(text).problem == nil)
     }
 
-    @Test("what is wrong is said in words of our own, for each way libpq has of saying it")
+    @Test(
+        "connect_timeout, which is not used, has a line for the log",
+        arguments: ["host=h user=u connect_timeout=3", "postgres://u@h/d?connect_timeout=3"])
+    func connectTimeout(text: String) {
+        let configuration = ConnectionConfiguration(text)
+        #expect(configuration.problem == nil)
+        #expect(configuration.warnings.contains { $0.contains("connect_timeout is not used") })
+    }
+
+    @Test("a default names the application, unless the connection string does; without it there is no name")
+    func applicationName() {
+        let keyword = "fallback_application_name"
+        var configuration = ConnectionConfiguration("host=h user=u dbname=d")
+        let names = configuration.parameters(for: configuration.servers[0], address: nil).filter { $0.0 == keyword }
+        #expect(names.isEmpty)
+        configuration.setDefault("service", for: keyword)
+        #expect(configuration.parameters[keyword] == "service")
+        var given = ConnectionConfiguration("host=h user=u dbname=d \(keyword)=given")
+        given.setDefault("service", for: keyword)
+        #expect(given.parameters[keyword] == "given")
+    }
+
+    @Test("each error of libpq about a connection string has words of our own")
     func meanings() {
         for (text, words) in [
-            ("nonsense", "no \"=\" behind a keyword"), ("password='x", "a quote is not closed"),
-            ("hosst=h", "no such keyword"), ("postgres://[::1", "no closing bracket"), ("postgres://[]/x", "is empty"),
+            ("nonsense", "has no \"=\" after it"), ("password='x", "a quote is not closed"),
+            ("hosst=h", "keyword does not exist"), ("postgres://[::1", "no closing bracket"),
+            ("postgres://[]/x", "is empty"),
             ("postgres://[::1]x", "neither a port"), ("postgres://h/x?user=a=b", "a second \"=\""),
-            ("postgres://h/x?user", "has no \"=\""), ("postgres://h/x?hosst=a", "no such parameter"),
+            ("postgres://h/x?user", "has no \"=\""), ("postgres://h/x?hosst=a", "after the ? does not exist"),
             ("postgres://u:1%2@h", "two hexadecimal digits"), ("postgres://u:%00@h", "%00"),
         ] {
             let message = ConnectionConfiguration(text).problem?.message ?? "no problem"

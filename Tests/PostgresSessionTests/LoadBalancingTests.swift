@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct LoadBalancingTests {
     @Test(
-        "the parameter is taken out of the connection string, and the rest stays as it is",
+        "the parameter is removed from the connection string, and the rest is unchanged",
         arguments: [
             ("postgres://u@a,b/x?load_balance_hosts=random", "postgres://u@a,b/x", "random"),
             (
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test(
-        "what does not have it, or is no connection string, is left alone",
+        "a text without it, or that is no connection string, is unchanged",
         arguments: [
             "", "postgres://u@a/x", "host=a port=1", "nonsense", "host='a", #"password=a\ load_balance_hosts=b"#,
             "postgres://u@a/load_balance_hosts",
@@ -43,7 +43,7 @@ import Testing
         #expect(found.value == nil)
     }
 
-    @Test("it is known, whatever libpq's version, and never passed on; other values are a wrong setting")
+    @Test("it works with any libpq, which never sees it; an unknown value is a configuration error")
     func configuration() {
         let random = ConnectionConfiguration("postgres://u@a,b/x?load_balance_hosts=random")
         #expect(random.problem == nil)
@@ -57,7 +57,7 @@ import Testing
         #expect(wrong.problem?.message.contains("load_balance_hosts") == true)
     }
 
-    @Test("prefer-standby asks each address for a standby first, and then for anybody")
+    @Test("prefer-standby asks each address for a standby first, and then for any server")
     func rounds() {
         let configuration = ConnectionConfiguration("host=a,b target_session_attrs=prefer-standby")
         #expect(configuration.prefersStandby)

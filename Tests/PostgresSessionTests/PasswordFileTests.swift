@@ -3,10 +3,10 @@ import Testing
 
 @testable import PostgresSession
 
-@Suite("the password file") struct PasswordFileTests {
-    /// A file with the given permissions, for the time of `body`.
+@Suite("a password file") struct PasswordFileTests {
+    /// Runs `body` with the path of a file with the given permissions.
     private func withFile(mode: mode_t, _ body: (String) throws -> Void) throws {
-        var path = Array("/tmp/daruma-pgpass-XXXXXX".utf8CString)
+        var path = Array("/tmp/pgpass-XXXXXX".utf8CString)
         let descriptor = mkstemp(&path)
         try #require(descriptor >= 0)
         close(descriptor)
@@ -21,7 +21,7 @@ import Testing
         return Dictionary(uniqueKeysWithValues: configuration.parameters(for: server, address: nil))
     }
 
-    @Test("that only its owner can read is given to libpq", arguments: [0o600, 0o400] as [mode_t])
+    @Test("readable only by its owner goes to libpq", arguments: [0o600, 0o400] as [mode_t])
     func good(mode: mode_t) throws {
         try withFile(mode: mode) { path throws in
             let configuration = ConnectionConfiguration("host=h user=u dbname=d passfile=\(path)")
@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    @Test("that others have access to is kept from libpq, which would say so on stderr, until it is mended")
+    @Test("accessible to others does not go to libpq, which would print on stderr, until its mode is fixed")
     func open() throws {
         try withFile(mode: 0o640) { path throws in
             let configuration = ConnectionConfiguration("host=h user=u dbname=d passfile=\(path)")
@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    @Test("that is a folder or a device is kept from libpq; one that is not there is no matter")
+    @Test("that is a folder or a device does not go to libpq; a missing one has no warning")
     func others() throws {
         for path in ["/tmp", "/dev/null"] {
             let configuration = ConnectionConfiguration("host=h user=u dbname=d passfile=\(path)")
@@ -53,7 +53,7 @@ import Testing
         #expect(PasswordFile.fault(at: PasswordFile.nowhere) == nil)
     }
 
-    @Test("is not looked at where there is a password")
+    @Test("is not checked when a password is set")
     func password() throws {
         try withFile(mode: 0o666) { path throws in
             let configuration = ConnectionConfiguration("host=h user=u password=p dbname=d passfile=\(path)")
@@ -64,7 +64,7 @@ import Testing
 }
 
 @Suite("without a user's name") struct MissingUserTests {
-    @Test("and without any setting, no database is configured")
+    @Test("and without any setting, the problem is that no database is configured")
     func unconfigured() {
         let error = #expect(throws: PostgresError.self) {
             try ConnectionConfiguration.checkUser(in: [:], isConfigured: false)
@@ -74,7 +74,7 @@ import Testing
         #expect(error?.disposition == .configuration)
     }
 
-    @Test("a configured database misses just that")
+    @Test("and with a database, the problem is the missing user")
     func noUser() {
         let error = #expect(throws: PostgresError.self) {
             try ConnectionConfiguration.checkUser(in: ["host": "h"], isConfigured: true)

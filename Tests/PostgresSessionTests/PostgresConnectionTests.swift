@@ -6,7 +6,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct PostgresConnectionTests {
-    @Test("what a server says is cut at 1 KiB, with a mark")
+    @Test("a server's texts are cut at 1 KiB and marked")
     func longMessage() async throws {
         let connection = try await connect()
         let statement = """
@@ -21,7 +21,7 @@ import Testing
         }
     }
 
-    @Test("select 1 gives its row, its column and its command tag")
+    @Test("select 1 returns its row, its column and its command tag")
     func selectOne() async throws {
         let connection = try await connect()
         let result = try await connection.query("select 1", deadline: soon)
@@ -36,7 +36,7 @@ import Testing
         #expect(connection.isIdle)
     }
 
-    @Test("parameters are values, not text in the statement; NULL and the empty string differ")
+    @Test("parameters are values, not part of the statement; NULL and the empty string differ")
     func parameters() async throws {
         let connection = try await connect()
         let result = try await connection.query(
@@ -44,14 +44,14 @@ import Testing
         #expect(result.values == ["'; drop table x; --", nil, ""])
     }
 
-    @Test("rows come in order, and text outside ASCII as it is")
+    @Test("rows keep their order, and text its characters")
     func rows() async throws {
         let connection = try await connect()
         let result = try await connection.query("select i, 'Zürich ' || i from generate_series(1, 3) i", deadline: soon)
         #expect(result.rows.map { Array($0) } == [["1", "Zürich 1"], ["2", "Zürich 2"], ["3", "Zürich 3"]])
     }
 
-    @Test("of several statements the last one's result is returned, and an error of an earlier one wins")
+    @Test("several statements return the last result, or the first error")
     func several() async throws {
         let connection = try await connect()
         #expect(try await connection.query("select 1; select 2", deadline: soon).values == ["2"])
@@ -62,7 +62,7 @@ import Testing
         #expect(connection.isIdle)
     }
 
-    @Test("an error of the statement leaves the connection as good as before")
+    @Test("a statement's error keeps the connection usable")
     func statementError() async throws {
         let connection = try await connect()
         let error = await #expect(throws: PostgresError.self) {
@@ -74,14 +74,14 @@ import Testing
         #expect(try await connection.query("select 7", deadline: soon).values == ["7"])
     }
 
-    @Test("a result larger than any buffer arrives whole")
+    @Test("a result larger than any buffer arrives complete")
     func large() async throws {
         let connection = try await connect()
         let result = try await connection.query("select repeat('x', 5000000)", deadline: soon)
         #expect(result.values.first??.utf8.count == 5_000_000)
     }
 
-    @Test("a statement larger than the socket's buffer is sent whole")
+    @Test("a statement larger than the socket's buffer is sent completely")
     func largeStatement() async throws {
         let connection = try await connect()
         let text = String(repeating: "y", count: 8_000_000)
@@ -89,7 +89,7 @@ import Testing
         #expect(result.values == ["8000000"])
     }
 
-    @Test("a second statement while one is running is refused and does no harm")
+    @Test("a second statement while one runs is refused, and the first is unaffected")
     func busy() async throws {
         let connection = try await connect()
         async let slow = connection.query("select pg_sleep(0.05)", deadline: soon)
@@ -104,12 +104,12 @@ import Testing
         #expect(try await connection.query("select 2", deadline: soon).values == ["2"])
     }
 
-    @Test("notifications arrive without asking")
+    @Test("notifications arrive on an idle session")
     func notifications() async throws {
         let connection = try await connect()
         let sandbox = try await SharedSandbox.get()
         _ = try await connection.query("listen news", deadline: soon)
-        let heard: String = try await withCheckedThrowingContinuation { continuation in
+        let text: String = try await withCheckedThrowingContinuation { continuation in
             connection.onNotification = { continuation.resume(returning: "\($0.channel): \($0.payload)") }
             Task {
                 do { _ = try await sandbox.execute("notify news, 'hello'", database: "mydb") } catch {
@@ -117,10 +117,10 @@ import Testing
                 }
             }
         }
-        #expect(heard == "news: hello")
+        #expect(text == "news: hello")
     }
 
-    @Test("COPY is refused, not left hanging")
+    @Test("COPY fails instead of hanging")
     func copy() async throws {
         let connection = try await connect()
         let error = await #expect(throws: PostgresError.self) {

@@ -16,14 +16,14 @@ import Testing
         #expect(statements.step(for: sql) == .execute(name: name))
     }
 
-    @Test("a name is the text's FNV-1a hash, as everybody computes it")
+    @Test("a name is the text's FNV-1a hash")
     func names() {
         // From the FNV reference's test vectors, 128 bits: "" and "foobar".
-        #expect(PreparedStatements.name(for: "") == "daruma_6c62272e07bb014262b821756295c58d")
-        #expect(PreparedStatements.name(for: "foobar") == "daruma_343e1662793c64bf6f0d3597ba446f18")
+        #expect(PreparedStatements.name(for: "") == "stmt_6c62272e07bb014262b821756295c58d")
+        #expect(PreparedStatements.name(for: "foobar") == "stmt_343e1662793c64bf6f0d3597ba446f18")
     }
 
-    @Test("one that could not be prepared fails, and is prepared anew next time")
+    @Test("a failed preparation fails the statement, and the next use prepares again")
     func failedPrepare() {
         var statements = PreparedStatements()
         _ = statements.step(for: sql)
@@ -31,14 +31,14 @@ import Testing
         #expect(statements.step(for: sql) == .prepare(name: name))
     }
 
-    @Test("one that exists already is the same one")
+    @Test("a statement that exists already is executed")
     func duplicate() {
         var statements = PreparedStatements()
         _ = statements.step(for: sql)
         #expect(statements.next(after: .prepare(name: name), of: sql, failure: "42P05") == .execute(name: name))
     }
 
-    @Test("one that is missing is prepared again, but not for ever")
+    @Test("a missing statement is prepared again, up to a limit")
     func missing() {
         var statements = PreparedStatements()
         _ = statements.step(for: sql)
@@ -49,10 +49,10 @@ import Testing
         _ = statements.next(after: .prepare(name: name), of: sql, failure: nil)
         #expect(statements.next(after: .execute(name: name), of: sql, failure: "26000") == .text)
         #expect(statements.step(for: sql) == .text)
-        #expect(statements.step(for: "select 2") == .text, "the session is shared: nothing is prepared in it any more")
+        #expect(statements.step(for: "select 2") == .text, "the session is shared: nothing is prepared any more")
     }
 
-    @Test("one whose result has changed its shape is sent as text from then on; others are not")
+    @Test("a statement whose columns changed is sent as text from then on; others are not")
     func changedShape() {
         var statements = PreparedStatements()
         _ = statements.step(for: sql)
@@ -64,7 +64,7 @@ import Testing
         #expect(statements.step(for: other) == .prepare(name: PreparedStatements.name(for: other)))
     }
 
-    @Test("a statement's own failure ends it")
+    @Test("a statement's own failure is final")
     func ownFailure() {
         var statements = PreparedStatements()
         _ = statements.step(for: sql)
@@ -73,7 +73,7 @@ import Testing
         #expect(statements.step(for: sql) == .execute(name: name))
     }
 
-    @Test("a session keeps so many statements and no more")
+    @Test("a session keeps a limited number of statements")
     func capacity() {
         var statements = PreparedStatements()
         for number in 0..<PreparedStatements.capacity { #expect(statements.step(for: "select \(number)") != .text) }
@@ -87,7 +87,7 @@ import Testing
         try await connection.query("select count(*) from pg_prepared_statements", deadline: soon).values[0]
     }
 
-    @Test("the session keeps the statement, and gives what its text would")
+    @Test("the session keeps the statement, whose result equals that of its text")
     func kept() async throws {
         let connection = try await connect()
         let text = try await connection.query("select 1", deadline: soon)
@@ -98,7 +98,7 @@ import Testing
         #expect(try await preparedCount(connection) == "1")
     }
 
-    @Test("parameters go with each execution")
+    @Test("each execution has its own parameters")
     func parameters() async throws {
         let connection = try await connect()
         for value in ["a", nil, "ß"] {
@@ -108,7 +108,7 @@ import Testing
         }
     }
 
-    @Test("a statement that the session has lost is prepared again, unseen; at last it is sent as text")
+    @Test("a deallocated statement is prepared again transparently, and in the end sent as text")
     func lost() async throws {
         let connection = try await connect()
         for _ in 0..<5 {
@@ -118,7 +118,7 @@ import Testing
         #expect(try await preparedCount(connection) == "0")
     }
 
-    @Test("a statement that somebody else has prepared under its name is taken for what it is")
+    @Test("a statement already prepared under its name is executed")
     func shared() async throws {
         let connection = try await connect()
         let name = PreparedStatements.name(for: "select 1")
@@ -126,7 +126,7 @@ import Testing
         #expect(try await connection.query("select 1", isPrepared: true, deadline: soon).values == ["1"])
     }
 
-    @Test("a statement whose table has changed since gives what is there now")
+    @Test("a statement whose table changed returns the new columns")
     func changedTable() async throws {
         let connection = try await connect()
         _ = try await connection.query("create temporary table t as select 1 as a", deadline: soon)
@@ -135,7 +135,7 @@ import Testing
         #expect(try await connection.query("select * from t", isPrepared: true, deadline: soon).values == ["1", "2"])
     }
 
-    @Test("within a transaction it goes as text, so that a lost statement does not take the transaction along")
+    @Test("inside a transaction it is sent as text, so that a missing statement cannot abort the transaction")
     func inTransaction() async throws {
         let connection = try await connect()
         _ = try await connection.query("select 1", isPrepared: true, deadline: soon)
@@ -145,7 +145,7 @@ import Testing
         #expect(try await connection.query("commit", deadline: soon).command == "COMMIT")
     }
 
-    @Test("a statement that cannot be prepared fails as its text would, and the session goes on")
+    @Test("a statement that cannot be prepared fails like its text, and the session continues")
     func broken() async throws {
         let connection = try await connect()
         for isPrepared in [false, true] {
@@ -157,7 +157,7 @@ import Testing
         #expect(try await connection.query("select 1", isPrepared: true, deadline: soon).values == ["1"])
     }
 
-    @Test("a session that ends while it prepares has executed nothing, and says so")
+    @Test("a session that ends before the preparation has executed nothing, and its error says so")
     func endsWhilePreparing() async throws {
         let connection = try await connect()
         let other = try await connect()

@@ -2,20 +2,20 @@ import DispatchLoop
 
 @testable import PostgresSession
 
-/// A race without a network: what each address does is said beforehand, and time passes as fast as it can.
+/// Simulates a race: the behaviour of each address is given, and time is virtual.
 struct RaceHarness {
     enum Behaviour {
-        /// Accepts, and lets in, so long after the SYN and after it has accepted.
+        /// Accepts, and then establishes a session, after these delays.
         case lives(accept: Duration = .milliseconds(1), login: Duration = .milliseconds(2))
-        /// Answers with a reset.
+        /// Refuses the connection.
         case refuses(after: Duration = .milliseconds(1))
         /// Drops SYNs.
         case dead
-        /// Accepts and says nothing.
+        /// Accepts and sends nothing.
         case silent
-        /// Accepts, and then says this.
+        /// Accepts, and then sends this error.
         case says(PostgresError)
-        /// As a primary, or a standby, that lives.
+        /// Establishes a session, in this role.
         case primary
         case standby
     }
@@ -23,7 +23,7 @@ struct RaceHarness {
     enum Result: Equatable {
         case won(String)
         case failed(String)
-        /// Nothing is left to happen.
+        /// No event is left.
         case stuck
     }
 
@@ -42,9 +42,9 @@ struct RaceHarness {
     }
 
     var world: [String: Behaviour]
-    /// The addresses of names, and after how long they are known; a name that is not there is never found out.
+    /// Addresses of names, and the duration of the look-up; that of a missing name never ends.
     var names: [String: (addresses: [String], after: Duration)] = [:]
-    /// How many sockets may be open beside the first.
+    /// Permitted sockets beside the first.
     var extra = 0
     var book = AddressBook(seed: 1)
     var now = MonotonicTime(nanoseconds: 1_000_000_000_000)
@@ -53,7 +53,7 @@ struct RaceHarness {
     var reach = Duration.seconds(5)
     var login = Duration.seconds(60)
 
-    /// What happened in the latest run.
+    /// The events of the latest run.
     private(set) var opened: [(address: String, at: Duration)] = []
     private(set) var mostOpen = 0
     private(set) var closed = 0
@@ -64,7 +64,7 @@ struct RaceHarness {
 
     var order: [String] { opened.map(\.address) }
 
-    /// Races to these hosts, each `name` or `address`, until the end.
+    /// Runs a race to these hosts, each a name or an address, to its end.
     mutating func run(_ hosts: [String]) -> Result {
         let servers = hosts.map { ConnectionConfiguration.Server(host: $0, address: "", port: "5432") }
         let start = now

@@ -4,12 +4,12 @@ import Testing
 
 @testable import PostgresSession
 
-/// Counts how often it is told of silence.
+/// Counts reports of silence.
 private final class CountingClient: StatementDelegate {
     var silences = 0
     var continuation: CheckedContinuation<Result<QueryResult, PostgresError>, Never>?
 
-    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+    func connection(_ connection: PostgresConnection, finished result: Result<QueryResult, PostgresError>) {
         continuation?.resume(returning: result)
     }
 
@@ -20,18 +20,18 @@ private final class CountingClient: StatementDelegate {
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct SessionEndTests {
-    @Test("a statement given up in the round in which it was begun was never sent, and says so")
-    func givenUpBeforeSent() async throws {
+    @Test("a statement whose session is closed in the round of its start was never sent, and its error says so")
+    func closedBeforeSent() async throws {
         let connection = try await connect()
         let result = await withCheckedContinuation { continuation in
             connection.start(Statement("select 1"), deadline: soon) { continuation.resume(returning: $0) }
-            connection.abandonStatement()
+            connection.close()
         }
         guard case .failure(let error) = result else {
-            Issue.record("the statement succeeded although it was given up")
+            Issue.record("the statement succeeded although its session was closed")
             return
         }
-        #expect(error.wasNeverSent, "it may be run again elsewhere, whatever it does")
+        #expect(error.wasNeverSent, "it can be retried whatever it does")
     }
 
     @Test("a query past its deadline fails, and its connection is closed")
@@ -46,17 +46,7 @@ private final class CountingClient: StatementDelegate {
         #expect(after?.code == PostgresError.Code.closed)
     }
 
-    @Test("a cancelled task ends its query at once")
-    func cancellation() async throws {
-        let connection = try await connect()
-        let task = Task { try await connection.query("select pg_sleep(60)", deadline: soon) }
-        try await eventually("the query runs") { !connection.isIdle }
-        task.cancel()
-        let error = await #expect(throws: PostgresError.self) { try await task.value }
-        #expect(error?.code == PostgresError.Code.cancelled)
-    }
-
-    @Test("silence is reported once, and the answer still counts")
+    @Test("silence is reported once, and the result is still delivered")
     func silence() async throws {
         let connection = try await connect()
         let client = CountingClient()
@@ -69,7 +59,7 @@ private final class CountingClient: StatementDelegate {
         #expect(throws: Never.self) { try result.get() }
     }
 
-    @Test("an idle session that is terminated is heard of with its SQLSTATE, without asking")
+    @Test("the end of an idle session is reported at once, with its SQLSTATE")
     func terminatedIdle() async throws {
         let connection = try await connect()
         let sandbox = try await SharedSandbox.get()
@@ -86,7 +76,7 @@ private final class CountingClient: StatementDelegate {
         #expect(connection.isClosed)
     }
 
-    @Test("a session terminated in mid-query fails with the SQLSTATE")
+    @Test("a query fails with the SQLSTATE when its session is terminated")
     func terminatedBusy() async throws {
         let connection = try await connect()
         let sandbox = try await SharedSandbox.get()
@@ -105,13 +95,13 @@ private final class CountingClient: StatementDelegate {
         #expect(connection.isClosed)
     }
 
-    @Test("the free check finds the end of a session that the loop has not looked at yet, provably before sending")
+    @Test("checkForEnd finds the end of a session before the loop does, so nothing was sent")
     func freeCheck() async throws {
         let connection = try await connect()
         #expect(connection.checkForEnd() == nil)
         let sandbox = try await SharedSandbox.get()
         _ = try await sandbox.execute("select pg_terminate_backend(\(connection.backendProcessID))")
-        // Either the loop has seen it by now, or the check does.
+        // The loop may have seen it first.
         var found: PostgresError?
         try await eventually("the end is found") {
             found = connection.checkForEnd()
@@ -119,5 +109,68 @@ private final class CountingClient: StatementDelegate {
         }
         #expect(found?.wasNeverSent == true)
         #expect(connection.isClosed)
+    }
+
+    // MARK: Notices
+
+    @Test(
+        "a notice or warning raised with the SQLSTATE of a shutdown does not end the session",
+        arguments: ["notice", "warning"])
+    func raised(severity: String) async throws {
+        let connection = try await connect()
+        let raise = "do $$ begin raise \(severity) 'x' using errcode = '57P01'; end $$"
+        _ = try await connection.query(raise, deadline: soon)
+        let pid = try await connection.query("select pg_backend_pid()", deadline: soon).values
+        #expect(pid == ["\(connection.backendProcessID)"])
+        #expect(connection.checkForEnd() == nil)
+        #expect(connection.notices.cause == nil, "the session has outlived it")
+    }
+
+    @Test("only FATAL and PANIC notices end a session; a shutdown warning is kept as the cause of an end")
+    func severities() {
+        for (severity, isFatal, isCause) in [
+            (Severity.notice, false, false), (.warning, false, true), (.fatal, true, true), (.panic, true, true),
+        ] {
+            let notices = NoticeReceiver()
+            notices.take(PostgresError(code: "57P02", severity: severity, message: "crash", disposition: .outage))
+            #expect(notices.hasFatalNotice == isFatal, "\(severity)")
+            #expect((notices.cause != nil) == isCause, "\(severity)")
+        }
+        let notices = NoticeReceiver()
+        notices.take(PostgresError(code: "01000", severity: .warning, message: "x", disposition: .statement))
+        #expect(notices.cause == nil)
+    }
+
+    @Test(
+        "of libpq's own notices, which have no SQLSTATE, only an out-of-step message ends the session, without an outage",
+        arguments: [
+            ("message type 0x44 arrived from server while idle\n", true),
+            ("row number 3 is out of range 0..1\n", false),
+        ])
+    func withoutSQLState(text: String, isFatal: Bool) {
+        let notices = NoticeReceiver()
+        notices.take(LibpqMessageParser.error(in: text, phase: .session, endpoint: nil))
+        #expect(notices.hasFatalNotice == isFatal)
+        #expect(notices.cause?.disposition == (isFatal ? .discard : nil))
+    }
+
+    @Test("a server message that belongs to no statement ends the session, without an outage")
+    func outOfStep() async throws {
+        let gate = Gate()
+        let server = try ScriptedServer { connection, _ in
+            ScriptedServer.read(connection)
+            let ready: [UInt8] = [UInt8(ascii: "Z"), 0, 0, 0, 5, UInt8(ascii: "I")]
+            ScriptedServer.send(connection, ScriptedServer.authentication(0, []) + ready)
+            gate.wait()
+            ScriptedServer.send(connection, [UInt8(ascii: "D"), 0, 0, 0, 6, 0, 0])
+            ScriptedServer.read(connection)
+        }
+        let connection = try await connect("postgres://u@127.0.0.1:\(server.port)/x?sslmode=disable")
+        let error = await withCheckedContinuation { continuation in
+            connection.onEnd = { continuation.resume(returning: $0) }
+            gate.open()
+        }
+        #expect(error.message == "message type 0x44 arrived from server while idle")
+        #expect(error.disposition == .discard)
     }
 }

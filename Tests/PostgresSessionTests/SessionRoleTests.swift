@@ -4,10 +4,10 @@ import Testing
 
 @testable import PostgresSession
 
-/// `target_session_attrs` as in the PostgreSQL manual, 34.1.2, with a primary and a standby that follows it.
+/// `target_session_attrs` (PostgreSQL manual, 34.1.2) with a primary and its standby.
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct SessionRoleTests {
-    /// Which of them lets in, with what all attempts of one pool know.
+    /// The role of the server that accepts the session, or the error's code.
     private func connect(
         _ primary: PostgresSandbox, _ standby: PostgresSandbox, _ attributes: String, standbyFirst: Bool,
         _ memory: ServerMemory
@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    @Test("all six values find whom they ask for, in either order, again and again, and when the standby comes back")
+    @Test("all six values find a server of their role, in either order, repeatedly, and after restarts and a failover")
     func roles() async throws {
         let primary = try await PostgresSandbox.make()
         try await primary.start()
@@ -65,7 +65,7 @@ import Testing
         #expect(await connect(primary, standby, "read-write", standbyFirst: false, writers) == "primary")
         try await primary.stop(.fast)
         try await standby.promote()
-        try await eventually("the promoted one is found") {
+        try await eventually("the promoted standby is found") {
             await connect(primary, standby, "read-write", standbyFirst: false, writers) == "standby"
         }
         try await standby.remove()

@@ -5,7 +5,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct StatementTests {
-    @Test("as many parameters as the protocol can count reach the server")
+    @Test("the maximum number of parameters reaches the server")
     func mostParameters() async throws {
         let connection = try await connect()
         let all = 1...Statement.maximumParameters
@@ -15,7 +15,7 @@ import Testing
         #expect(sum.values == ["65535"])
     }
 
-    @Test("one more fails its statement and costs no session", arguments: [false, true])
+    @Test("one more parameter fails the statement and keeps the session", arguments: [false, true])
     func tooManyParameters(isPrepared: Bool) async throws {
         let connection = try await connect()
         let error = await #expect(throws: PostgresError.self) {
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test(
-        "what libpq would cut off is refused instead",
+        "a NUL, at which libpq would cut the text, is refused",
         arguments: [("select $1::text", "a\0b"), ("select $1::text", "\0"), ("select $1::text\0 || 'b'", "a")])
     func nul(sql: String, parameter: String) async throws {
         let connection = try await connect()

@@ -5,7 +5,7 @@ import PostgresTestKit
 
 @testable import PostgresSession
 
-/// A socket on a loopback address. All of it is gone with the value's last reference.
+/// Opens a listening socket on a loopback address.
 private func makeListener(
     _ address: String, _ port: UInt16, backlog: Int32
 ) throws -> (descriptor: Int32, port: UInt16) {
@@ -30,7 +30,7 @@ private func makeListener(
     return (descriptor, UInt16(bigEndian: name.sin_port))
 }
 
-/// A loopback address that nobody else uses: the kernel may hold one for a moment after its test.
+/// A loopback address that no other test uses, because the kernel may hold one for a moment after its test.
 func unusedAddress() -> String {
     let number = latestAddress.withLock { number in
         number += 1
@@ -41,16 +41,16 @@ func unusedAddress() -> String {
 
 private let latestAddress = Locked(0)
 
-/// A server that says the same to everybody, one connection after the other.
+/// A server that runs a script for each connection.
 final class ScriptedServer: Sendable {
     let port: UInt16
     private let listener: Int32
     private let count = Locked(0)
 
-    /// How many have connected.
+    /// The number of accepted connections.
     var accepted: Int { count.withLock { $0 } }
 
-    /// `script` is run with each connection's descriptor and number, on a thread of its own, which closes it then.
+    /// Runs `script` with each connection's descriptor and number, on its own thread, and then closes the connection.
     init(on address: String = "127.0.0.1", port: UInt16 = 0, _ script: @escaping @Sendable (Int32, Int) -> Void) throws
     {
         let (descriptor, port) = try makeListener(address, port, backlog: 64)
@@ -75,7 +75,7 @@ final class ScriptedServer: Sendable {
         close(listener)
     }
 
-    /// Reads what the client says first: a start-up packet or a request for TLS.
+    /// Reads one chunk from the client, such as a start-up packet or a request for TLS.
     @discardableResult
     static func read(_ connection: Int32) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 4_096)
@@ -93,7 +93,7 @@ final class ScriptedServer: Sendable {
         return [UInt8(ascii: "R")] + withUnsafeBytes(of: length) { Array($0) } + [0, 0, 0, kind] + body
     }
 
-    /// Asks for the keys of so many rounds.
+    /// Demands SCRAM with this number of rounds.
     static func askForRounds(_ connection: Int32, _ rounds: Int) {
         read(connection)
         send(connection, authentication(10, Array("SCRAM-SHA-256".utf8) + [0, 0]))

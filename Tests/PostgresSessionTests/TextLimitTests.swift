@@ -2,9 +2,9 @@ import Testing
 
 @testable import PostgresSession
 
-@Suite("a text of the server") struct TextLimitTests {
+@Suite("a server's text") struct TextLimitTests {
     @Test(
-        "within 1 KiB stays as it is, a longer one is cut between two characters and marked",
+        "is unchanged up to 1 KiB, and beyond that cut between two characters and marked",
         arguments: ["x", "ä", "😀"])
     func limit(character: String) {
         let most = String(repeating: character, count: 1_024 / character.utf8.count)

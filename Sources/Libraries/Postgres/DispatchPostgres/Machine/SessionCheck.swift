@@ -9,7 +9,7 @@ final class SessionCheck: StatementDelegate {
         self.completion = completion
     }
 
-    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+    func connection(_ connection: PostgresConnection, finished result: Result<QueryResult, PostgresError>) {
         completion(result)
     }
 

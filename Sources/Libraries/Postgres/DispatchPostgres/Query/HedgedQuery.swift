@@ -76,7 +76,7 @@ final class HedgedQuery: StatementDelegate {
 
     // A session that was given back or taken over meanwhile reports to whoever has it now, or is neither of ours.
 
-    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+    func connection(_ connection: PostgresConnection, finished result: Result<QueryResult, PostgresError>) {
         if let primary, primary.connection === connection {
             primaryEnded(primary, result)
         } else if let hedge, hedge.connection === connection {

@@ -1,59 +1,59 @@
 import DispatchLoop
 
-/// What the connects of one pool have learned of the addresses they went to. A value; ``ConnectRace`` writes and reads it.
+/// What earlier connects of one configuration learned about each address. A value, read and written by ``ConnectRace``.
 struct AddressBook: Sendable {
-    /// For so long a SYN counts as one that may yet be answered: the kernel sends it again after a second (RFC 6298 §2.1),
-    /// and a fresh one is as good then.
+    /// How long a SYN may still be answered. The kernel retransmits it after a second (RFC 6298 §2.1), when a new one
+    /// is as good.
     static let synLife = Duration.seconds(1)
-    /// Names may have other addresses each day; what is known of more than so many is forgotten.
+    /// Maximum addresses remembered, because the addresses of a name may change every day.
     static let capacity = 64
 
     private struct Record {
         var accept = TimeEstimate()
-        var letIn = TimeEstimate()
-        /// The latest try that was given its time ended without an answer.
+        var login = TimeEstimate()
+        /// The latest connect got its full turn and no answer.
         var isSilent = false
-        /// The latest server met there had the wrong role.
+        /// The server had the wrong role at the latest log-in.
         var hasWrongRole = false
-        /// When the connects that the server has not accepted yet were begun.
+        /// The start times of the connects that the server has not accepted yet.
         var unestablished: [MonotonicTime] = []
         var latestStart = MonotonicTime(nanoseconds: 0)
     }
 
     private var records: [ConnectTarget: Record] = [:]
-    /// What let somebody in last.
+    /// The address of the latest log-in.
     private(set) var winner: ConnectTarget?
-    /// For what is to be tried in no particular order.
+    /// Shuffles addresses.
     var random: SplitMix64
 
     init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
-    // MARK: What is asked
+    // MARK: Queries
 
-    /// How many addresses it knows something of.
+    /// The number of addresses remembered.
     var count: Int { records.count }
 
-    /// How long the address usually takes to accept at most; `nil` when it never has.
+    /// Upper bound of the usual time to accept; `nil` if the address never has.
     func usualAccept(_ target: ConnectTarget) -> Duration? { records[target]?.accept.limit }
 
-    /// How long it usually takes to let somebody in at most, from the moment it accepted; `nil` when it never has.
-    func usualLogin(_ target: ConnectTarget) -> Duration? { records[target]?.letIn.limit }
+    /// Upper bound of the usual time from accept to the end of the log-in; `nil` if there was none.
+    func usualLogin(_ target: ConnectTarget) -> Duration? { records[target]?.login.limit }
 
     func isSilent(_ target: ConnectTarget) -> Bool { records[target]?.isSilent ?? false }
 
     func hasWrongRole(_ target: ConnectTarget) -> Bool { records[target]?.hasWrongRole ?? false }
 
-    /// How many connects to the address are under way that it has not accepted.
+    /// The number of connects in flight that the address has not accepted.
     func unestablishedCount(_ target: ConnectTarget) -> Int { records[target]?.unestablished.count ?? 0 }
 
-    /// Whether a further SYN would tell nothing new: one is under way that may yet be answered, to an address that has been
-    /// silent for longer than `stagger`; or the latest went to an address that is known to be silent, a moment ago.
+    /// Whether another SYN would be redundant: one sent less than ``synLife`` ago has been unanswered for longer than
+    /// `stagger`, or the address is silent and was tried less than ``synLife`` ago.
     func isBeingTried(_ target: ConnectTarget, stagger: Duration, at now: MonotonicTime) -> Bool {
         guard let record = records[target], now - record.latestStart < Self.synLife else { return false }
         return record.isSilent || record.unestablished.contains { now - $0 >= stagger }
     }
 
-    // MARK: What is learned
+    // MARK: Updates
 
     mutating func opened(_ target: ConnectTarget, at now: MonotonicTime) {
         if records.count >= Self.capacity, records[target] == nil {
@@ -63,28 +63,30 @@ struct AddressBook: Sendable {
         records[target]?.latestStart = now
     }
 
-    /// The server's machine has answered the SYN.
+    /// The server's machine answered the SYN.
     mutating func accepted(_ target: ConnectTarget, openedAt: MonotonicTime, at now: MonotonicTime) {
         forget(target, openedAt)
         records[target]?.isSilent = false
         records[target]?.accept.add(now - openedAt)
     }
 
-    /// The connect ended before the server accepted. `isSilent`: it was given its time, and nobody answered.
-    mutating func ended(_ target: ConnectTarget, openedAt: MonotonicTime, isSilent: Bool?) {
+    /// The connect ended before an accept. `isSilent`: whether the address gave no answer; `nil` if the turn was too
+    /// short to know.
+    mutating func connectEnded(_ target: ConnectTarget, openedAt: MonotonicTime, isSilent: Bool?) {
         forget(target, openedAt)
         if let isSilent { records[target]?.isSilent = isSilent }
     }
 
-    /// The server accepted, and then said nothing for as long as anybody would wait.
+    /// The server accepted and then sent nothing for its whole turn.
     mutating func fellSilent(_ target: ConnectTarget) { records[target]?.isSilent = true }
 
-    mutating func letIn(
+    /// A log-in succeeded.
+    mutating func loggedIn(
         _ target: ConnectTarget, acceptedAt: MonotonicTime, isPreferredRole: Bool, at now: MonotonicTime
     ) {
-        records[target]?.letIn.add(now - acceptedAt)
+        records[target]?.login.add(now - acceptedAt)
         records[target]?.hasWrongRole = !isPreferredRole
-        // Not what was second best: it would go first for good.
+        // A server without the preferred role must not go first next time.
         winner = isPreferredRole ? target : nil
     }
 
@@ -99,15 +101,15 @@ struct AddressBook: Sendable {
     }
 }
 
-/// A smoothed mean and deviation of times, as RFC 6298 §2 has them for a round trip.
+/// Smoothed mean and deviation of a duration, as in RFC 6298 §2 for round trips.
 struct TimeEstimate: Sendable {
-    /// A sample counts for no more than twice the limit, or this: one answer of a minute must not make the next minute's
-    /// patience. What has become slow for good is followed within a few samples.
+    /// A sample is capped at twice the limit, or at this if it is more: one outlier of a minute must not dominate the
+    /// estimate, and a permanent slow-down is followed within a few samples.
     static let leastCap = Duration.milliseconds(250)
 
     private var values: (mean: Duration, deviation: Duration)?
 
-    /// What is rarely exceeded: mean + 4 × deviation. `nil` without a sample.
+    /// Mean + 4 × deviation, which is rarely exceeded. `nil` without a sample.
     var limit: Duration? { values.map { $0.mean + $0.deviation * 4 } }
 
     mutating func add(_ sample: Duration) {

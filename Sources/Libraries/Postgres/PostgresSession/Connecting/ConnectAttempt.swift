@@ -1,24 +1,22 @@
 package import DispatchLoop
 
-/// Owns the slots of an attempt: one for the attempt itself, and one for each further socket.
+/// Grants an attempt its slots: one for the attempt itself, and one for each further socket.
 @LoopActor
 package protocol ConnectAttemptClient: AnyObject {
-    /// The attempt asks for one more socket beside those that are open. `false` means that no slot is free; the addresses
-    /// take turns then.
+    /// The attempt asks for one more socket. Return `false` when no slot is free; the addresses then take turns.
     func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool
-    /// A further socket is closed. This may come after the attempt has ended, where a helper thread still held the socket.
+    /// A further socket is closed. May come after the attempt's end, if a helper thread still held the socket.
     func attemptClosedExtraSocket(_ attempt: ConnectAttempt)
-    /// A server has accepted the connection, and may have a process for it from now on; or it has sent something.
+    /// A server accepted the connection, and may have a process for it from now on; or it sent something (`isAnswer`).
     func attemptProgressed(_ attempt: ConnectAttempt, isAnswer: Bool)
-    /// The connection that a server had accepted has ended. The attempt goes on with other addresses, none of which has
-    /// accepted yet.
+    /// The only accepted connection ended. The attempt continues with other addresses.
     func attemptLostServer(_ attempt: ConnectAttempt)
 }
 
-/// One attempt to connect to the servers of a configuration, until a session stands or the time has passed.
+/// One attempt to connect to the servers of a configuration, until a session is established or the time is up.
 ///
-/// What is decided is decided in ``ConnectRace``; this is the shell that performs it. Names are looked up by
-/// ``HostResolver``, each address has a ``ConnectSocket``.
+/// ``ConnectRace`` decides; this class performs its actions. ``HostResolver`` looks names up, and each address has a
+/// ``ConnectSocket``.
 @LoopActor
 package final class ConnectAttempt {
     package typealias Completion = @LoopActor (Result<PostgresConnection, PostgresError>) -> Void
@@ -34,36 +32,35 @@ package final class ConnectAttempt {
     private let loop = EventLoop.shared
     private var race: ConnectRace
     private var isPerforming = false
-    private var tickets: [HostResolver.RequestID] = []
-    /// All that are open: those that race, and those that a helper thread still holds.
+    private var lookUps: [HostResolver.RequestID] = []
+    /// All open sockets, including those that a helper thread still holds.
     private var sockets: [ConnectRace.SocketID: ConnectSocket] = [:]
-    /// Slots beside the attempt's own.
+    /// Slots besides the attempt's own.
     private var extraSlots = 0
-    /// The session that stands, until the race has been told of it.
+    /// The established session, until the race has picked it.
     private var session: PostgresConnection?
     private var hasWon = false
-    /// Whether the client knows of a server that has accepted, and that is not lost.
+    /// Whether the client believes that a server has accepted.
     private var hasAccepted = false
     private var timer = DeadlineTimer()
 
-    /// How many sockets were opened so far, those among them that libpq opened by itself.
+    /// Sockets opened so far, including those that libpq opened by itself.
     package private(set) var socketCount = 0
-    /// How many are open now. After the completion these are the ones that helper threads still hold; ``abandon(completion:)``
-    /// tells when they are closed.
+    /// Sockets open now. After the completion, only helper threads still hold some.
     package var openSocketCount: Int { sockets.count }
-    /// Whether a server has accepted one of those that are open.
+    /// Whether a server has accepted an open socket.
     package var isReached: Bool { race.isReached }
-    /// Since when another thread has worked on one of them; `nil` while none does.
+    /// Since when a helper thread has worked on a socket; `nil` while none does.
     package var computingSince: MonotonicTime? { race.computingSince }
 
-    /// What has held the attempt up on this side for a second and more, where it has not failed yet.
+    /// What has delayed the attempt on this side for a second or longer.
     package var hindrance: PostgresError? { race.hindrance(at: .now()) }
 
-    /// An attempt that has not begun.
+    /// Creates an attempt; ``start()`` begins it.
     ///
     /// - Parameters:
-    ///   - memory: what earlier attempts have learned; shared by those of one configuration.
-    ///   - client: is asked for further sockets; `nil` for none. Held weakly.
+    ///   - memory: shared by all attempts of one configuration.
+    ///   - client: grants further sockets; without one there are none. Held weakly.
     package init(
         _ configuration: ConnectionConfiguration, limits: ConnectLimits, memory: ServerMemory = ServerMemory(),
         resolver: HostResolver = .shared, helpers: LoginHelpers = .shared, client: (any ConnectAttemptClient)? = nil,
@@ -80,8 +77,8 @@ package final class ConnectAttempt {
             isShuffled: configuration.loadBalancesHosts, limits: limits)
     }
 
-    /// Begins. The completion is called exactly once, never from within this call, unless ``abandon(completion:)`` comes
-    /// first. It does not wait for sockets that helper threads still hold.
+    /// Begins. Calls the completion exactly once, never from within this call, unless ``abandon(completion:)`` comes
+    /// first. The completion does not wait for sockets that helper threads still hold.
     package func start() {
         let problem = configuration.problem
         loop.submit {
@@ -94,8 +91,8 @@ package final class ConnectAttempt {
         }
     }
 
-    /// Ends the attempt without calling its completion. `completion` is called when all its sockets are closed: before this
-    /// returns, unless a helper thread works on one.
+    /// Ends the attempt without calling its completion. Calls `completion` when all sockets are closed: before this
+    /// returns, unless a helper thread holds one.
     package func abandon(completion: @escaping @LoopActor () -> Void = {}) {
         self.completion = nil
         released = completion
@@ -130,9 +127,9 @@ package final class ConnectAttempt {
     private func perform(_ action: ConnectRace.Action) {
         switch action {
         case .lookUp(let server):
-            tickets.append(
-                resolver.resolve(configuration.servers[server].host) { answer in
-                    self.apply { $0.resolved(server, answer, at: $1, &$2) }
+            lookUps.append(
+                resolver.resolve(configuration.servers[server].host) { resolution in
+                    self.apply { $0.resolved(server, resolution, at: $1, &$2) }
                 })
         case .open(let id, let target, let attributes): open(id, target, attributes)
         case .askForSocket:
@@ -153,24 +150,24 @@ package final class ConnectAttempt {
         let server = configuration.servers[target.server]
         let socket = ConnectSocket(
             to: server, negotiatesGSS: configuration.negotiatesGSS, helpers: helpers
-        ) { event in self.took(event, from: id) }
+        ) { event in self.handle(event, from: id) }
         sockets[id] = socket
         socketCount += 1
         socket.open(configuration.parameters(for: server, address: target.address, attributes: attributes))
     }
 
-    private func took(_ event: ConnectSocket.Event, from id: ConnectRace.SocketID) {
+    private func handle(_ event: ConnectSocket.Event, from id: ConnectRace.SocketID) {
         switch event {
         case .accepted:
             apply { $0.accepted(id, at: $1, &$2) }
             hasAccepted = true
             client?.attemptProgressed(self, isAnswer: false)
-        case .heard:
-            apply { $0.heard(id, at: $1, &$2) }
+        case .replied:
+            apply { $0.replied(id, at: $1, &$2) }
             client?.attemptProgressed(self, isAnswer: true)
         case .reopened:
             socketCount += 1
-            apply { $0.heard(id, at: $1, &$2) }
+            apply { $0.replied(id, at: $1, &$2) }
             client?.attemptProgressed(self, isAnswer: true)
         case .computes(let kind): race.computes(id, kind, at: .now())
         case .failed(let error):
@@ -193,13 +190,13 @@ package final class ConnectAttempt {
         }
     }
 
-    /// A helper thread has closed it.
+    /// A helper thread has closed the socket.
     private func closed(_ id: ConnectRace.SocketID) {
         sockets[id] = nil
         apply { $0.released(at: $1, &$2) }
     }
 
-    /// Gives back the slots that no socket needs any more.
+    /// Releases the slots that no socket needs any more.
     private func releaseSlots() {
         while extraSlots > max(0, sockets.count + (hasWon ? 1 : 0) - 1) {
             extraSlots -= 1
@@ -210,8 +207,8 @@ package final class ConnectAttempt {
     private func finishRelease() {
         guard completion == nil, sockets.isEmpty, let released else { return }
         self.released = nil
-        for ticket in tickets { resolver.abandon(ticket) }
-        tickets = []
+        for lookUp in lookUps { resolver.abandon(lookUp) }
+        lookUps = []
         timer.cancel()
         released()
     }
@@ -225,8 +222,8 @@ package final class ConnectAttempt {
     }
 
     private func finish(_ result: Result<PostgresConnection, PostgresError>) {
-        for ticket in tickets { resolver.abandon(ticket) }
-        tickets = []
+        for lookUp in lookUps { resolver.abandon(lookUp) }
+        lookUps = []
         timer.cancel()
         releaseSlots()
         let completion = completion

@@ -1,21 +1,21 @@
 package import DispatchLoop
 
-/// How long an attempt to connect may take.
+/// Time limits of an attempt to connect.
 package struct ConnectLimits: Sendable {
-    /// What a server may take to let somebody in: PostgreSQL's own default (`authentication_timeout`).
+    /// The default limit of a log-in, as PostgreSQL's `authentication_timeout`.
     package static let standardLogin = Duration.seconds(60)
 
-    /// By when a name must be known and a server must have accepted.
+    /// When names must be resolved and a server must have accepted.
     package var reachDeadline: MonotonicTime
-    /// How long a log-in may take, from the moment a server accepted: one that is slow is a process there, and giving it up
-    /// makes another one.
+    /// Limit of a log-in, counted from the server's accept. Generous, because a slow log-in is a process at the server,
+    /// and giving up starts another one.
     package var loginTimeout: Duration
-    /// How much of a start an address has before the next one is tried beside it or in its place (RFC 8305 §5).
+    /// Head start of an address before the next one is tried beside it or instead of it (RFC 8305 §5).
     package var stagger: Duration
-    /// By when all is over, whatever state it is in.
+    /// When the attempt ends, whatever its state.
     package var deadline: MonotonicTime
 
-    /// Limits of which the log-in's begins when a server has accepted.
+    /// Separate limits for reaching a server and for the log-in.
     package init(
         reachDeadline: MonotonicTime, loginTimeout: Duration = Self.standardLogin,
         stagger: Duration = .milliseconds(250), deadline: MonotonicTime = .distantFuture
@@ -26,7 +26,7 @@ package struct ConnectLimits: Sendable {
         self.deadline = deadline
     }
 
-    /// One deadline for everything.
+    /// One deadline for the whole attempt.
     package static func within(_ deadline: MonotonicTime) -> ConnectLimits {
         ConnectLimits(reachDeadline: deadline, deadline: deadline)
     }

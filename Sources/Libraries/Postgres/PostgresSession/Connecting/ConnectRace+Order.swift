@@ -1,9 +1,9 @@
 import DispatchLoop
 
-/// Who goes next, and how long a turn is.
+/// The order of addresses, and the length of their turns.
 extension ConnectRace {
-    /// Addresses alternate between the families, the first one's first (RFC 8305 §4): that one of them has no way to the
-    /// server must not use up the time of the other.
+    /// Alternates between the address families, beginning with the first address's (RFC 8305 §4), so that a family
+    /// without a route cannot use up the time.
     static func interleaved(_ targets: [ConnectTarget]) -> [ConnectTarget] {
         guard let first = targets.first else { return [] }
         let lead = targets.filter { $0.isIPv6 == first.isIPv6 }
@@ -16,11 +16,11 @@ extension ConnectRace {
         return result
     }
 
-    /// The candidate to start next: those that had no turn yet, before them none of the second pass.
+    /// The index of the next candidate to start, if there is one.
     func choose(at now: MonotonicTime, _ book: AddressBook) -> Int? {
         let waiting = candidates.indices.filter { candidates[$0].stage == .waiting }
         let others = waiting.filter { !book.isBeingTried(candidates[$0].target, stagger: limits.stagger, at: now) }
-        // A further SYN to where one is under way is no help, unless nothing else is to be found out.
+        // Another SYN to an address that is being tried is useful only if nothing else can be learned.
         let hasHope =
             hasBeenAnswered || others.contains { !book.isSilent(candidates[$0].target) } || isReached
             || !pending.isEmpty
@@ -30,26 +30,25 @@ extension ConnectRace {
 
     private func rank(of candidate: Candidate, _ book: AddressBook) -> [Int] {
         let target = candidate.target
-        // What was silent goes last even if it worked once: the network to it may be gone.
+        // A silent address goes last even if it was the latest winner: the route to it may be gone.
         let merit = book.isSilent(target) ? 3 : book.hasWrongRole(target) ? 2 : target == preferred ? 0 : 1
-        // Of silent ones, who is tried by fewer others: any of them may be the first to come back.
+        // Of silent ones, the one with fewest attempts first: any of them may be the first to recover.
         let crowd = merit == 3 ? book.unestablishedCount(target) : 0
         return [
             candidate.rounds, candidate.isSecondPass ? 1 : 0, merit, crowd, positions[target.server], candidate.order,
         ]
     }
 
-    /// Whether all that is left are connects to addresses that are known to be silent, and others have said more: what
-    /// refuses now may let in a moment later, which a fresh attempt finds out and this one does not.
-    func isInVain(at now: MonotonicTime, _ book: AddressBook) -> Bool {
+    /// Whether only connects to silent addresses remain while another address has refused: that one may accept a moment
+    /// later, and only a new attempt tries it again.
+    func isHopeless(at now: MonotonicTime, _ book: AddressBook) -> Bool {
         hasBeenAnswered && pending.isEmpty && choose(at: now, book) == nil
             && openSockets.allSatisfy {
                 $0.acceptedAt == nil && book.isSilent(target(of: $0)) && now - $0.openedAt >= AddressBook.synLife
             }
     }
 
-    /// Whether the first start is put off, for a moment (RFC 8305 §3), because the look-up of a name that is to go before
-    /// this candidate is not done.
+    /// Whether the first start waits briefly (RFC 8305 §3) for the look-up of a name that ranks before this candidate.
     func isHeldUp(_ next: Int, at now: MonotonicTime) -> Bool {
         guard now < startedAt + limits.stagger else { return false }
         let target = candidates[next].target
@@ -59,27 +58,27 @@ extension ConnectRace {
         }
     }
 
-    /// How long to wait for a server to accept before the next address is tried as well: at least as long as this one
-    /// usually takes. Where that would leave no time for the others, their share.
-    func patience(with candidate: Candidate, at now: MonotonicTime, _ book: AddressBook) -> Duration {
+    /// The wait for an accept before the next address is tried as well (RFC 8305 §5, Connection Attempt Delay): at
+    /// least this one's usual time, at most its share of the time left.
+    func attemptDelay(for candidate: Candidate, at now: MonotonicTime, _ book: AddressBook) -> Duration {
         let usual = min(book.usualAccept(candidate.target) ?? .zero, AddressBook.synLife)
-        let patience = max(limits.stagger, usual) * (1 << min(candidate.rounds, 5))
-        return untriedCount == 0 ? patience : min(patience, max(share(at: now), Self.shortestTurn))
+        let delay = max(limits.stagger, usual) * (1 << min(candidate.rounds, 5))
+        return untriedCount == 0 ? delay : min(delay, max(share(at: now), Self.shortestTurn))
     }
 
-    /// The same for a server that has accepted: when the next may be started beside it, and when in its place.
-    func turn(of flight: OpenSocket, at now: MonotonicTime, _ book: AddressBook) -> (
+    /// The same for a server that has accepted: when the next address may start beside it, and when instead of it.
+    func turn(of socket: OpenSocket, at now: MonotonicTime, _ book: AddressBook) -> (
         dueAt: MonotonicTime, keepsUntil: MonotonicTime
     ) {
-        let usual = min(book.usualLogin(target(of: flight)) ?? .zero, (limits.reachDeadline - now) / 2)
-        // The second best is in no hurry.
-        let least = prefersStandby && !candidates[flight.candidate].isSecondPass ? Self.establishedTurn : limits.stagger
+        let usual = min(book.usualLogin(target(of: socket)) ?? .zero, (limits.reachDeadline - now) / 2)
+        // A primary is tried only after the standbys had a full turn.
+        let least = prefersStandby && !candidates[socket.candidate].isSecondPass ? Self.establishedTurn : limits.stagger
         return (now + max(least, usual), now + max(Self.establishedTurn, usual, share(at: now)))
     }
 
     private var untriedCount: Int { candidates.count { $0.stage == .waiting && $0.rounds == 0 } }
 
-    /// What is left of the time, divided by those who have had no turn yet, and the one whose turn it is.
+    /// The time left, divided among the untried addresses and the current one.
     private func share(at now: MonotonicTime) -> Duration {
         (limits.reachDeadline - now) / max(untriedCount + 1, 1)
     }

@@ -1,45 +1,45 @@
 import DispatchLoop
 
-/// One attempt to connect as a race of addresses (RFC 8305): servers in, events in, actions out. A value without I/O.
+/// One attempt to connect, as a race of addresses (RFC 8305): events in, actions out. A value without I/O.
 ///
-/// All names are looked up at once. The address that worked last goes first, those that were silent go last. The next
-/// one is started when the one before has had its start, or at once when one fails. Who lets us in first wins.
+/// All names are looked up at once. The address that worked last goes first, silent ones go last. The next address
+/// starts after the head start of the previous one, or at once when one fails. The first session wins.
 ///
-/// Sockets side by side need permission, one for each beside the first. Without it, addresses take turns: a connect that
-/// nobody has answered gives way when it has had its start, for it costs the server nothing, and comes round again with
-/// twice the patience; one that a server has accepted keeps its turn for its share of the time.
+/// Each socket beside the first needs permission. Without it, addresses take turns. An unanswered connect yields after
+/// its head start, because it costs the server nothing, and gets twice the time in its next turn. A connect that a
+/// server has accepted keeps its turn for its share of the time.
 ///
 /// ```
-///   candidate:  waiting ⇄ racing ──▶ over      (failed, spoken for by its server, or of no use any more)
+///   candidate:  waiting ⇄ racing ──▶ over      (failed, or its server has refused, or no longer useful)
 ///   race:       running ──▶ over               (`win` or `fail` is the last action)
 /// ```
 struct ConnectRace {
     typealias SocketID = Int
 
     enum Action: Equatable {
-        /// Look up the name of a server; ``ConnectRace/resolved(_:_:at:_:)`` has the answer.
+        /// Look up a server's name. Answered with ``ConnectRace/resolved(_:_:at:_:)``.
         case lookUp(server: Int)
-        /// Begin to connect. `attributes`: what to pass as `target_session_attrs`; `nil` for what is configured.
+        /// Begin to connect. `attributes` replaces `target_session_attrs`, unless `nil`.
         case open(SocketID, ConnectTarget, attributes: String?)
-        /// Ask for one socket more; answered with ``ConnectRace/permitted(_:at:_:)``.
+        /// Ask for another socket. Answered with ``ConnectRace/permitted(_:at:_:)``.
         case askForSocket
-        /// Close a socket; if another thread works on it, ``ConnectRace/released(at:_:)`` says when that is done.
+        /// Close a socket. If a helper thread holds it, ``ConnectRace/released(at:_:)`` reports the end.
         case close(SocketID)
-        /// The session on this socket is the attempt's.
+        /// The attempt succeeded with the session on this socket.
         case win(SocketID)
-        /// There is none.
+        /// The attempt failed.
         case fail(PostgresError)
     }
 
     struct Candidate {
         enum Stage { case waiting, racing, over }
         let target: ConnectTarget
-        /// Its place among the addresses of its server.
+        /// Its index among the addresses of its server.
         let order: Int
-        /// `prefer-standby` tries all once more when no standby was found.
+        /// `prefer-standby` tries all addresses again if none is a standby.
         let isSecondPass: Bool
         var stage = Stage.waiting
-        /// How often it has given way.
+        /// How often it has yielded its turn.
         var rounds = 0
     }
 
@@ -48,15 +48,15 @@ struct ConnectRace {
         let candidate: Int
         let openedAt: MonotonicTime
         var acceptedAt: MonotonicTime?
-        /// When another may be started beside it or, as long as no server has accepted it, in its place.
+        /// When another may start beside it or, while no server has accepted it, instead of it.
         var dueAt: MonotonicTime
-        /// Until when it keeps its turn once a server has accepted it.
+        /// When it must yield its turn after an accept.
         var keepsUntil: MonotonicTime
     }
 
     /// The shortest turn, however many addresses there are.
     static let shortestTurn = Duration.milliseconds(20)
-    /// What a server that has accepted gets at least before its turn goes to another.
+    /// The shortest turn of a server that has accepted.
     static let establishedTurn = Duration.seconds(1)
 
     let servers: [ConnectionConfiguration.Server]
@@ -64,32 +64,32 @@ struct ConnectRace {
     let isShuffled: Bool
     let limits: ConnectLimits
 
-    /// What is to be done, in order; the shell performs and removes it.
+    /// Actions in order; the shell performs and removes them.
     var actions: [Action] = []
-    /// Sockets that another thread works on, and since when: they cannot be closed at once.
+    /// Sockets that a helper thread holds, and since when: they cannot be closed at once.
     private var computing: [SocketID: (kind: OffLoopPoll.Kind, since: MonotonicTime)] = [:]
-    /// Sockets that were closed and are still open, because another thread works on them.
-    private(set) var lingering = 0
-    /// When ``tick(at:_:)`` has something to do.
+    /// Sockets whose close waits for a helper thread.
+    private(set) var closingCount = 0
+    /// When to call ``tick(at:_:)``.
     private(set) var wakeAt = MonotonicTime.distantFuture
     private(set) var isOver = false
-    /// What is to be told if nobody lets us in.
+    /// The error to report if no address succeeds.
     var failure: PostgresError?
 
     var candidates: [Candidate] = []
     var openSockets: [OpenSocket] = []
-    /// The servers whose names are being looked up.
+    /// Servers whose name look-up is in flight.
     private(set) var pending: Set<Int> = []
-    /// The places of the servers in the order in which they are tried.
+    /// Each server's position in the order of tries.
     private(set) var positions: [Int] = []
     private(set) var preferred: ConnectTarget?
     private(set) var startedAt = MonotonicTime(nanoseconds: 0)
     private var nextID = 0
-    /// How many sockets may be open at a time.
+    /// Maximum open sockets.
     private var allowed = 1
     private var isAsking = false
     private var askAgainAt = MonotonicTime(nanoseconds: .min)
-    /// One has failed: the next does not wait.
+    /// A socket has failed, so the next starts without delay.
     private var startsAtOnce = false
 
     init(
@@ -104,10 +104,10 @@ struct ConnectRace {
         self.limits = limits
     }
 
-    /// Whether a server has accepted one of the sockets that are open.
+    /// Whether a server has accepted an open socket.
     var isReached: Bool { openSockets.contains { $0.acceptedAt != nil } }
 
-    /// Since when another thread has worked on one of them; `nil` while none does.
+    /// Since when a helper thread has held a socket; `nil` while none does.
     var computingSince: MonotonicTime? { computing.values.map(\.since).min() }
 
     // MARK: Events
@@ -132,12 +132,12 @@ struct ConnectRace {
         advance(at: now, &book)
     }
 
-    /// The name of a server was looked up.
+    /// A name look-up ended.
     mutating func resolved(
-        _ server: Int, _ answer: Result<[String], PostgresError>, at now: MonotonicTime, _ book: inout AddressBook
+        _ server: Int, _ resolution: HostResolver.Resolution, at now: MonotonicTime, _ book: inout AddressBook
     ) {
         guard !isOver, pending.remove(server) != nil else { return }
-        switch answer {
+        switch resolution {
         case .success(let addresses):
             var targets = addresses.map { ConnectTarget(server: server, address: $0) }
             if isShuffled { targets.shuffle(using: &book.random) } else { targets = Self.interleaved(targets) }
@@ -148,7 +148,7 @@ struct ConnectRace {
         advance(at: now, &book)
     }
 
-    /// The TCP handshake of a socket is done.
+    /// A socket's TCP handshake is done.
     mutating func accepted(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
         guard let index = openSockets.firstIndex(where: { $0.id == id }), openSockets[index].acceptedAt == nil else {
             return
@@ -159,48 +159,48 @@ struct ConnectRace {
         advance(at: now, &book)
     }
 
-    /// The server has said something, and it was no refusal.
-    mutating func heard(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
+    /// The server sent something other than an error.
+    mutating func replied(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
         guard let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
         progressed(index, at: now, book)
         advance(at: now, &book)
     }
 
-    /// A socket has failed and is closed.
+    /// A socket failed and is closed.
     mutating func failed(_ id: SocketID, _ error: PostgresError, at now: MonotonicTime, _ book: inout AddressBook) {
         guard let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
-        let flight = openSockets.remove(at: index)
-        let candidate = candidates[flight.candidate]
-        candidates[flight.candidate].stage = .over
-        if flight.acceptedAt == nil {
+        let socket = openSockets.remove(at: index)
+        let candidate = candidates[socket.candidate]
+        candidates[socket.candidate].stage = .over
+        if socket.acceptedAt == nil {
             let noAnswer = [PostgresError.Code.timedOut, PostgresError.Code.hostUnreachable].contains(error.code)
-            book.ended(candidate.target, openedAt: flight.openedAt, isSilent: noAnswer)
+            book.connectEnded(candidate.target, openedAt: socket.openedAt, isSilent: noAnswer)
         }
         startsAtOnce = true
         if error.disposition == .wrongRole { book.foundWrongRole(candidate.target) }
         if error.disposition == .wrongRole, prefersStandby, !candidate.isSecondPass {
-            // Nothing to complain of yet: a primary will do where there is no standby.
+            // Not a failure yet: a primary is acceptable if there is no standby.
             candidates.append(Candidate(target: candidate.target, order: candidate.order, isSecondPass: true))
         } else {
             keepMostTelling(error, server: candidate.target.server)
         }
-        // A server that has spoken says the same on its other addresses, and the keys are as dear there.
+        // The server's error, and the cost of its keys, are the same on its other addresses.
         if error.severity != nil || error.code == PostgresError.Code.loginKeys {
-            giveUp(server: candidate.target.server, at: now, &book)
+            drop(server: candidate.target.server, at: now, &book)
         }
         advance(at: now, &book)
     }
 
-    /// A session stands.
+    /// A session is established.
     mutating func succeeded(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
         guard !isOver, let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
         let winner = openSockets.remove(at: index)
         let candidate = candidates[winner.candidate]
-        book.letIn(
+        book.loggedIn(
             candidate.target, acceptedAt: winner.acceptedAt ?? now,
             isPreferredRole: !prefersStandby || !candidate.isSecondPass, at: now)
-        for flight in openSockets { close(flight, at: now, &book) }
-        over(.win(id))
+        for socket in openSockets { close(socket, at: now, &book) }
+        finish(.win(id))
     }
 
     /// The answer to ``Action/askForSocket``.
@@ -211,66 +211,66 @@ struct ConnectRace {
         advance(at: now, &book)
     }
 
-    /// Another thread works on a socket, or (with `nil`) has done so.
+    /// A helper thread holds a socket, or (with `nil`) has returned it.
     mutating func computes(_ id: SocketID, _ kind: OffLoopPoll.Kind?, at now: MonotonicTime) {
         computing[id] = kind.map { ($0, now) }
     }
 
-    /// What has held the attempt up for so long that it is worth telling, before it has failed.
+    /// The local work that has delayed the attempt for longer than the helpers' queue limit.
     func hindrance(at now: MonotonicTime) -> PostgresError? {
         guard let oldest = computing.values.min(by: { $0.since < $1.since }),
-            now - oldest.since >= LoginHelpers.standardPatience
+            now - oldest.since >= LoginHelpers.defaultQueueTimeout
         else { return nil }
         return .slowLogin(oldest.kind)
     }
 
-    /// A socket that was closed while another thread worked on it is closed by now.
+    /// A helper thread has closed a socket.
     mutating func released(at now: MonotonicTime, _ book: inout AddressBook) {
-        lingering -= 1
+        closingCount -= 1
         advance(at: now, &book)
     }
 
     /// Time has passed.
     mutating func tick(at now: MonotonicTime, _ book: inout AddressBook) { advance(at: now, &book) }
 
-    /// The caller has given the attempt up.
+    /// The caller abandons the attempt.
     mutating func abandon(at now: MonotonicTime, _ book: inout AddressBook) {
         guard !isOver else { return }
-        for flight in openSockets { close(flight, at: now, &book) }
+        for socket in openSockets { close(socket, at: now, &book) }
         isOver = true
         openSockets = []
         wakeAt = .distantFuture
     }
 
-    // MARK: What follows
+    // MARK: Decisions
 
     private mutating func advance(at now: MonotonicTime, _ book: inout AddressBook) {
         if isOver { return }
         expire(at: now, &book)
         while now < limits.reachDeadline, !isAsking, let next = choose(at: now, book) {
             if openSockets.isEmpty ? isHeldUp(next, at: now) : !startsAtOnce && now < dueAt { break }
-            if openSockets.count + lingering < allowed {
+            if openSockets.count + closingCount < allowed {
                 open(next, at: now, &book)
             } else if now >= askAgainAt {
                 isAsking = true
                 actions.append(.askForSocket)
-            } else if !giveWay(at: now, &book) {
+            } else if !yieldTurn(at: now, &book) {
                 break
             }
         }
-        if isInVain(at: now, book) {
-            for flight in openSockets { close(flight, at: now, &book) }
+        if isHopeless(at: now, book) {
+            for socket in openSockets { close(socket, at: now, &book) }
             openSockets = []
         }
-        allowed = max(1, openSockets.count + lingering)
+        allowed = max(1, openSockets.count + closingCount)
         if openSockets.isEmpty, now >= limits.reachDeadline || pending.isEmpty && choose(at: now, book) == nil {
-            over(.fail(failure ?? timeout(server: candidates.first?.target.server ?? 0)))
+            finish(.fail(failure ?? timeout(server: candidates.first?.target.server ?? 0)))
         } else {
             wakeAt = nextWake(after: now)
         }
     }
 
-    /// From the latest start on, the next one has to wait.
+    /// When the next address may start.
     var dueAt: MonotonicTime { openSockets.map(\.dueAt).max() ?? startedAt }
 
     private func nextWake(after now: MonotonicTime) -> MonotonicTime {
@@ -281,7 +281,7 @@ struct ConnectRace {
             if hasBeenAnswered { times += openSockets.map { $0.openedAt + AddressBook.synLife } }
             if candidates.contains(where: { $0.stage == .waiting }) {
                 times += openSockets.flatMap { [$0.dueAt, $0.keepsUntil] } + [askAgainAt, startedAt + limits.stagger]
-                // For what depends on other attempts.
+                // Other attempts may change the book.
                 times.append(now + limits.stagger)
             }
         }
@@ -293,64 +293,64 @@ struct ConnectRace {
         startsAtOnce = false
         candidates[index].stage = .racing
         let candidate = candidates[index]
-        let due = now + patience(with: candidate, at: now, book)
+        let due = now + attemptDelay(for: candidate, at: now, book)
         openSockets.append(OpenSocket(id: nextID, candidate: index, openedAt: now, dueAt: due, keepsUntil: due))
         book.opened(candidate.target, at: now)
         let attributes = candidate.isSecondPass ? "any" : prefersStandby ? "standby" : nil
         actions.append(.open(nextID, candidate.target, attributes: attributes))
     }
 
-    /// Makes room for the next: `false` when nobody's turn is over.
-    private mutating func giveWay(at now: MonotonicTime, _ book: inout AddressBook) -> Bool {
-        let isUnanswered = { (flight: OpenSocket) in flight.acceptedAt == nil && flight.dueAt <= now }
-        let isOverdue = { (flight: OpenSocket) in flight.acceptedAt != nil && flight.keepsUntil <= now }
+    /// Closes a socket whose turn is over, to make room for the next; `false` if there is none.
+    private mutating func yieldTurn(at now: MonotonicTime, _ book: inout AddressBook) -> Bool {
+        let isUnanswered = { (socket: OpenSocket) in socket.acceptedAt == nil && socket.dueAt <= now }
+        let isOverdue = { (socket: OpenSocket) in socket.acceptedAt != nil && socket.keepsUntil <= now }
         guard let index = openSockets.firstIndex(where: isUnanswered) ?? openSockets.firstIndex(where: isOverdue) else {
             return false
         }
-        let flight = openSockets.remove(at: index)
-        close(flight, at: now, &book)
-        candidates[flight.candidate].stage = .waiting
-        candidates[flight.candidate].rounds += 1
+        let socket = openSockets.remove(at: index)
+        close(socket, at: now, &book)
+        candidates[socket.candidate].stage = .waiting
+        candidates[socket.candidate].rounds += 1
         startsAtOnce = true
         return true
     }
 
     private mutating func expire(at now: MonotonicTime, _ book: inout AddressBook) {
         var kept: [OpenSocket] = []
-        for flight in openSockets {
-            let end = flight.acceptedAt.map { min($0 + limits.loginTimeout, limits.deadline) } ?? limits.reachDeadline
+        for socket in openSockets {
+            let end = socket.acceptedAt.map { min($0 + limits.loginTimeout, limits.deadline) } ?? limits.reachDeadline
             if now < end {
-                kept.append(flight)
+                kept.append(socket)
                 continue
             }
-            let server = target(of: flight).server
-            keepMostTelling(computing[flight.id].map { .slowLogin($0.kind) } ?? timeout(server: server), server: server)
-            candidates[flight.candidate].stage = .over
-            close(flight, at: now, &book)
+            let server = target(of: socket).server
+            keepMostTelling(computing[socket.id].map { .slowLogin($0.kind) } ?? timeout(server: server), server: server)
+            candidates[socket.candidate].stage = .over
+            close(socket, at: now, &book)
         }
         openSockets = kept
     }
 
-    private mutating func giveUp(server: Int, at now: MonotonicTime, _ book: inout AddressBook) {
+    private mutating func drop(server: Int, at now: MonotonicTime, _ book: inout AddressBook) {
         let concerned = openSockets.filter { target(of: $0).server == server }
         openSockets = openSockets.filter { target(of: $0).server != server }
-        for flight in concerned { close(flight, at: now, &book) }
+        for socket in concerned { close(socket, at: now, &book) }
         for index in candidates.indices where candidates[index].target.server == server {
             candidates[index].stage = .over
         }
     }
 
-    private mutating func close(_ flight: OpenSocket, at now: MonotonicTime, _ book: inout AddressBook) {
-        if flight.acceptedAt == nil {
-            book.ended(target(of: flight), openedAt: flight.openedAt, isSilent: now >= flight.dueAt ? true : nil)
-        } else if now >= flight.keepsUntil {
-            book.fellSilent(target(of: flight))
+    private mutating func close(_ socket: OpenSocket, at now: MonotonicTime, _ book: inout AddressBook) {
+        if socket.acceptedAt == nil {
+            book.connectEnded(target(of: socket), openedAt: socket.openedAt, isSilent: now >= socket.dueAt ? true : nil)
+        } else if now >= socket.keepsUntil {
+            book.fellSilent(target(of: socket))
         }
-        if computing.removeValue(forKey: flight.id) != nil { lingering += 1 }
-        actions.append(.close(flight.id))
+        if computing.removeValue(forKey: socket.id) != nil { closingCount += 1 }
+        actions.append(.close(socket.id))
     }
 
-    private mutating func over(_ action: Action) {
+    private mutating func finish(_ action: Action) {
         isOver = true
         openSockets = []
         wakeAt = .distantFuture
@@ -367,5 +367,5 @@ struct ConnectRace {
         (openSockets[index].dueAt, openSockets[index].keepsUntil) = turn(of: openSockets[index], at: now, book)
     }
 
-    func target(of flight: OpenSocket) -> ConnectTarget { candidates[flight.candidate].target }
+    func target(of socket: OpenSocket) -> ConnectTarget { candidates[socket.candidate].target }
 }

@@ -1,24 +1,23 @@
 internal import CLibPQ
 import DispatchLoop
 
-/// One PGconn on its way to one address. Watches the socket on the loop, and has work that takes long done elsewhere
-/// (``OffLoopPoll``).
+/// One PGconn connecting to one address. Watches the socket on the loop and moves slow work off it (``OffLoopPoll``).
 ///
-/// libpq can go through lists of servers itself; here each address has a PGconn of its own, because the asynchronous calls
-/// ignore `connect_timeout` – one silent host would use up the whole deadline – and look up every later name with a
-/// blocking call.
+/// libpq can try a list of servers itself. Here each address has its own PGconn, because libpq's asynchronous calls
+/// ignore `connect_timeout`, so that one silent host would use up the deadline, and block in the look-up of each later
+/// name.
 @LoopActor
 final class ConnectSocket {
     enum Event {
         /// The TCP handshake is done.
         case accepted
-        /// The server has said something.
-        case heard
-        /// libpq has closed its socket and opened another one: `sslmode=prefer` tries again without TLS.
+        /// The server sent something.
+        case replied
+        /// libpq closed its socket and opened another: `sslmode=prefer` tries again without TLS.
         case reopened
-        /// Another thread works on it, or (with `nil`) has done so.
+        /// A helper thread holds the PGconn, or (with `nil`) has returned it.
         case computes(OffLoopPoll.Kind?)
-        /// It is closed.
+        /// The connect failed and the socket is closed.
         case failed(PostgresError)
         case connected(PostgresConnection)
     }
@@ -28,9 +27,9 @@ final class ConnectSocket {
         case idle
         /// libpq waits for the socket. → `stepping`, `over`.
         case polling(OpaquePointer, Registration?)
-        /// Another thread has the PGconn. → `polling`, `over`.
-        case stepping(OffLoopPoll)
-        /// Holds no socket, unless a helper has yet to let go of it.
+        /// A helper thread holds the PGconn. → `polling`, `over`.
+        case offLoop(OffLoopPoll)
+        /// Holds no socket, unless a helper thread has yet to close it.
         case over
     }
 
@@ -42,12 +41,12 @@ final class ConnectSocket {
     private let notices = NoticeReceiver()
     private var state = State.idle
     private var isAccepted = false
-    /// Whether the step under way follows something that the server said.
+    /// Whether the current poll follows data from the server.
     private var hasRead = false
     private var awaitsServer = false
 
-    /// Whether another thread has the PGconn.
-    var isComputing: Bool { if case .stepping = state { true } else { false } }
+    /// Whether a helper thread holds the PGconn.
+    var isComputing: Bool { if case .offLoop = state { true } else { false } }
 
     init(
         to server: ConnectionConfiguration.Server, negotiatesGSS: Bool, helpers: LoginHelpers,
@@ -59,7 +58,7 @@ final class ConnectSocket {
         self.report = report
     }
 
-    /// Begins to connect with libpq's parameters. May report from within.
+    /// Begins to connect with libpq's parameters. May report before it returns.
     func open(_ parameters: [(String, String)]) {
         _ = OpenSSLAtExit.isLeftWhole
         let connection = withCStringArrays(parameters) { PQconnectStartParams($0, $1, 0) }
@@ -70,7 +69,7 @@ final class ConnectSocket {
                     PostgresError(code: PostgresError.Code.connection, message: "out of memory", disposition: .outage)))
             return
         }
-        // Verbose from the first message on: a failed connect has its SQLSTATE in the text only.
+        // Verbose from the first message on, because a failed connect has its SQLSTATE in the text only.
         PQsetErrorVerbosity(connection, PQERRORS_VERBOSE)
         notices.install(on: connection)
         state = .polling(connection, nil)
@@ -82,9 +81,10 @@ final class ConnectSocket {
         }
     }
 
-    /// Closes it; it reports nothing any more. `released` is called when a helper that works on it has let go.
+    /// Closes the socket and stops reporting. If a helper thread holds the PGconn, it closes it later and `released` is
+    /// called.
     ///
-    /// - Returns: whether it is closed already; `released` is not called then.
+    /// - Returns: whether the socket is closed already; `released` is not called then.
     func close(released: @escaping @LoopActor () -> Void) -> Bool {
         defer { state = .over }
         switch state {
@@ -92,12 +92,12 @@ final class ConnectSocket {
             if let registration { loop.deregister(registration) }
             PQfinish(connection)
             return true
-        case .stepping(let step): return helpers.abandon(step, released: released)
+        case .offLoop(let poll): return helpers.abandon(poll, released: released)
         case .idle, .over: return true
         }
     }
 
-    /// Watches the socket that libpq uses *now*: between two polls it may be another one under the same number.
+    /// Registers libpq's current socket: between two polls libpq may have replaced it, even under the same number.
     private func watch(for interest: Interest) {
         guard case .polling(let connection, let registration) = state else { return }
         if let registration { loop.deregister(registration) }
@@ -120,10 +120,10 @@ final class ConnectSocket {
         if kind == .keys, let rounds = ScramRounds.awaited(on: connection), rounds > ScramRounds.most {
             return fail(ScramRounds.refusal(rounds))
         }
-        // By what was registered: the step may close the socket.
+        // By registration and not by descriptor, because the poll may close the socket.
         if let registration { loop.deregister(registration) }
-        let step = OffLoopPoll(connection, notices, kind: kind) { outcome in
-            // Handed back.
+        let poll = OffLoopPoll(connection, notices, kind: kind) { outcome in
+            // The PGconn is back.
             self.state = .polling(connection, nil)
             self.report(.computes(nil))
             switch outcome {
@@ -131,16 +131,16 @@ final class ConnectSocket {
             case .refused(let error): self.fail(error)
             }
         }
-        state = .stepping(step)
+        state = .offLoop(poll)
         report(.computes(kind))
-        helpers.run(step)
+        helpers.run(poll)
     }
 
     private func polled(_ status: PostgresPollingStatusType) {
         guard case .polling(let connection, let registration) = state else { return }
         if status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING {
             watch(for: status == PGRES_POLLING_READING ? .read : .write)
-            tellProgress(PQstatus(connection))
+            reportProgress(PQstatus(connection))
         } else if status == PGRES_POLLING_OK {
             if let registration { loop.deregister(registration) }
             state = .over  // The PGconn has a new owner.
@@ -154,8 +154,8 @@ final class ConnectSocket {
         }
     }
 
-    /// After each step that did not fail. The first ends the handshake.
-    private func tellProgress(_ status: ConnStatusType) {
+    /// Reports the progress of a poll that did not fail.
+    private func reportProgress(_ status: ConnStatusType) {
         let isConnecting = status == CONNECTION_STARTED || status == CONNECTION_NEEDED
         if isAccepted, isConnecting {
             report(.reopened)
@@ -163,14 +163,14 @@ final class ConnectSocket {
             isAccepted = true
             report(.accepted)
         } else if isAccepted, hasRead {
-            report(.heard)
+            report(.replied)
         }
     }
 
     private func failed() {
         guard case .polling(let connection, _) = state else { return }
         let text = String(cString: PQerrorMessage(connection))
-        fail(notices.ending ?? LibpqMessageParser.error(in: text, phase: .connecting, endpoint: server.name))
+        fail(notices.cause ?? LibpqMessageParser.error(in: text, phase: .connecting, endpoint: server.name))
     }
 
     private func fail(_ error: PostgresError) {
@@ -179,7 +179,7 @@ final class ConnectSocket {
     }
 }
 
-/// Calls `body` with the keywords and the values as NULL-terminated arrays of C strings.
+/// Calls `body` with keywords and values as NULL-terminated arrays of C strings.
 private func withCStringArrays<Result>(
     _ pairs: [(String, String)],
     _ body: (UnsafePointer<UnsafePointer<CChar>?>, UnsafePointer<UnsafePointer<CChar>?>) -> Result

@@ -1,6 +1,6 @@
-/// Where a connect may go: one address of one server of the configuration. Names it from one attempt to the next.
+/// One address of one server of the configuration. Identifies it across attempts.
 package struct ConnectTarget: Hashable, Sendable {
-    /// The server's place in ``ConnectionConfiguration/servers``.
+    /// The server's index in ``ConnectionConfiguration/servers``.
     package let server: Int
     /// A numeric address; `nil` for a Unix socket.
     package let address: String?

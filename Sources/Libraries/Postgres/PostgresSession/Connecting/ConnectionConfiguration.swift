@@ -1,27 +1,27 @@
 internal import CLibPQ
 import Glibc
 
-/// Where the database is and how to log in: libpq's connection parameters (PostgreSQL manual, 34.1.2).
+/// The database's location and our credentials: libpq's connection parameters (PostgreSQL manual, 34.1.2).
 ///
-/// What the connection string leaves out is taken from libpq's environment variables (`PGHOST`, `PGPASSWORD` …) when
-/// the value is made. A string that cannot be parsed makes a configuration with a ``problem``, with which every
-/// connect fails: a service is to start and say so, not to die.
+/// `init` fills parameters that the connection string omits from libpq's environment variables (`PGHOST`, `PGPASSWORD`
+/// …). An invalid string gives a configuration with a ``problem``, with which every connect fails, so that a service
+/// can start and report it.
 public struct ConnectionConfiguration: Sendable {
-    /// The parameters that are set, by keyword. May hold the password.
+    /// The parameters by keyword. May hold the password.
     package private(set) var parameters: [String: String]
-    /// Why no connection can be made with this configuration; `nil` when one can be tried.
+    /// Why this configuration cannot be used; `nil` if it can.
     public private(set) var problem: PostgresError?
 
-    /// What is wrong with the settings and keeps nobody from connecting: one line each, for the log.
+    /// Faults in the settings that do not prevent a connect: one line each, for the log.
     package private(set) var warnings: [String] = []
-    /// Where libpq would look for a password; `nil` when it has one.
+    /// The password file that libpq would read; `nil` if a password is set.
     private var passwordFile: String?
 
-    /// One server of the list, as given.
+    /// One server of the list.
     package struct Server: Hashable, Sendable {
-        /// A name, a numeric address, the folder of a Unix socket, or empty for libpq's default.
+        /// A name, a numeric address, the folder of a Unix socket, or empty: libpq's default.
         package var host: String
-        /// A numeric address that needs no look-up; empty when there is none.
+        /// `hostaddr`: a numeric address that replaces the look-up; may be empty.
         package var address: String
         package var port: String
 
@@ -29,17 +29,17 @@ public struct ConnectionConfiguration: Sendable {
             address.isEmpty && (host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@"))
         }
 
-        /// For the log.
+        /// `host:port`, for the log.
         package var name: String {
             host.isEmpty && address.isEmpty ? "local socket" : "\(host.isEmpty ? address : host):\(port)"
         }
     }
 
-    /// The servers to try, in order; never empty unless there is a ``problem``.
+    /// The servers in order; empty only if there is a ``problem``.
     package private(set) var servers: [Server] = []
 
-    /// A configuration from a URI (`postgres://user:password@host:port/database`) or from `keyword=value` pairs. An empty
-    /// string leaves everything to the environment.
+    /// Creates a configuration from a URI (`postgres://user:password@host:port/database`) or from `keyword=value`
+    /// pairs. With an empty string, everything comes from the environment.
     public init(_ connectionString: String) {
         parameters = Self.environment()
         do throws(PostgresError) {
@@ -50,45 +50,45 @@ public struct ConnectionConfiguration: Sendable {
             let isConfigured = !connectionString.isEmpty || Self.isConfiguredByEnvironment
             try Self.checkUser(in: parameters, isConfigured: isConfigured)
             servers = try Self.servers(in: parameters)
-            // libpq 16 has a default for it.
-            let own = parameters.removeValue(forKey: LoadBalancing.keyword)
-            loadBalancesHosts = try Self.loadBalances(balancing ?? LoadBalancing.environment ?? own ?? "disable")
+            // Present in libpq 16 and later.
+            let libpqDefault = parameters.removeValue(forKey: LoadBalancing.keyword)
+            loadBalancesHosts = try Self.loadBalances(
+                balancing ?? LoadBalancing.environment ?? libpqDefault ?? "disable")
             if !isConfigured { warnings.append("\(Self.unconfigured): trying a server on this machine") }
+            if parameters["connect_timeout"] != nil {
+                warnings.append(
+                    "connect_timeout is not used; set --connect-timeout (PoolSettings.connectTimeout) instead")
+            }
             passwordFile = PasswordFile.path(in: parameters)
             if let path = passwordFile, let fault = PasswordFile.fault(at: path) {
                 warnings.append("the password file \(path) is ignored: \(fault)")
             }
         } catch {
             problem = error
-            problem?.hint = error.hint ?? ConnectionStringError.hint(for: connectionString)
+            problem?.hint = error.hint ?? ConnectionStringDiagnosis.hint(for: connectionString)
         }
     }
 
-    /// The value of a parameter, such as `dbname`. The password is not given out.
-    public subscript(keyword: String) -> String? {
-        keyword == "password" ? nil : parameters[keyword]
-    }
-
-    /// Whether each attempt goes through servers and addresses in an order of its own: `load_balance_hosts=random`.
+    /// Whether each attempt tries servers and addresses in random order: `load_balance_hosts=random`.
     private(set) var loadBalancesHosts = false
 
-    /// Sets a parameter unless the connection string or the environment has.
+    /// Sets a parameter, unless the connection string or the environment sets it.
     package mutating func setDefault(_ value: String, for keyword: String) {
         if parameters[keyword] == nil { parameters[keyword] = value }
     }
 
-    /// Whether a session must be able to write: `target_session_attrs` is `read-write` or `primary`.
+    /// Whether sessions must be able to write: `target_session_attrs` is `read-write` or `primary`.
     package var requiresReadWrite: Bool {
         ["read-write", "primary"].contains(parameters["target_session_attrs"] ?? "any")
     }
 
-    /// Whether a standby is to be preferred: `target_session_attrs=prefer-standby`.
+    /// `target_session_attrs=prefer-standby`.
     var prefersStandby: Bool { parameters["target_session_attrs"] == "prefer-standby" }
 
-    /// Whether libpq is to look for Kerberos credentials.
+    /// Whether libpq looks for Kerberos credentials.
     var negotiatesGSS: Bool { parameters["gssencmode"] ?? "disable" != "disable" }
 
-    /// The parameters for one connect to one address of one server. `attributes` stands in for `target_session_attrs`.
+    /// The parameters for a connect to one address of one server. `attributes` replaces `target_session_attrs`.
     func parameters(for server: Server, address: String?, attributes: String? = nil) -> [(String, String)] {
         var all = parameters
         if let attributes { all["target_session_attrs"] = attributes }
@@ -97,25 +97,25 @@ public struct ConnectionConfiguration: Sendable {
         all["port"] = server.port
         for (keyword, value) in Self.transportDefaults where all[keyword] == nil { all[keyword] = value }
         all["client_encoding"] = "UTF8"
-        // Each time: it may have been mended meanwhile, or spoilt.
+        // Checked each time, because the file's permissions may change.
         if let path = passwordFile {
             all["passfile"] = PasswordFile.fault(at: path) == nil ? path : PasswordFile.nowhere
         }
         return all.map { ($0.key, $0.value) }
     }
 
-    /// Keep-alives find half-open peers that nobody is talking to; they do not replace deadlines. GSS encryption costs a
-    /// round trip that next to no server answers with yes.
+    /// Keep-alives find dead peers of idle connections; they do not replace deadlines. GSS encryption costs a round
+    /// trip, and almost no server supports it.
     private static let transportDefaults = [
         "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "5000",
-        "gssencmode": "disable", "fallback_application_name": "daruma",
+        "gssencmode": "disable",
     ]
 
     private static func environment() -> [String: String] {
         guard let options = PQconndefaults() else { return [:] }
         defer { PQconninfoFree(options) }
         var values = values(of: options)
-        // libpq's own default is among them, which looks for Kerberos: nobody has asked for it.
+        // libpq's built-in default is `prefer`, which looks for Kerberos credentials without being asked to.
         if values["gssencmode"] == "prefer", getenv("PGGSSENCMODE") == nil, getenv("PGSERVICE") == nil {
             values["gssencmode"] = nil
         }
@@ -129,11 +129,11 @@ public struct ConnectionConfiguration: Sendable {
             let reason = message.map { String(cString: $0) } ?? "out of memory"
             PQfreemem(message)
             throw invalid(
-                "the connection string cannot be read: \(ConnectionStringError.meaning(of: reason))",
-                hint: ConnectionStringError.hint(for: text) ?? ConnectionStringError.form)
+                "the connection string cannot be read: \(ConnectionStringDiagnosis.meaning(of: reason))",
+                hint: ConnectionStringDiagnosis.hint(for: text) ?? ConnectionStringDiagnosis.form)
         }
         defer { PQconninfoFree(options) }
-        if ConnectionStringError.hasPasswordInPath(text) { throw invalid("the database's name has an '@' in it") }
+        if ConnectionStringDiagnosis.hasPasswordInPath(text) { throw invalid("the database's name contains an '@'") }
         let values = values(of: options)
         if values["service"] != nil {
             throw invalid(
@@ -153,7 +153,7 @@ public struct ConnectionConfiguration: Sendable {
         return values
     }
 
-    /// `host`, `hostaddr` and `port` are lists of the same length; a single port stands for all.
+    /// `host`, `hostaddr` and `port` are lists of the same length; a single port applies to all servers.
     private static func servers(in parameters: [String: String]) throws(PostgresError) -> [Server] {
         func list(_ keyword: String) -> [String] {
             (parameters[keyword] ?? "").split(separator: ",", omittingEmptySubsequences: false).map(String.init)
@@ -172,8 +172,8 @@ public struct ConnectionConfiguration: Sendable {
         for index in 0..<count {
             let port = ports.count == 1 ? ports[0] : ports[index]
             if hasHosts, hosts[index].dropFirst().contains("@"), !hosts[index].hasPrefix("/") {
-                // What stands before it is the rest of a password: neither to be looked up nor to be shown.
-                throw invalid("the host has an '@' in it")
+                // The part before it is the rest of a password: do not look it up or show it.
+                throw invalid("the host contains an '@'")
             }
             guard port.isEmpty || UInt16(port).map({ $0 > 0 }) ?? false else {
                 throw invalid("the port is not a number from 1 to 65535")
@@ -190,7 +190,7 @@ public struct ConnectionConfiguration: Sendable {
         guard ["disable", "random"].contains(value) else {
             throw invalid(
                 "the connection settings cannot be used: invalid \(LoadBalancing.keyword) value",
-                hint: "It is disable or random.")
+                hint: "Use disable or random.")
         }
         return value == "random"
     }
@@ -203,7 +203,7 @@ public struct ConnectionConfiguration: Sendable {
         })
     }
 
-    /// Without a user libpq takes the process's own, and fails with "local user with ID 12345 does not exist" where that
+    /// Without `user`, libpq takes the process's user, and fails with "local user with ID 12345 does not exist" if that
     /// has no name, as in containers.
     static func checkUser(in parameters: [String: String], isConfigured: Bool) throws(PostgresError) {
         guard parameters["user"] ?? "" == "", getenv("PGSERVICE") == nil else { return }
@@ -211,7 +211,7 @@ public struct ConnectionConfiguration: Sendable {
             throw invalid(unconfigured, hint: "Set DATABASE_URL: postgres://user:password@host:port/database.")
         }
         throw invalid(
-            "no user is configured, and the process's own has no name", hint: "Name one in DATABASE_URL or PGUSER.")
+            "no user is configured, and the process's user has no name", hint: "Name one in DATABASE_URL or PGUSER.")
     }
 
     private static func invalid(_ message: String, hint: String? = nil) -> PostgresError {
@@ -222,7 +222,7 @@ public struct ConnectionConfiguration: Sendable {
 }
 
 extension ConnectionConfiguration: CustomStringConvertible {
-    /// For the log: servers, database and user; never the password.
+    /// Servers, database and user, for the log; never the password.
     public var description: String {
         if problem != nil { return "an invalid connection string" }
         let names = servers.map(\.name).joined(separator: ", ")

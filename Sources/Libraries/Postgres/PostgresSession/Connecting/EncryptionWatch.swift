@@ -2,14 +2,14 @@ internal import CLibPQ
 package import DispatchLoop
 
 extension PostgresConnection {
-    /// Whether the session is encrypted, by TLS or by Kerberos.
+    /// Whether TLS or Kerberos encrypts the session.
     package var isEncrypted: Bool {
         guard let connection else { return false }
         return PQsslInUse(connection) == 1 || PQgssEncInUse(connection) == 1
     }
 
-    /// Whether TLS was tried for this session and could not be had: `sslmode=prefer`, libpq's default, then goes on in
-    /// the clear. Over a Unix socket it is not tried; with `allow` it is tried last.
+    /// Whether libpq tried TLS, failed, and continued unencrypted, as `sslmode=prefer` allows, its default. It does not
+    /// try TLS over a Unix socket, and tries it last with `allow`.
     package var lacksPreferredEncryption: Bool {
         guard let connection, !isEncrypted, let address = PQhostaddr(connection), address.pointee != 0,
             let options = PQconninfo(connection)
@@ -26,14 +26,13 @@ extension PostgresConnection {
     }
 }
 
-/// Tells of the first session of this process that went on in the clear because TLS could not be had. Looks at sessions
-/// when they are made, until it has told.
+/// Reports the process's first session that is unencrypted because TLS was not available.
 @LoopActor
 package final class EncryptionWatch {
-    /// The one that all connections report to.
+    /// The instance that all connections report to.
     package static let shared = EncryptionWatch()
 
-    /// Called once, with the server's name; then never again.
+    /// Called once, with the server's name.
     package var onUnencrypted: (@LoopActor (_ endpoint: String) -> Void)?
 
     func opened(_ connection: PostgresConnection) {

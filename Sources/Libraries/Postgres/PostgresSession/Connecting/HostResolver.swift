@@ -3,66 +3,65 @@ internal import CLinux
 package import DispatchLoop
 internal import Glibc
 
-/// Name look-up off the loop.
+/// Resolves host names off the loop.
 ///
-/// `getaddrinfo` blocks, for half a minute and more when name servers are silent, and cannot be cancelled. Each look-up
-/// has a thread of its own for as long as it takes; callers that ask for a name already being looked up share its
-/// answer, so that a stalled resolver holds ``limitPerName`` threads for each name, and no more than ``limit`` in all.
+/// `getaddrinfo` cannot be cancelled, and blocks for half a minute or longer when name servers are silent. Each look-up
+/// has its own thread. Callers that ask for the same name share a look-up, so a stalled resolver holds ``limitPerName``
+/// threads per name, and at most ``limit`` in total.
 ///
-/// A stalled look-up hears of a name server's return when it asks again. The C library does so after 5 s by default; here
-/// it asks each second, for as long in all. With a name server that was silent for 2 s the answer was there after 5.0 s
-/// with the default and after 2.0 s so, and nothing is left of an outage of name servers a second after its end. Where
-/// that is not enough – several name servers, each of which has its second; a directory that is not DNS – a second
-/// look-up, begun when the first has taken ``standardPatience``, finds the answer. More than that find nothing sooner, and hold a
-/// thread and a socket each.
+/// The C library repeats an unanswered query after 5 s by default; here it does so each second, with the same total
+/// timeout. With a name server that was silent for 2 s, the answer came after 2.0 s instead of 5.0 s (measured). A
+/// second look-up, begun ``defaultStallTimeout`` after the first, covers several name servers, each of which has its
+/// second, and directories other than DNS. Further ones would find nothing sooner and cost a thread and a socket each.
 @LoopActor
 package final class HostResolver {
     package static let shared = HostResolver()
-    /// The most look-ups at a time.
+    /// Maximum concurrent look-ups.
     package static let limit = 32
 
-    /// Names a caller's wish, so that it can be taken back.
+    /// Identifies a caller's request, for ``abandon(_:)``.
     package struct RequestID: Hashable, Sendable {
         fileprivate let number: UInt64
     }
 
-    package typealias Answer = Result<[String], PostgresError>
+    /// Numeric addresses, or why there are none.
+    package typealias Resolution = Result<[String], PostgresError>
 
-    /// How long a look-up may take before somebody who asks again gets a fresh one: what the first waits for may be a name
-    /// server that has come back long since.
-    package static let standardPatience = Duration.seconds(1)
-    /// The most look-ups of one name at a time: one that may have stalled, and a fresh one.
+    /// Age of a look-up after which the next request starts a new one, because the old one may wait for an answer that
+    /// is lost.
+    package static let defaultStallTimeout = Duration.seconds(1)
+    /// Maximum concurrent look-ups of one name: a stalled one and a new one.
     package static let limitPerName = 2
 
-    /// A name that is being looked up, perhaps more than once.
+    /// The look-ups of one name and their callers.
     private struct LookUp {
-        var callers: [(RequestID, @LoopActor (Answer) -> Void)] = []
+        var callers: [(RequestID, @LoopActor (Resolution) -> Void)] = []
         var inFlight = 0
         var latestStart: MonotonicTime
     }
 
     private var lookUps: [String: LookUp] = [:]
     private var inFlight = 0
-    private var nextTicket: UInt64 = 0
-    private let patience: Duration
-    private let lookUp: @Sendable (String) -> Answer
+    private var latestRequest: UInt64 = 0
+    private let stallTimeout: Duration
+    private let lookUp: @Sendable (String) -> Resolution
 
-    /// A resolver that asks `lookUp`, which may block; the system's by default.
+    /// Creates a resolver. `lookUp` may block; the default is the system's.
     package init(
-        patience: Duration = standardPatience, lookUp: @escaping @Sendable (String) -> Answer = systemLookUp
+        stallTimeout: Duration = defaultStallTimeout, lookUp: @escaping @Sendable (String) -> Resolution = systemLookUp
     ) {
-        self.patience = patience
+        self.stallTimeout = stallTimeout
         self.lookUp = lookUp
     }
 
-    /// Calls `completion`, later, with the numeric addresses of `host`, in the order in which they should be tried.
-    package func resolve(_ host: String, completion: @escaping @LoopActor (Answer) -> Void) -> RequestID {
-        nextTicket += 1
-        let ticket = RequestID(number: nextTicket)
+    /// Calls `completion`, later, with the numeric addresses of `host` in the order to try them.
+    package func resolve(_ host: String, completion: @escaping @LoopActor (Resolution) -> Void) -> RequestID {
+        latestRequest += 1
+        let request = RequestID(number: latestRequest)
         let now = MonotonicTime.now()
-        var current = lookUps[host] ?? LookUp(latestStart: now - patience)
-        current.callers.append((ticket, completion))
-        let isDue = current.inFlight == 0 || now - current.latestStart >= patience
+        var current = lookUps[host] ?? LookUp(latestStart: now - stallTimeout)
+        current.callers.append((request, completion))
+        let isDue = current.inFlight == 0 || now - current.latestStart >= stallTimeout
         if isDue, current.inFlight < Self.limitPerName, inFlight < Self.limit, begin(host) {
             current.inFlight += 1
             current.latestStart = now
@@ -71,50 +70,51 @@ package final class HostResolver {
         lookUps[host] = current
         if current.inFlight == 0 {
             EventLoop.shared.submit {
-                self.answer(host, .failure(Self.failure(host, "too many look-ups are stalled already")))
+                self.complete(host, .failure(Self.failure(host, "too many look-ups are stalled already")))
             }
         }
-        return ticket
+        return request
     }
 
-    /// The caller no longer wants the answer. The look-up itself goes on; it cannot be stopped.
-    package func abandon(_ ticket: RequestID) {
-        for (host, current) in lookUps where current.callers.contains(where: { $0.0 == ticket }) {
-            lookUps[host]?.callers.removeAll { $0.0 == ticket }
+    /// Removes a caller. The look-up itself cannot be stopped.
+    package func abandon(_ request: RequestID) {
+        for (host, current) in lookUps where current.callers.contains(where: { $0.0 == request }) {
+            lookUps[host]?.callers.removeAll { $0.0 == request }
         }
     }
 
     private func begin(_ host: String) -> Bool {
         let lookUp = lookUp
         return startThread {
-            let answer = lookUp(host)
-            EventLoop.shared.submit { self.finish(host, answer) }
+            let resolution = lookUp(host)
+            EventLoop.shared.submit { self.lookedUp(host, resolution) }
         }
     }
 
-    private func finish(_ host: String, _ answer: Answer) {
+    private func lookedUp(_ host: String, _ resolution: Resolution) {
         inFlight -= 1
         lookUps[host]?.inFlight -= 1
-        // A stalled look-up that fails in the end says less than the fresh one that is under way.
-        if case .failure = answer, lookUps[host]?.inFlight ?? 0 > 0 { return }
-        self.answer(host, answer)
+        // A newer look-up is in flight and may still succeed.
+        if case .failure = resolution, lookUps[host]?.inFlight ?? 0 > 0 { return }
+        complete(host, resolution)
     }
 
-    private func answer(_ host: String, _ answer: Answer) {
+    private func complete(_ host: String, _ resolution: Resolution) {
         let callers = lookUps[host]?.callers ?? []
         lookUps[host]?.callers = []
         if lookUps[host]?.inFlight == 0 { lookUps[host] = nil }
-        for (_, completion) in callers { completion(answer) }
+        for (_, completion) in callers { completion(resolution) }
     }
 
     private nonisolated static func failure(_ host: String, _ reason: String) -> PostgresError {
         PostgresError(
-            code: PostgresError.Code.nameLookup, message: "the server's host name could not be looked up: \(reason)",
+            code: PostgresError.Code.nameLookup, message: "the look-up of the server's host name failed: \(reason)",
             disposition: .outage, endpoint: host, wasNeverSent: true)
     }
 
-    /// `getaddrinfo(3)`, for A and AAAA together. Changes how this thread asks name servers. A name that does not exist is an outage like any other: a stopped container's does not.
-    package nonisolated static func systemLookUp(_ host: String) -> Answer {
+    /// `getaddrinfo(3)` for A and AAAA. Changes the thread's resolver settings. A name that does not exist is an
+    /// outage, because the name of a stopped container does not exist either.
+    package nonisolated static func systemLookUp(_ host: String) -> Resolution {
         clinux_ask_name_servers_each_second()
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
@@ -144,7 +144,7 @@ package final class HostResolver {
         return addresses.isEmpty ? .failure(failure(host, "it has no address")) : .success(addresses)
     }
 
-    /// Whether `host` is an address already, as `inet_pton(3)` reads it.
+    /// Whether `host` is a numeric address, by `inet_pton(3)`.
     package nonisolated static func isNumeric(_ host: String) -> Bool {
         var address = in6_addr()
         let plain = host.split(separator: "%", omittingEmptySubsequences: false).first.map(String.init) ?? host

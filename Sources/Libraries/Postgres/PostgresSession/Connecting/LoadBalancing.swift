@@ -1,14 +1,14 @@
 internal import Glibc
 
-/// `load_balance_hosts` (PostgreSQL manual 16 and later, 34.1.2), which libpq 15 refuses as a word it does not know: it is
-/// taken out of the connection string before libpq reads that, whatever its version, and done in ``ConnectRace``.
+/// Extracts `load_balance_hosts` (PostgreSQL manual 16 and later, 34.1.2) from the connection string. libpq 15 rejects
+/// it as unknown, and later versions see one host per connect, so ``ConnectRace`` implements it for all versions.
 enum LoadBalancing {
     static let keyword = "load_balance_hosts"
 
     /// `PGLOADBALANCEHOSTS`, if it is set.
     static var environment: String? { getenv("PGLOADBALANCEHOSTS").map { String(cString: $0) } }
 
-    /// The connection string without the parameter, and its value, if it is there. Of several the last counts.
+    /// The connection string without the parameter, and the parameter's value, if present. The last one counts.
     static func take(from text: String) -> (rest: String, value: String?) {
         let isURI = text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
         return isURI ? takeFromURI(text) : takeFromPairs(text)
@@ -20,13 +20,13 @@ enum LoadBalancing {
         }
         let end = text[start.upperBound...].firstIndex(of: "&") ?? text.endIndex
         let value = String(text[start.upperBound..<end])
-        // The mark before it stays with what follows.
+        // The parameter after it inherits its `?` or `&`.
         let follower = end < text.endIndex ? "\(text[start.lowerBound])\(text[text.index(after: end)...])" : ""
         let (rest, later) = takeFromURI(text[..<start.lowerBound] + follower)
         return (rest, later ?? value)
     }
 
-    /// `keyword = value` pairs; a value with spaces stands in quotes, a backslash takes the next character as it is.
+    /// `keyword = value` pairs; a value with spaces is quoted, a backslash escapes the next character.
     private static func takeFromPairs(_ text: String) -> (rest: String, value: String?) {
         let bytes = Array(text.utf8)
         var kept: [UInt8] = []
@@ -41,7 +41,7 @@ enum LoadBalancing {
             while index < bytes.count, bytes[index] != UInt8(ascii: "="), !isSpace(bytes[index]) { index += 1 }
             let isWanted = bytes[name..<index].elementsEqual(keyword.utf8)
             skipSpace()
-            // What is no pair is libpq's to complain of.
+            // Not a pair: libpq reports the error.
             guard index < bytes.count, bytes[index] == UInt8(ascii: "=") else { return (text, nil) }
             index += 1
             skipSpace()

@@ -2,41 +2,41 @@ internal import CLibPQ
 package import DispatchLoop
 internal import Glibc
 
-/// A step of connecting that takes the processor for milliseconds or waits for others, off the loop: the keys of
-/// SCRAM-SHA-256 are as many rounds of hashing as the *server* says (RFC 5802 §2.2), 4 ms for the usual 4,096 and seconds
-/// for a million; those of TLS are no less; GSSAPI talks to a Kerberos server meanwhile.
+/// A `PQconnectPoll` that computes for milliseconds or blocks, and so runs on a helper thread. SCRAM-SHA-256 hashes as
+/// many rounds as the *server* demands (RFC 5802 §2.2): 4 ms for the usual 4,096, a second for a million. TLS computes
+/// keys as well, and GSSAPI waits for a Kerberos server.
 ///
-/// The PGconn belongs to the helper from ``LoginHelpers/run(_:)`` on. It comes back with the completion, unless the step
-/// was abandoned: the helper then closes it as soon as libpq returns, and nothing waits for that.
+/// ``LoginHelpers/run(_:)`` passes the PGconn to the helper. The completion returns it to the loop, unless the poll was
+/// abandoned: the helper then closes it when libpq returns, and the loop never waits for that.
 ///
 /// ```
 ///   queued ──▶ running ──▶ over
-///      └──────────────────▶ over   (abandoned, or waited too long)
+///      └──────────────────▶ over   (abandoned, or queued for too long)
 /// ```
 @LoopActor
 final class OffLoopPoll {
-    /// What takes so long.
+    /// The slow work.
     enum Kind: Sendable { case keys, tls, gss }
 
     enum Outcome {
         case polled(PostgresPollingStatusType)
-        /// No helper was free in time, or none could be had.
+        /// No helper became free in time, or none could be started.
         case refused(PostgresError)
     }
 
-    /// Who closes the PGconn.
-    enum Owner { case helper, helperWhenDone, loop }
+    /// The thread that owns the PGconn; `helperToClose` after the loop abandoned the poll.
+    enum Owner { case helper, helperToClose, loop }
 
     let kind: Kind
-    /// A PGconn, as a number: it travels to the helper.
+    /// The PGconn as a number, which is Sendable.
     let handle: UInt
-    /// Hears what the server says meanwhile; libpq holds a pointer to it.
+    /// Kept alive, because libpq holds a pointer to it.
     private let notices: NoticeReceiver
     let completion: @LoopActor (Outcome) -> Void
-    /// Called when an abandoned step has closed its socket.
+    /// Called when the helper has closed an abandoned poll's socket.
     var released: (@LoopActor () -> Void)?
     let owner = Locked(Owner.helper)
-    var patience: TimerID?
+    var queueTimer: TimerID?
 
     init(
         _ connection: OpaquePointer, _ notices: NoticeReceiver, kind: Kind,
@@ -48,145 +48,144 @@ final class OffLoopPoll {
         self.completion = completion
     }
 
-    /// What makes libpq's next step such a one; `nil` when it is none.
+    /// The slow work in libpq's next poll; `nil` if there is none.
     static func kind(of connection: OpaquePointer, negotiatesGSS: Bool) -> Kind? {
         switch PQstatus(connection) {
         case CONNECTION_AWAITING_RESPONSE: .keys
         case CONNECTION_SSL_STARTUP: .tls
         case CONNECTION_GSS_STARTUP: .gss
-        // Looks for credentials, which may be kept by a service.
+        // Looks for credentials, possibly in another service.
         case CONNECTION_MADE where negotiatesGSS: .gss
         default: nil
         }
     }
 }
 
-/// The threads that steps run on: as many at a time as there are processors, for they compute, and no more than
-/// ``mostThreads``. The steps of all attempts of the process share them.
+/// The threads for slow polls, shared by all attempts of the process: one per processor, because they compute, and at
+/// most ``maximumThreads``.
 ///
-/// They run at the loop's priority: in three runs of the matrix each, niceness of 2 and 5 made no difference to the p99 of `/`.
+/// They run at the loop's priority: in three runs of the fault matrix each, niceness 2 and 5 did not change the p99 of
+/// a request that needs no database.
 ///
-/// A thread serves one step. It is made anew each time, 30 µs where this was measured: one that waited for work would have
-/// to be waited for when the process leaves.
+/// Each poll has a new thread, which costs 30 µs (measured). An idle worker would have to be joined at exit.
 @LoopActor
 package final class LoginHelpers {
-    package static let shared = LoginHelpers(limit: min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 2), mostThreads))
-    static let mostThreads = 4
-    /// The most steps that wait for a thread. Each is a socket, of which pools allow only so many.
+    package static let shared = LoginHelpers(limit: min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 2), maximumThreads))
+    static let maximumThreads = 4
+    /// Maximum queued polls. Each holds a socket, which pools limit further.
     static let queueLimit = 1_000
-    /// How long no thread may have been free before the steps that wait for one fail: ten log-ins with usual keys take a
-    /// tenth of it.
-    nonisolated static let standardPatience = Duration.seconds(1)
+    /// Queued polls fail when no poll has started for this long. Ten log-ins with usual keys take a tenth of it.
+    nonisolated static let defaultQueueTimeout = Duration.seconds(1)
 
-    private let patience: Duration
-    /// The most steps that run at a time.
+    private let queueTimeout: Duration
+    /// Maximum running polls.
     let limit: Int
     private var running = 0
     private var queue: [OffLoopPoll] = []
     private let loop = EventLoop.shared
-    /// How many steps of each kind are running.
+    /// Running polls by kind.
     private var kinds: [OffLoopPoll.Kind: Int] = [:]
     private var latestStart = MonotonicTime(nanoseconds: 0)
 
-    init(limit: Int, patience: Duration = standardPatience) {
+    init(limit: Int, queueTimeout: Duration = defaultQueueTimeout) {
         self.limit = limit
-        self.patience = patience
+        self.queueTimeout = queueTimeout
     }
 
-    /// Runs a step as soon as a thread is free. Its completion is called later, unless it is abandoned.
-    func run(_ step: OffLoopPoll) {
+    /// Runs a poll as soon as a thread is free. Calls its completion later, unless it is abandoned.
+    func run(_ poll: OffLoopPoll) {
         if running < limit {
-            begin(step)
+            begin(poll)
         } else if queue.count < Self.queueLimit {
-            queue.append(step)
-            armPatience(of: step, until: latestStart + patience)
+            queue.append(poll)
+            armQueueTimer(of: poll, until: latestStart + queueTimeout)
         } else {
-            refuse(step, overload)
+            refuse(poll, overload)
         }
     }
 
-    /// Gives a step up, and its connection. `released` is called when its socket is closed.
+    /// Abandons a poll and its PGconn. Calls `released` when the socket is closed.
     ///
-    /// - Returns: whether it is closed already; `released` is not called then.
-    func abandon(_ step: OffLoopPoll, released: @escaping @LoopActor () -> Void) -> Bool {
-        if let index = queue.firstIndex(where: { $0 === step }) {
+    /// - Returns: whether the socket is closed already; `released` is not called then.
+    func abandon(_ poll: OffLoopPoll, released: @escaping @LoopActor () -> Void) -> Bool {
+        if let index = queue.firstIndex(where: { $0 === poll }) {
             queue.remove(at: index)
-            if let patience = step.patience { loop.cancel(patience) }
-            PQfinish(OpaquePointer(bitPattern: step.handle))
+            if let timer = poll.queueTimer { loop.cancel(timer) }
+            PQfinish(OpaquePointer(bitPattern: poll.handle))
             return true
         }
-        let isDone = step.owner.withLock { owner in
-            if owner == .helper { owner = .helperWhenDone }
+        let isDone = poll.owner.withLock { owner in
+            if owner == .helper { owner = .helperToClose }
             return owner == .loop
         }
-        step.released = released
-        // libpq has returned, but the loop has not taken the completion yet.
-        if isDone { PQfinish(OpaquePointer(bitPattern: step.handle)) }
+        poll.released = released
+        // libpq has returned, and the completion is on its way to the loop.
+        if isDone { PQfinish(OpaquePointer(bitPattern: poll.handle)) }
         return isDone
     }
 
-    /// A step waits as long as the queue moves. Where nothing has moved for long, it fails with the reason.
-    private func armPatience(of step: OffLoopPoll, until end: MonotonicTime) {
-        step.patience = loop.schedule(at: end) {
-            let end = self.latestStart + self.patience
-            if end > .now() { return self.armPatience(of: step, until: end) }
-            step.patience = nil
-            self.queue.removeAll { $0 === step }
-            step.owner.withLock { $0 = .loop }
-            step.completion(.refused(self.overload))
+    /// Fails a queued poll when none has started for ``queueTimeout``.
+    private func armQueueTimer(of poll: OffLoopPoll, until end: MonotonicTime) {
+        poll.queueTimer = loop.schedule(at: end) {
+            let end = self.latestStart + self.queueTimeout
+            if end > .now() { return self.armQueueTimer(of: poll, until: end) }
+            poll.queueTimer = nil
+            self.queue.removeAll { $0 === poll }
+            poll.owner.withLock { $0 = .loop }
+            poll.completion(.refused(self.overload))
         }
     }
 
-    private func begin(_ step: OffLoopPoll) {
-        let handle = step.handle
-        let owner = step.owner
+    private func begin(_ poll: OffLoopPoll) {
+        let handle = poll.handle
+        let owner = poll.owner
         let hasStarted = startThread {
             let status = PQconnectPoll(OpaquePointer(bitPattern: handle))
             let isAbandoned = owner.withLock { owner in
                 defer { if owner == .helper { owner = .loop } }
-                return owner == .helperWhenDone
+                return owner == .helperToClose
             }
             if isAbandoned { PQfinish(OpaquePointer(bitPattern: handle)) }
-            EventLoop.shared.submit { self.ended(step, status, isClosed: isAbandoned) }
+            EventLoop.shared.submit { self.finished(poll, status, isClosed: isAbandoned) }
         }
         guard hasStarted else {
             refuse(
-                step,
+                poll,
                 PostgresError(
-                    code: PostgresError.Code.connection, message: "the system has no thread for the log-in",
+                    code: PostgresError.Code.connection, message: "the system cannot create a thread for the log-in",
                     disposition: .outage))
             return
         }
         running += 1
         latestStart = .now()
-        kinds[step.kind, default: 0] += 1
+        kinds[poll.kind, default: 0] += 1
     }
 
-    private func refuse(_ step: OffLoopPoll, _ error: PostgresError) {
-        step.owner.withLock { $0 = .loop }
+    private func refuse(_ poll: OffLoopPoll, _ error: PostgresError) {
+        poll.owner.withLock { $0 = .loop }
         loop.submit {
-            // It may have been abandoned meanwhile.
-            if step.released == nil { step.completion(.refused(error)) }
+            // Unless it was abandoned meanwhile.
+            if poll.released == nil { poll.completion(.refused(error)) }
         }
     }
 
-    private func ended(_ step: OffLoopPoll, _ status: PostgresPollingStatusType, isClosed: Bool) {
+    private func finished(_ poll: OffLoopPoll, _ status: PostgresPollingStatusType, isClosed: Bool) {
         running -= 1
-        kinds[step.kind, default: 1] -= 1
+        kinds[poll.kind, default: 1] -= 1
         if isClosed {
-            step.released?()
-        } else if step.released == nil {
-            step.completion(.polled(status))
+            poll.released?()
+        } else if poll.released == nil {
+            poll.completion(.polled(status))
         }
         while running < limit, !queue.isEmpty {
             let next = queue.removeFirst()
-            if let patience = next.patience { loop.cancel(patience) }
-            next.patience = nil
+            if let timer = next.queueTimer { loop.cancel(timer) }
+            next.queueTimer = nil
             begin(next)
         }
     }
 
-    /// Why none of the threads is free: what most of them do.
+    /// Why no thread is free: the most frequent work.
     private var overload: PostgresError {
         let kind = kinds.max { $0.value < $1.value }?.key ?? .keys
         return .slowLogin(kind, busy: kinds[kind, default: 0])
@@ -194,21 +193,21 @@ package final class LoginHelpers {
 }
 
 extension PostgresError {
-    /// A log-in has been held up on this side for long.
+    /// A log-in is too slow on this side.
     ///
     /// - Parameters:
-    ///   - kind: what by.
-    ///   - busy: how many log-ins are at it, where it is others that hold this one up; `nil` where it is its own work.
+    ///   - kind: the slow work.
+    ///   - busy: the number of other log-ins whose work blocks this one; `nil` if the work is its own.
     static func slowLogin(_ kind: OffLoopPoll.Kind, busy: Int? = nil) -> PostgresError {
-        let who = busy.map { $0 == 1 ? "another log-in is still" : "\($0) other log-ins are still" } ?? "it is still"
+        let others = busy.map { $0 == 1 ? "another log-in is still" : "\($0) other log-ins are still" } ?? "it is still"
         let work =
             switch kind {
-            case .keys: "computing the keys of SCRAM; the server asks for very many rounds"
+            case .keys: "computing the keys of SCRAM; the server demands many rounds"
             case .tls: "computing the TLS handshake"
             case .gss: "waiting for Kerberos"
             }
         return PostgresError(
-            code: Code.loginKeys, message: "logging in takes too long: \(who) \(work)",
+            code: Code.loginKeys, message: "logging in takes too long: \(others) \(work)",
             hint: kind == .keys ? manyRoundsHint : nil, disposition: .outage)
     }
 

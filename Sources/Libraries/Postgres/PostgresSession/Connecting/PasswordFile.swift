@@ -1,20 +1,20 @@
 import Glibc
 
-/// libpq's password file. libpq ignores one that others can read, and says so on standard error, past every log, with each
-/// connect (fe-connect.c, `passwordFromFile`); here it is looked at first.
+/// libpq's password file. libpq ignores one that others can access, and prints that on standard error with each connect
+/// (fe-connect.c, `passwordFromFile`). Checked here first, so that the log has it instead.
 enum PasswordFile {
-    /// A path that leads nowhere, and that libpq says nothing of. (`/dev/null` is not a plain file, of which it warns.)
+    /// A path that does not exist, which libpq accepts silently. (It warns of `/dev/null`, which is not a plain file.)
     static let nowhere = "/dev/null/none"
 
-    /// The file that libpq would read with these parameters: `passfile`, which `PGPASSFILE` is the default of, or
-    /// `~/.pgpass`. `nil` where libpq looks for none, because there is a password.
+    /// The file that libpq would read: `passfile`, whose default is `PGPASSFILE`, or `~/.pgpass`. `nil` if a password
+    /// is set, because libpq then reads no file.
     static func path(in parameters: [String: String]) -> String? {
         guard parameters["password"] ?? "" == "" else { return nil }
         if let path = parameters["passfile"], !path.isEmpty { return path }
         return home.map { "\($0)/.pgpass" }
     }
 
-    /// Why libpq would ignore the file at `path`; `nil` when it would read it, and when there is none.
+    /// Why libpq would ignore the file at `path`; `nil` if it would read it, or if there is none.
     static func fault(at path: String) -> String? {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

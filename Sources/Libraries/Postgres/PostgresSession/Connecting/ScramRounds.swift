@@ -2,14 +2,13 @@ internal import CLibPQ
 internal import CLinux
 internal import Glibc
 
-/// How many rounds of hashing a server asks for, read before libpq has it: libpq computes them all, whatever their number,
-/// and cannot be stopped – 2³¹ take a quarter of an hour of one processor, long after nobody wants the session any more.
+/// Reads the number of SCRAM iterations that a server demands before libpq does. libpq computes any number and cannot
+/// be stopped: 2³¹ take one processor a quarter of an hour.
 enum ScramRounds {
-    /// More than this takes longer than a server waits for a log-in (`authentication_timeout`, a minute by default): 1.1 s
-    /// for a million where this was measured.
+    /// More than this takes longer than the server's `authentication_timeout`, a minute by default. A million took 1.1 s.
     static let most = 50_000_000
 
-    /// The number in the message that stands first in the socket, unless the session is encrypted or it is another message.
+    /// The number in the next message in the socket; `nil` if it is another message, or the session is encrypted.
     static func awaited(on connection: OpaquePointer) -> Int? {
         if PQsslInUse(connection) == 1 || PQgssEncInUse(connection) == 1 { return nil }
         var buffer = [UInt8](repeating: 0, count: 1_024)
@@ -32,7 +31,7 @@ enum ScramRounds {
     static func refusal(_ rounds: Int) -> PostgresError {
         PostgresError(
             code: PostgresError.Code.loginKeys,
-            message: "the server asks for \(rounds) rounds of SCRAM, more than can be computed in time",
+            message: "the server demands \(rounds) rounds of SCRAM, too many to compute in time",
             hint: PostgresError.manyRoundsHint, disposition: .configuration)
     }
 }

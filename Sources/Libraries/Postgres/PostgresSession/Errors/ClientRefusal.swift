@@ -1,27 +1,28 @@
-/// What libpq refuses to go on with when it connects, and what to do about it: nothing that a retry mends.
+/// Errors with which libpq itself aborts a connect, and how to fix each. A retry fixes none of them.
 ///
-/// The texts are those of libpq 13 to 18, fe-auth.c, fe-auth-scram.c, fe-connect.c, fe-secure-openssl.c and
-/// fe-secure-gssapi.c. Those of OpenSSL are its 3.0's.
+/// The texts come from libpq 13 to 18 (fe-auth.c, fe-auth-scram.c, fe-connect.c, fe-secure-openssl.c,
+/// fe-secure-gssapi.c) and from OpenSSL 3.0.
 struct ClientRefusal {
-    /// What identifies it in libpq's text.
+    /// The part of libpq's text that identifies the error.
     let pattern: String
     let code: String
     let message: String
     let hint: String
-    /// Whether libpq's own words are worth repeating: they name the method, the algorithm or the file's fault.
+    /// Whether the error's detail quotes libpq, whose words name the method, the algorithm or the file's fault.
     var isQuoted = false
 
-    /// The refusal that `text` is, if it is one. The more specific ones stand first.
+    /// The refusal in `text`, if there is one. The more specific ones come first.
     static func found(in text: String) -> ClientRefusal? {
-        // Kerberos' own server is away: somebody starts it again.
+        // The Kerberos server is down, which is temporary.
         if text.contains("Cannot contact any KDC") || text.contains("Cannot resolve network address for KDC") {
             return nil
         }
         return all.first { text.contains($0.pattern) }
     }
 
-    /// A file or a setting on this side. libpq finds it before it has said a word to the server, and with
-    /// `sslmode=prefer` goes on in the clear; what a server then says of that (no pg_hba entry) is a consequence.
+    /// The refusal in `text` about a local file or setting, if there is one. libpq finds the fault before it talks to
+    /// the server, and continues without encryption with `sslmode=prefer`; the server's error (no pg_hba entry) follows
+    /// from it.
     static func ownSetting(in text: String) -> ClientRefusal? {
         ownSettings.first { text.contains($0.pattern) }
     }
@@ -35,56 +36,56 @@ struct ClientRefusal {
     private static let ownSettings: [ClientRefusal] = [
         own(
             "could not open certificate file",
-            "the file of the client certificate cannot be looked for: no permission",
-            "libpq looks into $HOME/.postgresql: set HOME to a folder that the service's user can search, or name the "
+            "the client certificate file cannot be searched for: no permission",
+            "libpq searches $HOME/.postgresql: set HOME to a folder that the service's user can search, or name the "
                 + "file in sslcert."),
         own(
-            "could not read certificate file", "the file of the client certificate cannot be read",
-            "Look at sslcert and at the permissions of its file."),
+            "could not read certificate file", "the client certificate file cannot be read",
+            "Check sslcert and the permissions of its file."),
         own(
-            "certificate present, but not private key file", "there is a client certificate, and no key to it",
+            "certificate present, but not private key file", "the client certificate has no key",
             "Name the key in sslkey, or put it into $HOME/.postgresql/postgresql.key."),
         own(
-            "could not stat private key file", "the key of the client certificate cannot be looked for",
-            "Look at sslkey and at the permissions of the folders on the way to its file."),
+            "could not stat private key file", "the client certificate's key file cannot be searched for",
+            "Check sslkey and the permissions of the folders on its path."),
         own(
-            "could not load private key file", "the key of the client certificate cannot be read",
-            "Look at sslkey, sslpassword and the permissions of the file."),
+            "could not load private key file", "the client certificate's key cannot be read",
+            "Check sslkey, sslpassword and the permissions of the file."),
         own(
-            "certificate does not match private key", "the client certificate and its key do not belong together",
-            "Look at sslcert and sslkey."),
+            "certificate does not match private key", "the client certificate and its key do not match",
+            "Check sslcert and sslkey."),
         own(
-            "private key file \"", "the key of the client certificate cannot be used",
-            "Its file has to be a regular one that belongs to the service's user (mode 0600) or to root (mode 0640), "
-                + "and has to match the certificate."),
+            "private key file \"", "the client certificate's key cannot be used",
+            "The key file must be a regular file owned by the service's user (mode 0600) or by root (mode 0640), "
+                + "and the key must match the certificate."),
         own(
-            "imum SSL protocol version", "the versions of TLS that are allowed cannot be used",
-            "Look at ssl_min_protocol_version and ssl_max_protocol_version."),
+            "imum SSL protocol version", "the allowed TLS versions cannot be used",
+            "Check ssl_min_protocol_version and ssl_max_protocol_version."),
         own(
             "could not get home directory to locate root certificate file",
-            "the root certificate is not set, and the service's user has no home folder to look for it",
+            "no root certificate is set, and the service's user has no home folder to search",
             "Name the file in sslrootcert."),
-        // With the name of the file in between; quoted text is not searched for.
+        // libpq's first line has the file's name in the middle, so the second line identifies the error.
         own(
-            "Either provide the file", "the file of the root certificate does not exist",
-            "Name it in sslrootcert, or put it into $HOME/.postgresql/root.crt; sslmode=require does without one."),
+            "Either provide the file", "the root certificate file does not exist",
+            "Name it in sslrootcert, or put it into $HOME/.postgresql/root.crt; sslmode=require needs none."),
         own(
-            "could not read root certificate file", "the file of the root certificate cannot be read",
-            "Look at sslrootcert, the permissions of its file, and that it is PEM."),
+            "could not read root certificate file", "the root certificate file cannot be read",
+            "Check sslrootcert and the permissions of its file, which must be PEM."),
         own(
             "could not load system root certificate", "the system's root certificates cannot be read",
             "Install ca-certificates, or name a file in sslrootcert."),
         own(
-            "could not set SSL Server Name", "the server's name cannot be used for TLS", "Look at host and sslsni."),
-        own("SSL engine", "the engine that sslkey names cannot be used", "Look at sslkey."),
+            "could not set SSL Server Name", "the server's name cannot be used for TLS", "Check host and sslsni."),
+        own("SSL engine", "the engine named in sslkey cannot be used", "Check sslkey."),
         own(
             "host name must be specified for a verified SSL connection",
             "sslmode=verify-full has no host name to verify", "Add host to hostaddr."),
         own(
-            "GSSAPI encryption required but", "gssencmode=require cannot be kept: there are no Kerberos credentials",
+            "GSSAPI encryption required but", "gssencmode=require needs Kerberos credentials, and there are none",
             "Run kinit for the service's user, or set gssencmode=disable."),
         own(
-            "may not be used with", "two settings of TLS contradict each other",
+            "may not be used with", "two TLS settings contradict each other",
             "sslrootcert=system and sslnegotiation=direct need sslmode=verify-full or require."),
     ]
 
@@ -95,28 +96,28 @@ struct ClientRefusal {
     }
 
     private static let methodHint =
-        "pg_hba.conf asks for a method that libpq here cannot do; for this user it has to be scram-sha-256, md5, "
-        + "password, cert or trust."
+        "pg_hba.conf requires a method that this libpq does not support. Use scram-sha-256, md5, password, cert or "
+        + "trust for this user."
     private static let channelHint =
-        "channel_binding=require needs TLS (sslmode=require or more) and scram-sha-256 in pg_hba.conf."
+        "channel_binding=require needs TLS (sslmode=require or stricter) and scram-sha-256 in pg_hba.conf."
 
-    private static let kerberosMessage = "the server asks for Kerberos (gss), and this side cannot prove itself with it"
+    private static let kerberosMessage = "the server requires Kerberos (gss), and there is no valid ticket"
     private static let kerberosHint =
-        "Get a ticket for the service's user (kinit), or have pg_hba.conf ask for scram-sha-256."
-    private static let methodMessage = "the server asks for an authentication method that libpq does not support"
-    private static let requirementMessage = "the server does not ask for what require_auth demands"
-    private static let requirementHint = "Set require_auth to what pg_hba.conf asks for, or the other way round."
-    private static let refusedCertificate = "the server does not accept the client certificate"
-    private static let noVersion = "this side and the server have no version of TLS in common"
-    private static let noCipher = "this side and the server have no cipher in common"
-    private static let cipherHint = "Look at ssl_ciphers in postgresql.conf."
+        "Get a ticket for the service's user (kinit), or require scram-sha-256 in pg_hba.conf."
+    private static let methodMessage = "the server requires an authentication method that libpq does not support"
+    private static let requirementMessage = "the server does not use the method that require_auth demands"
+    private static let requirementHint = "Make require_auth and pg_hba.conf agree."
+    private static let refusedCertificate = "the server rejects the client certificate"
+    private static let noVersion = "client and server have no TLS version in common"
+    private static let noCipher = "client and server have no cipher in common"
+    private static let cipherHint = "Check ssl_ciphers in postgresql.conf."
 
     private static let authentication: [ClientRefusal] = [
         ClientRefusal(
             pattern: "no password supplied", code: "28P01",
-            message: "the server asks for a password and none is set",
+            message: "the server requires a password, and none is set",
             hint: "Set the password in the connection string, in PGPASSWORD or in a password file."),
-        auth("hannel binding", "channel binding is required and cannot be had", channelHint),
+        auth("hannel binding", "channel binding is required and not available", channelHint),
         auth(
             "server offered SCRAM-SHA-256-PLUS authentication over a non-SSL",
             "the server offers channel binding without TLS", channelHint),
@@ -125,7 +126,7 @@ struct ClientRefusal {
             "authentication method requirement", requirementMessage, requirementHint),
         auth("server did not complete authentication", requirementMessage, requirementHint),
         auth(
-            "requirepeer", "another user than requirepeer names runs the server",
+            "requirepeer", "the server runs as another user than requirepeer names",
             "Set requirepeer to the user that PostgreSQL runs as."),
         auth(
             "GSSAPI continuation error", kerberosMessage, kerberosHint),
@@ -133,16 +134,16 @@ struct ClientRefusal {
             "GSSAPI name import error", kerberosMessage, kerberosHint),
         auth(
             "could not initiate GSSAPI security context", kerberosMessage, kerberosHint),
-        auth("SSPI", "the server asks for SSPI, which only Windows has", methodHint),
+        auth("SSPI", "the server requires SSPI, which only Windows has", methodHint),
         auth("authentication method ", methodMessage, methodHint),
         auth("authentication not supported", methodMessage, methodHint),
         auth("SCM_CRED", methodMessage, methodHint),
         auth("none of the server's SASL authentication mechanisms", methodMessage, methodHint),
-        auth("OAuth", "the server asks for OAuth, which is not set up here", methodHint),
-        auth("oauth_", "the server asks for OAuth, which is not set up here", methodHint),
-        auth("error received from server in SCRAM exchange", "the server broke off the exchange of SCRAM", methodHint),
+        auth("OAuth", "the server requires OAuth, which is not set up", methodHint),
+        auth("oauth_", "the server requires OAuth, which is not set up", methodHint),
+        auth("error received from server in SCRAM exchange", "the server aborted the SCRAM exchange", methodHint),
         auth(
-            "could not encrypt password", "the password cannot be hashed as the server asks for it",
+            "could not encrypt password", "the password cannot be hashed with the server's method",
             "MD5 is forbidden on this machine (FIPS): store the password as scram-sha-256."),
     ]
 
@@ -151,10 +152,9 @@ struct ClientRefusal {
     }
 
     private static let protocolHint =
-        "Look at ssl_min_protocol_version and ssl_max_protocol_version, here and in postgresql.conf."
+        "Check ssl_min_protocol_version and ssl_max_protocol_version, here and in postgresql.conf."
     private static let clientCertificateHint =
-        "The server does not accept the client certificate, or there is none: look at sslcert and at the server's "
-        + "ssl_ca_file."
+        "The server rejects the client certificate, or there is none: check sslcert and the server's ssl_ca_file."
 
     private static let tls: [ClientRefusal] = [
         tls(
@@ -162,18 +162,18 @@ struct ClientRefusal {
             "Set ssl = on in postgresql.conf, or sslmode=prefer or disable here."),
         tls(
             "server doesn't support GSSAPI encryption",
-            "the server does not encrypt with Kerberos, and gssencmode demands it",
+            "the server does not support Kerberos encryption, and gssencmode demands it",
             "Set gssencmode=disable."),
-        tls("without ALPN", "the server is too old for sslnegotiation=direct", "Leave sslnegotiation out."),
+        tls("without ALPN", "the server is too old for sslnegotiation=direct", "Remove sslnegotiation."),
         tls(
             "does not match host name", "the server's certificate is for another host name",
-            "Use the host name that the certificate names, or sslmode=verify-ca."),
-        // What the server's end says of our certificate.
+            "Use the host name in the certificate, or sslmode=verify-ca."),
+        // The server's alerts about our certificate.
         tls("alert unknown ca", refusedCertificate, clientCertificateHint),
         tls("alert bad certificate", refusedCertificate, clientCertificateHint),
         tls("alert certificate", refusedCertificate, clientCertificateHint),
         tls(
-            "valid SSL certificate", "the server does not ask for the client certificate that sslcertmode demands",
+            "valid SSL certificate", "the server does not request the client certificate that sslcertmode demands",
             clientCertificateHint),
         tls("alert protocol version", noVersion, protocolHint),
         tls("unsupported protocol", noVersion, protocolHint),
@@ -183,9 +183,9 @@ struct ClientRefusal {
         tls("no ciphers available", noCipher, cipherHint),
         tls(
             "dh key too small", "the server's keys are too weak for this machine's OpenSSL",
-            "Use longer keys at the server."),
+            "Use longer keys on the server."),
         tls(
             "certificate", "TLS certificate verification failed",
-            "Look at sslrootcert, the certificate's dates, and the host name that it is for."),
+            "Check sslrootcert, and the certificate's dates and host name."),
     ]
 }

@@ -1,11 +1,11 @@
-/// What libpq says when connecting fails or a connection is lost, taken apart.
+/// Parses libpq's message about a failed connect or a lost connection.
 ///
-/// A failed connect has no SQLSTATE in the API; with `PQERRORS_VERBOSE`, set right after `PQconnectStart`, the text
-/// carries it: `FATAL:  57P03: the database system is starting up`, and `LOCATION:` lines that name the server's source
-/// files, which nobody else is to see. libpq's own texts and the C library's are English always, because Swift
-/// programs do not call `setlocale`; the server's severity may be localised, its position in the text is not.
+/// The API has no SQLSTATE for a failed connect. With `PQERRORS_VERBOSE`, set right after `PQconnectStart`, the text
+/// has it: `FATAL:  57P03: the database system is starting up`, and `LOCATION:` lines with the server's source files,
+/// which are dropped. The texts of libpq and of the C library are always English, because Swift programs do not call
+/// `setlocale`. The server may localise the severity; its position in the text is fixed.
 package enum LibpqMessageParser {
-    /// The error that `text`, libpq's message, amounts to.
+    /// The error described by `text`, libpq's message.
     package static func error(in text: String, phase: FailurePhase, endpoint: String?) -> PostgresError {
         var error = error(in: text, phase: phase).limited
         error.endpoint = endpoint
@@ -14,21 +14,21 @@ package enum LibpqMessageParser {
 
     private static func error(in text: String, phase: FailurePhase) -> PostgresError {
         guard let error = serverError(in: text, phase: phase) else { return clientError(in: text, phase: phase) }
-        // A server refuses what came in the clear because a file on this side kept TLS from being tried.
+        // A local file kept libpq from trying TLS, and the server refuses unencrypted connections.
         if phase == .connecting, error.disposition == .configuration, let own = ClientRefusal.ownSetting(in: text) {
             return refusalError(own, in: text)
         }
         return withoutFileNames(error, phase: phase)
     }
 
-    // MARK: What the server said
+    // MARK: Server errors
 
     /// Finds `SEVERITY:  SQLSTATE: message`, two spaces after the first colon.
     private static func serverError(in text: String, phase: FailurePhase) -> PostgresError? {
         var found: PostgresError?
         for line in text.split(separator: "\n") {
             if var error = found {
-                // The lines that follow belong to it.
+                // The lines after the error belong to it.
                 if let detail = value(of: "DETAIL:  ", in: line) { error.detail = detail }
                 if let hint = value(of: "HINT:  ", in: line) { error.hint = hint }
                 found = error
@@ -61,70 +61,45 @@ package enum LibpqMessageParser {
         line.hasPrefix(label) ? String(line.dropFirst(label.count)) : nil
     }
 
-    // MARK: What libpq or the kernel said
+    // MARK: Errors of libpq and the kernel
 
     private struct Rule {
         let pattern: String
         let code: String
-        let disposition: Disposition
-        let message: String
+        var disposition = Disposition.outage
         var hint: String?
     }
 
-    /// The first pattern found in the text decides; the more specific ones stand first.
+    /// The first pattern found in the text decides, so the more specific ones come first.
     private static let rules: [Rule] = [
+        role("session is read-only", "target_session_attrs asks for a server that takes writes."),
+        role("session is not read-only", "target_session_attrs asks for a read-only server."),
+        role("server is in hot standby mode", "target_session_attrs asks for a primary."),
+        role("server is not in hot standby mode", "target_session_attrs asks for a standby."),
+        Rule(pattern: "Connection refused", code: Code.refused, hint: "No PostgreSQL listens on that host and port."),
+        Rule(pattern: "Connection reset by peer", code: Code.reset),
+        Rule(pattern: "Broken pipe", code: Code.reset),
+        Rule(pattern: "Connection timed out", code: Code.timedOut, hint: "The server's host does not answer."),
+        Rule(pattern: "No route to host", code: Code.hostUnreachable),
+        Rule(pattern: "Network is unreachable", code: Code.networkUnreachable),
         Rule(
-            pattern: "session is read-only", code: PostgresError.Code.wrongRole, disposition: .wrongRole,
-            message: "the server is read-only, and target_session_attrs asks for read-write"),
-        Rule(
-            pattern: "session is not read-only", code: PostgresError.Code.wrongRole, disposition: .wrongRole,
-            message: "the server is not read-only, and target_session_attrs asks for read-only"),
-        Rule(
-            pattern: "server is in hot standby mode", code: PostgresError.Code.wrongRole, disposition: .wrongRole,
-            message: "the server is a standby, and target_session_attrs asks for a primary"),
-        Rule(
-            pattern: "server is not in hot standby mode", code: PostgresError.Code.wrongRole, disposition: .wrongRole,
-            message: "the server is a primary, and target_session_attrs asks for a standby"),
-        Rule(
-            pattern: "Connection refused", code: PostgresError.Code.refused, disposition: .outage,
-            message: "connection refused: no PostgreSQL is listening there"),
-        Rule(
-            pattern: "Connection reset by peer", code: PostgresError.Code.reset, disposition: .outage,
-            message: "the connection was reset"),
-        Rule(
-            pattern: "Broken pipe", code: PostgresError.Code.reset, disposition: .outage,
-            message: "the connection was reset"),
-        Rule(
-            pattern: "Connection timed out", code: PostgresError.Code.timedOut, disposition: .outage,
-            message: "the server's host does not answer"),
-        Rule(
-            pattern: "No route to host", code: PostgresError.Code.hostUnreachable, disposition: .outage,
-            message: "there is no way to the server's host"),
-        Rule(
-            pattern: "Network is unreachable", code: PostgresError.Code.networkUnreachable, disposition: .outage,
-            message: "there is no way to the server's network"),
-        Rule(
-            pattern: "No such file or directory", code: PostgresError.Code.noSuchSocket, disposition: .outage,
-            message: "no PostgreSQL is listening on the Unix socket",
-            hint: "If the database is on another host, name it in DATABASE_URL or PGHOST."),
-        Rule(
-            pattern: "could not translate host name", code: PostgresError.Code.nameUnknown, disposition: .outage,
-            message: "the server's host name is not known"),
-        Rule(
-            pattern: "server closed the connection unexpectedly", code: PostgresError.Code.ended, disposition: .outage,
-            message: "the server closed the connection without a word"),
-        Rule(
-            pattern: "SSL SYSCALL error: EOF detected", code: PostgresError.Code.ended, disposition: .outage,
-            message: "the server closed the connection without a word"),
-        Rule(
-            pattern: "SSL connection has been closed unexpectedly", code: PostgresError.Code.ended,
-            disposition: .outage, message: "the server closed the connection without a word"),
-        Rule(
-            pattern: "timeout expired", code: PostgresError.Code.connectTimeout, disposition: .outage,
-            message: "connecting took longer than its deadline"),
+            pattern: "No such file or directory", code: Code.noSuchSocket,
+            hint: "No PostgreSQL listens on the Unix socket. If the database is on another host, name it in "
+                + "DATABASE_URL or PGHOST."),
+        Rule(pattern: "could not translate host name", code: Code.nameUnknown),
+        Rule(pattern: "server closed the connection unexpectedly", code: Code.ended),
+        Rule(pattern: "SSL SYSCALL error: EOF detected", code: Code.ended),
+        Rule(pattern: "SSL connection has been closed unexpectedly", code: Code.ended),
+        Rule(pattern: "timeout expired", code: Code.connectTimeout),
     ]
 
-    /// What libpq says before it has opened a socket, when a value of the connection string cannot be used.
+    private typealias Code = PostgresError.Code
+
+    private static func role(_ pattern: String, _ hint: String) -> Rule {
+        Rule(pattern: pattern, code: Code.wrongRole, disposition: .wrongRole, hint: hint)
+    }
+
+    /// libpq's messages about an unusable value of the connection string, before it opens a socket.
     private static let conninfoPatterns = [
         "invalid ", "could not match ", "definition of service", "service file",
     ]
@@ -133,8 +108,7 @@ package enum LibpqMessageParser {
         if phase == .connecting, let refusal = ClientRefusal.found(in: text) { return refusalError(refusal, in: text) }
         if let rule = rules.first(where: { text.contains($0.pattern) }) {
             return PostgresError(
-                code: rule.code, message: rule.message, hint: rule.hint,
-                // Of an established session a reset or an end says that this connection is gone, and perhaps more.
+                code: rule.code, message: reason(in: text, with: rule.pattern), hint: rule.hint,
                 disposition: rule.disposition)
         }
         let reason = withoutFileNames(reason(in: text))
@@ -152,10 +126,8 @@ package enum LibpqMessageParser {
     }
 
     private static func refusalError(_ refusal: ClientRefusal, in text: String) -> PostgresError {
-        // With `sslmode=prefer` there is a line for each try.
-        let line = text.split(separator: "\n").first { $0.contains(refusal.pattern) }
-        var detail = refusal.isQuoted ? line.map { withoutFileNames(reason(in: String($0))) } : nil
-        // Kerberos names the file of its tickets, without quotes.
+        var detail = refusal.isQuoted ? reason(in: text, with: refusal.pattern) : nil
+        // Kerberos names its ticket file without quotes.
         if let text = detail, let cache = text.firstRange(of: " (default cache: ") {
             detail = String(text[..<cache.lowerBound])
         }
@@ -173,8 +145,14 @@ package enum LibpqMessageParser {
         return String(line[end.upperBound...])
     }
 
-    /// Quoted text may hold a file name, or a piece of a connection string that may be a password – with a quote in it,
-    /// perhaps: everything from the first quote to the last is left out, or to the end where there is only one.
+    /// libpq's words in the line that contains `pattern`; with `sslmode=prefer` the text has a line per try.
+    private static func reason(in text: String, with pattern: String) -> String {
+        let line = text.split(separator: "\n").first { $0.contains(pattern) }
+        return withoutFileNames(reason(in: line.map(String.init) ?? text))
+    }
+
+    /// Replaces everything from the first quote to the last, or to the end if there is one quote only. Quoted text may
+    /// be a file name, or part of a password, which may itself contain a quote.
     static func withoutFileNames(_ text: String) -> String {
         guard let first = text.firstIndex(of: "\"") else { return text }
         let last = text.lastIndex(of: "\"") ?? first
@@ -182,7 +160,7 @@ package enum LibpqMessageParser {
         return text[..<first] + "\"…\"" + rest
     }
 
-    /// Server errors of these classes (system_error, internal_error) name the server's files; so does a DETAIL at times.
+    /// Server errors of the classes 58 (system_error) and XX (internal_error) name the server's files, as a DETAIL may.
     static func withoutFileNames(_ error: PostgresError, phase: FailurePhase) -> PostgresError {
         var error = error
         if error.code.hasPrefix("58") || error.code.hasPrefix("XX") {

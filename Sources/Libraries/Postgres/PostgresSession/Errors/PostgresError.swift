@@ -1,26 +1,27 @@
-/// A failure of the database, of the way to it, or of a wait for it; made to be shown to a reader.
+/// A failure of the database, of the connection to it, or of a wait for it.
 ///
-/// Holds no password, no connection string and no file name of the server, and is safe to give to a client as it is;
-/// ``endpoint`` alone is for the log.
+/// Holds no password, no connection string and no file name of the server. Do not pass it to clients unread:
+/// ``message``, ``detail`` and ``hint`` are the server's words and may quote values of rows and parameters (`Key
+/// (email)=(a@b) already exists.`), and ``endpoint`` is for the log.
 public struct PostgresError: Error, Hashable, Sendable {
-    /// An SQLSTATE where the server gave one, otherwise one of ``Code``.
+    /// The server's SQLSTATE, or one of ``Code``.
     public var code: String
-    /// The server's severity; `nil` where the server did not speak.
+    /// The server's severity; `nil` if the error is not the server's.
     public var severity: Severity?
-    /// What happened, in one sentence.
+    /// What happened, in one sentence: the server's, libpq's or the kernel's own words where they have any.
     public var message: String
-    /// The server's detail, if it gave one.
+    /// The server's or libpq's detail. May quote values of rows.
     public var detail: String?
-    /// What to do about it, if anyone knows.
+    /// What to do about it. The server's own may quote values.
     public var hint: String?
-    /// What it means for the connection and for others.
+    /// What it means for this connection and for others.
     public var disposition: Disposition
-    /// The server it concerns, as `host:port`; for the log.
+    /// The server, as `host:port`; for the log.
     public var endpoint: String?
-    /// Whether the statement provably never left this process, so that any statement may be tried again.
+    /// Whether the statement provably never left this process, so that it can be retried whatever it does.
     public var wasNeverSent: Bool
 
-    /// An error with the given parts.
+    /// Creates an error.
     public init(
         code: String, severity: Severity? = nil, message: String, detail: String? = nil, hint: String? = nil,
         disposition: Disposition, endpoint: String? = nil, wasNeverSent: Bool = false
@@ -35,7 +36,7 @@ public struct PostgresError: Error, Hashable, Sendable {
         self.wasNeverSent = wasNeverSent
     }
 
-    /// Whether the session it happened in is over: the server said FATAL or PANIC, or said nothing at all.
+    /// Whether the session is over: the server's severity is FATAL or PANIC, or the error is not the server's.
     package var endsSession: Bool {
         switch severity {
         case .fatal, .panic, nil: true
@@ -43,36 +44,36 @@ public struct PostgresError: Error, Hashable, Sendable {
         }
     }
 
-    /// Whether it says why a session is over, and not only what became of one statement.
+    /// Whether it says why the session ended, and not only why one statement failed.
     package var concernsWholeSession: Bool {
         endsSession && ![Code.queryTimeout, Code.cancelled, Code.closed].contains(code)
     }
 
-    /// Whether nothing was tried, because a setting on this side cannot be used.
+    /// Whether nothing was tried, because a local setting cannot be used.
     package var isInvalidConninfo: Bool { code == Code.conninfo }
 
-    /// The codes of failures in which the server did not speak. Those of the socket are named as in `errno(3)`, those
-    /// of name look-up as in `getaddrinfo(3)`.
+    /// Codes of failures that the server did not report. Names come from `errno(3)` for sockets, and from
+    /// `getaddrinfo(3)` for name look-ups.
     public enum Code {
-        /// Nothing listens there.
+        /// Nothing listens on the port.
         public static let refused = "ECONNREFUSED"
-        /// The peer, or something on the way, reset the connection.
+        /// The peer, or a device on the path, reset the connection.
         public static let reset = "ECONNRESET"
-        /// The kernel gave up on the peer.
+        /// The peer did not answer, and the kernel gave up.
         public static let timedOut = "ETIMEDOUT"
-        /// No way to the host.
+        /// No route to the host.
         public static let hostUnreachable = "EHOSTUNREACH"
-        /// No way to the network.
+        /// No route to the network.
         public static let networkUnreachable = "ENETUNREACH"
-        /// There is no such Unix socket: nothing listens there.
+        /// The Unix socket does not exist, because nothing listens on it.
         public static let noSuchSocket = "ENOENT"
-        /// The connection ended without a word from the server.
+        /// The server closed the connection without an error message.
         public static let ended = "EOF"
-        /// The name is not known.
+        /// The host name does not exist.
         public static let nameUnknown = "ENOTFOUND"
-        /// The name could not be looked up just now.
+        /// The name look-up failed temporarily.
         public static let nameLookup = "EAI_AGAIN"
-        /// TLS could not be agreed on, or the server's certificate does not hold.
+        /// The TLS handshake failed, or the server's certificate is not valid.
         public static let tls = "TLS"
         /// The connection string or one of its values cannot be used.
         public static let conninfo = "INVALID_CONNINFO"
@@ -82,7 +83,8 @@ public struct PostgresError: Error, Hashable, Sendable {
         public static let connectTimeout = "CONNECT_TIMEOUT"
         /// A statement took longer than its deadline.
         public static let queryTimeout = "QUERY_TIMEOUT"
-        /// The keys of a log-in take too long: those of SCRAM or TLS to compute, or Kerberos to answer. The message says which.
+        /// The log-in is too slow on this side: computing keys of SCRAM or TLS, or waiting for Kerberos. The message
+        /// says which.
         public static let loginKeys = "LOGIN_KEYS"
         /// The caller's task was cancelled.
         public static let cancelled = "CANCELLED"
@@ -90,11 +92,11 @@ public struct PostgresError: Error, Hashable, Sendable {
         public static let closed = "CLOSED"
         /// A statement was started while another was running on the same connection.
         public static let busy = "CONNECTION_BUSY"
-        /// A statement has more parameters than the protocol can count.
+        /// A statement has more parameters than the protocol allows.
         public static let tooManyParameters = "TOO_MANY_PARAMETERS"
-        /// A statement has a NUL character in it, at which libpq would cut it off.
+        /// A statement contains a NUL character, at which libpq would cut it.
         public static let nulCharacter = "NUL_CHARACTER"
-        /// The connection failed in a way that nothing above names.
+        /// The connection failed in another way.
         public static let connection = "CONNECTION_FAILED"
     }
 }

@@ -1,70 +1,67 @@
-/// A five-character error code of the server (PostgreSQL manual, appendix A), such as `57P03`.
-public struct SQLState: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
-    /// The five characters: digits and upper-case letters.
-    public let rawValue: String
+/// The server's error code (PostgreSQL manual, appendix A), such as `57P03`.
+package struct SQLState: RawRepresentable, Hashable, Sendable {
+    /// Five characters, each a digit or an upper-case letter.
+    package let rawValue: String
 
     /// `nil` unless `rawValue` has the form of an SQLSTATE.
-    public init?(rawValue: String) {
+    package init?(rawValue: String) {
         guard rawValue.utf8.count == 5,
             rawValue.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) })
         else { return nil }
         self.rawValue = rawValue
     }
 
-    /// The five characters.
-    public var description: String { rawValue }
-
-    /// The first two characters, which name the class.
+    /// The first two characters: the class.
     var classCode: Substring { rawValue.prefix(2) }
 }
 
-/// How bad the server says it is: field `V` of its message, which is never localised.
+/// The server's severity: field `V` of its message, which is never localised.
 public enum Severity: String, Hashable, Sendable {
-    /// The statement failed; the session goes on.
+    /// The statement failed; the session continues.
     case error = "ERROR"
     /// The session ends.
     case fatal = "FATAL"
     /// All sessions end.
     case panic = "PANIC"
-    /// Said in passing; no failure.
+    /// No failure.
     case warning = "WARNING"
-    /// Said in passing; no failure.
+    /// No failure.
     case notice = "NOTICE"
 }
 
-/// What a failure means for the connection it happened on and for the others. The pool acts on this and nothing else.
+/// What a failure means for its connection and for others. The pool acts on nothing else.
 public enum Disposition: Hashable, Sendable {
-    /// This connection is dead, the server is fine: discard it, retry safe work once, no outage.
+    /// The connection is dead and the server is fine: discard the connection, retry idempotent work once. No outage.
     case discard
-    /// An administrator ended this session (57P01). Once, it is one session; twice in a row, the server is going.
+    /// An administrator ended this session (57P01). A single one concerns this session; two in a row mean a shutdown.
     case terminated
-    /// The server is going, gone, or not ready: others are likely to fail as well.
+    /// The server is shutting down, gone, or not ready: other connections are likely to fail as well.
     case outage
-    /// Reachable, but read-only where read-write is asked for.
+    /// The server is reachable but has the wrong role, such as read-only where read-write is required.
     case wrongRole
-    /// Trying again changes nothing until somebody mends a setting, here or in the database.
+    /// Retrying is useless until somebody fixes a setting, here or in the database.
     case configuration
-    /// Only the statement failed; the connection is as good as before.
+    /// Only the statement failed; the connection is fine.
     case statement
 }
 
-/// Where in a connection's life a failure happened.
+/// The phase of a connection in which a failure happened.
 package enum FailurePhase: Sendable {
     case connecting
     case session
 }
 
 extension SQLState {
-    /// What an error with this code means (PostgreSQL manual, appendix A, for the codes).
+    /// The meaning of an error with this code (PostgreSQL manual, appendix A).
     package func disposition(severity: Severity, phase: FailurePhase) -> Disposition {
         switch rawValue {
         case "57P05",  // idle_session_timeout
             "25P03",  // idle_in_transaction_session_timeout
             "08P01":  // protocol_violation
             return .discard
-        case "57P04":  // database_dropped: to a session it is this session's end, to a newcomer a setting to mend
+        case "57P04":  // database_dropped: ends a session; while connecting, the setting is wrong
             return phase == .connecting ? .configuration : .discard
-        case "57P01":  // admin_shutdown; to a newcomer it is the server that goes
+        case "57P01":  // admin_shutdown: while connecting, the whole server shuts down
             return phase == .connecting ? .outage : .terminated
         case "57P02", "57P03",  // crash_shutdown, cannot_connect_now
             "08000", "08001", "08003", "08004", "08006", "08007",
@@ -76,7 +73,7 @@ extension SQLState {
             "3D000":  // invalid_catalog_name: no such database
             return .configuration
         case "42501", "55000", "22023", "42704", "0A000":
-            // No CONNECT privilege, database not accepting connections, a bad start-up option or value.
+            // No CONNECT privilege, database not accepting connections, an invalid start-up option or value.
             if phase == .connecting { return .configuration }
         case "53200":  // out_of_memory
             if severity != .error { return .outage }

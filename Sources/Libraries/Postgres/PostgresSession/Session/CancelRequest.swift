@@ -2,10 +2,10 @@ internal import CLibPQ
 package import DispatchLoop
 internal import Glibc
 
-/// Asks the server to stop what a session is running, so that work nobody waits for does not pile up there.
+/// Asks the server to cancel a session's statement, so that abandoned work does not pile up there.
 ///
-/// One packet on a connection of its own, which the server closes when it has passed the request on (PostgreSQL manual,
-/// 55.2.9, "Canceling Requests in Progress"). It does not say what became of it: the session does, with 57014.
+/// Sends one packet on a connection of its own, which the server closes once it has passed the request on (PostgreSQL
+/// manual, 55.2.9, "Canceling Requests in Progress"). The outcome shows on the session, as 57014.
 ///
 /// ```
 ///   waiting ── fewer than `limit` under way ──▶ connecting ── writable ──▶ sent ── end ──▶ done (delivered)
@@ -13,10 +13,10 @@ internal import Glibc
 /// ```
 @LoopActor
 package final class CancelRequest {
-    /// The most requests under way at a time; each is a socket beside the pool's, and for the server a process. Further ones
-    /// wait: none is dropped.
+    /// Maximum requests in flight: each is a socket beside the pool's, and a process at the server. Further ones wait;
+    /// none is dropped.
     package static let limit = 1
-    /// How long one may take. A server that does not take it does not answer anything else either.
+    /// Time limit of one request. A server that does not accept it does not answer anything else either.
     package static let timeout = Duration.seconds(5)
 
     private static var inFlight = 0
@@ -28,24 +28,24 @@ package final class CancelRequest {
     private var registration: Registration?
     private var timer: TimerID?
     private var isSent = false
-    /// Whether it was sent and the server has not said that it took it: it may stop what the session runs later.
+    /// Whether it was sent and not confirmed: it may still cancel a later statement of the session.
     package private(set) var mayStillArrive = false
     private var completion: (@LoopActor (Bool) -> Void)?
 
-    /// `nil` when the session is over, or libpq does not tell its key.
+    /// `nil` when the session is closed, or this libpq does not reveal its key.
     init?(_ connection: OpaquePointer) {
         request = clibpq_cancel()
         guard clibpq_cancel_request(connection, &request) == 1 else { return nil }
     }
 
-    /// Sends it, once. `completion` is called, never from within this call, with whether the server has taken it.
+    /// Sends the request; call it once. `completion` runs later, with whether the server confirmed it.
     package func send(completion: @escaping @LoopActor (_ isDelivered: Bool) -> Void) {
         self.completion = completion
         Self.waiting.append(self)
         loop.submit { Self.beginNext() }
     }
 
-    /// Takes it back, if it has not been begun: `completion` is called with `false` then. One that is under way may still stop
+    /// Withdraws a request that still waits and calls `completion` with `false`. One in flight may still cancel
     /// whatever the session runs when it arrives.
     package func withdraw() {
         guard let index = Self.waiting.firstIndex(where: { $0 === self }) else { return }
@@ -78,7 +78,7 @@ package final class CancelRequest {
 
     private func ready() {
         if isSent {
-            // The server says nothing on this connection; what can be read is its end.
+            // The server only closes this connection.
             var byte: UInt8 = 0
             let count = recv(descriptor, &byte, 1, 0)
             if count < 0, errno == EAGAIN || errno == EINTR { return }

@@ -1,10 +1,9 @@
 internal import CLinux
 internal import Glibc
 
-/// Runs `body`, which may block, on a detached thread with a small stack. `false` when the system has no thread to give.
+/// Runs `body` on a detached thread with a small stack; `false` when the system cannot create one.
 ///
-/// For the few calls that block and cannot be interrupted. A thread of one's own for as long as one takes: Dispatch's
-/// pool would grow without a bound when they stall.
+/// For the few calls that block and cannot be interrupted. When they stall, Dispatch's pool would grow without bound.
 func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)

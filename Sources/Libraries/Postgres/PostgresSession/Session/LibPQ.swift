@@ -1,8 +1,8 @@
 internal import CLibPQ
 
-/// The library that speaks to the server.
+/// PostgreSQL's client library.
 package enum LibPQ {
-    /// Its version at run time, such as `15.18`.
+    /// The version at run time, such as `15.18`.
     package static var version: String {
         let number = Int(PQlibVersion())
         return "\(number / 10_000).\(number % 10_000)"

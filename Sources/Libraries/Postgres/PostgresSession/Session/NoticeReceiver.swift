@@ -1,46 +1,70 @@
 internal import CLibPQ
 
-/// What the server says without being asked, kept for one session.
+/// Collects the notices of one session and keeps those that say why it ends.
 ///
-/// An idle session's end arrives as a notice with severity FATAL while libpq still calls the connection good; the next
-/// read then finds the end of the stream. Immediate shutdown and crash send a WARNING with 57P01 or 57P02 first. Without
-/// listening here, all of these look like an end without a word.
+/// An administrator's end of an idle session (57P01) arrives as a notice with severity FATAL while libpq still calls
+/// the connection good. Immediate shutdown and crash send a WARNING with 57P01 or 57P02 and then close the socket.
 final class NoticeReceiver {
-    /// The notice that announced the session's end, if there was one.
-    private(set) var ending: PostgresError? { didSet { hasEnding = ending != nil } }
-    /// Whether there was one; asked after each event, and cheaper than the error.
-    private(set) var hasEnding = false
+    /// The notice that ends the session: FATAL or PANIC of the server, or libpq's that the session is out of step.
+    private(set) var fatalNotice: PostgresError? { didSet { hasFatalNotice = fatalNotice != nil } }
+    /// Cheaper to read than the error. It is read after each event.
+    private(set) var hasFatalNotice = false
+    /// The latest WARNING with 57P0x. It ends nothing by itself, because any function can raise one; when the session
+    /// ends, it is the reason.
+    private(set) var shutdownWarning: PostgresError?
 
-    /// Installs the receiver; without one, libpq prints notices to stderr. The notices must outlive the connection.
+    /// Why the session ends, as far as notices say it.
+    var cause: PostgresError? { fatalNotice ?? shutdownWarning }
+
+    /// Installs the receiver; without one, libpq prints notices to stderr. The receiver must outlive the connection.
     func install(on connection: OpaquePointer) {
         PQsetNoticeReceiver(connection, receiveNotice, Unmanaged.passUnretained(self).toOpaque())
     }
 
-    fileprivate func receive(_ result: OpaquePointer) {
-        let error = ServerMessage.error(of: result, phase: .session)
-        if ending == nil, error.endsSession || error.code.hasPrefix("57P0") { ending = error }
+    /// How libpq names a message that belongs to no statement (fe-protocol3.c, `pqParseInput3`). The position in the
+    /// protocol is lost then.
+    private static let outOfStep = "arrived from server while idle"
+
+    /// Keeps a notice if it says why the session ends. `severity` is `nil` for libpq's own, which have no SQLSTATE.
+    func take(_ notice: PostgresError) {
+        switch notice.severity {
+        case .fatal, .panic:
+            if fatalNotice == nil { fatalNotice = notice }
+        case .warning where notice.code.hasPrefix("57P0"):
+            shutdownWarning = notice
+        case nil where notice.message.contains(Self.outOfStep) && fatalNotice == nil:
+            fatalNotice = notice
+            fatalNotice?.disposition = .discard
+        case .error, .warning, .notice, nil: break
+        }
+    }
+
+    /// Forgets a warning that the session has outlived: a statement raised it, and the server has ended the statement.
+    func statementEnded() {
+        if shutdownWarning != nil { shutdownWarning = nil }
     }
 }
 
-/// A free function: a closure written where an actor is the context carries a check of it and traps in C's hands.
+/// A free function, because a closure made in an actor's context checks its executor, and traps when C calls it.
 private func receiveNotice(_ argument: UnsafeMutableRawPointer?, _ result: OpaquePointer?) {
     guard let argument, let result else { return }
-    Unmanaged<NoticeReceiver>.fromOpaque(argument).takeUnretainedValue().receive(result)
+    let notice = ServerMessage.error(of: result, phase: .session)
+    Unmanaged<NoticeReceiver>.fromOpaque(argument).takeUnretainedValue().take(notice)
 }
 
-/// An error or notice of the server, read from a result's fields (PostgreSQL manual, 34.3.1, PQresultErrorField).
+/// Reads an error or a notice from a result's fields (PostgreSQL manual, 34.3.1, PQresultErrorField).
 enum ServerMessage {
     static func error(of result: OpaquePointer, phase: FailurePhase) -> PostgresError {
         func field(_ name: Character) -> String? {
             guard let ascii = name.asciiValue, let value = PQresultErrorField(result, Int32(ascii)) else { return nil }
             return String(cString: value)
         }
-        // V: the severity that is never localised, S: the one that may be, all that PgBouncer sends; C: the SQLSTATE;
+        // V: the severity that is never localised; S: the one that may be, and PgBouncer's only one; C: SQLSTATE;
         // M, D, H: message, detail, hint.
         let severity = (field("V") ?? field("S")).flatMap(Severity.init(rawValue:)) ?? .error
         let state = field("C").flatMap(SQLState.init(rawValue:))
         guard let state else {
-            // libpq itself made the result: it found the connection out of step or lost.
+            // libpq made the result: the connection is out of step, or lost.
             let text = String(cString: PQresultErrorMessage(result))
             return LibpqMessageParser.error(in: text, phase: phase, endpoint: nil)
         }

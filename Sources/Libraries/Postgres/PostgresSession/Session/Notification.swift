@@ -1,13 +1,13 @@
-/// What `NOTIFY` sent (PostgreSQL manual, NOTIFY).
+/// A notification sent by `NOTIFY` (PostgreSQL manual, NOTIFY).
 public struct Notification: Sendable, Hashable {
-    /// The channel it was sent on.
+    /// The channel.
     public let channel: String
-    /// Its text; empty when it has none.
+    /// The text; empty when there is none.
     public let payload: String
-    /// The process id of the session that sent it.
+    /// The process id of the sending session.
     public let processID: Int32
 
-    /// A notification with the given parts.
+    /// Creates a notification.
     public init(channel: String, payload: String, processID: Int32) {
         self.channel = channel
         self.payload = payload

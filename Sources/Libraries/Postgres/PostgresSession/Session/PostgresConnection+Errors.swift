@@ -1,11 +1,11 @@
 internal import CLibPQ
 
-// What is said of a session that is closed, busy or too slow.
+// Errors of a session that is closed, busy or too slow.
 extension PostgresConnection {
     package static let closedError = PostgresError(
         code: PostgresError.Code.closed, message: "the connection is closed", disposition: .discard,
         wasNeverSent: true)
-    /// What is said of a statement whose deadline passed.
+    /// The error of a statement whose deadline passed.
     package var overdueError: PostgresError {
         PostgresError(
             code: PostgresError.Code.queryTimeout, message: "the database did not answer the query in time",
@@ -18,18 +18,18 @@ extension PostgresConnection {
     static let cancelledError = PostgresError(
         code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
 
-    /// What is said to those who use the session after its end: what it ended for.
-    var endingCause: PostgresError {
+    /// The error of a statement started after the session's end: the reason of that end.
+    var errorAfterEnd: PostgresError {
         var error = cause ?? Self.closedError
         error.wasNeverSent = true
         return error
     }
 
-    /// Why the session has ended: what the server announced, otherwise what libpq found.
+    /// Why the session has ended: the server's notice if there was one, otherwise libpq's message.
     func disconnectError() -> PostgresError {
-        if var ending = notices.ending {
-            ending.endpoint = endpoint
-            return ending
+        if var cause = notices.cause {
+            cause.endpoint = endpoint
+            return cause
         }
         guard let connection else { return Self.closedError }
         let text = String(cString: PQerrorMessage(connection))

@@ -2,24 +2,23 @@ internal import CLibPQ
 internal import DequeModule
 package import DispatchLoop
 
-/// Who sends statements in a pipeline and hears of their ends.
+/// Receives the results of statements sent in a pipeline.
 @LoopActor
 package protocol PipelineClient: AnyObject {
-    /// A statement has been answered. Statements are answered in the order in which they were sent, but for those that
-    /// had to be prepared once more.
+    /// A statement's result arrived. Results come in the order of sending, except for statements that had to be
+    /// prepared again.
     func connection(
         _ connection: PostgresConnection, answered number: Int, with result: Result<QueryResult, PostgresError>)
-    /// The session has ended, or failed; what it has not answered it will not answer. The statements with the numbers in
-    /// `unsent` never left.
+    /// The session ended. Statements without a result will get none; those with the numbers in `unsent` never left.
     func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError, unsent: [Int])
 }
 
-/// libpq's pipeline mode (PostgreSQL manual, 34.5): statements are sent without waiting for the answers of those before.
+/// libpq's pipeline mode (PostgreSQL manual, 34.5): sends statements without waiting for earlier results.
 ///
-/// Each statement has its own synchronisation point: it is a transaction of its own, and one that fails takes no other
-/// along. Those that come up in one round of the loop go out together at its end. From version 17 on libpq gathers them
-/// (`PQsendPipelineSync`), and they are one system call. Before, it sends at each synchronisation point; the kernel is told
-/// to hold the pieces back until the last, so that they are at least one segment, and the server wakes up once.
+/// Each statement has its own synchronisation point, so it is its own transaction and its failure affects no other. The
+/// statements of one round of the loop go out together at its end. libpq 17 and later buffer them
+/// (`PQsendPipelineSync`) and need one system call. Older versions write at each synchronisation point; TCP_CORK then
+/// joins the writes into one segment, so that the server wakes up once.
 extension PostgresConnection {
     struct Pipeline {
         struct InFlight {
@@ -34,28 +33,28 @@ extension PostgresConnection {
         }
 
         let client: any PipelineClient
-        /// Sent, in this order, and not answered.
+        /// Sent, in this order, and without a complete result.
         var inFlight: Deque<InFlight> = []
-        /// What the first of them has been answered with so far.
+        /// The result so far of the first one in flight.
         var result: Result<QueryResult, PostgresError>?
-        /// To be sent at the end of this round of the loop.
+        /// Sent at the end of this round of the loop.
         var unsent: [Unsent] = []
 
-        /// From how many statements on it pays to have the kernel hold them back, which is two system calls.
+        /// Corking costs two system calls, which pay from this many statements on.
         static let fewestCorked = 3
     }
 
-    /// How many statements have been sent and not been answered.
+    /// The number of statements in flight.
     package var flightCount: Int { pipeline?.inFlight.count ?? 0 }
 
-    /// Begins to send statements in a pipeline; `false` when the session is not idle.
+    /// Enters pipeline mode; `false` when the session is not idle.
     package func enterPipeline(client: any PipelineClient) -> Bool {
         guard let connection, isIdle, !isInTransaction, PQenterPipelineMode(connection) == 1 else { return false }
         pipeline = Pipeline(client: client)
         return true
     }
 
-    /// Goes back to one statement at a time; `false` while there are answers to come.
+    /// Returns to one statement at a time; `false` while results are outstanding.
     package func exitPipeline() -> Bool {
         guard let connection, let pipeline, pipeline.inFlight.isEmpty, pipeline.unsent.isEmpty,
             PQexitPipelineMode(connection) == 1
@@ -64,8 +63,7 @@ extension PostgresConnection {
         return true
     }
 
-    /// Sends a statement behind those that are in flight, at the end of this round; the client hears of its end under this
-    /// number.
+    /// Sends a statement behind those in flight, at the end of this round. `number` identifies it to the client.
     package func sendInPipeline(_ statement: Statement, number: Int) {
         guard let isFirst = pipeline?.unsent.isEmpty else { return }
         pipeline?.unsent.append(Pipeline.Unsent(number: number, statement: statement))
@@ -91,19 +89,19 @@ extension PostgresConnection {
         if isCorked, PQsocket(connection) >= 0 { _ = clibpq_cork(connection, 0) }
     }
 
-    /// Ends the session, because it owes an answer for too long.
+    /// Ends the session, because a result is overdue.
     package func failPipeline(_ error: PostgresError) {
         guard pipeline != nil else { return }
-        // Closing alone does not stop what the server is at.
+        // Closing the connection does not stop the statement at the server.
         cancelRequest = connection.flatMap(CancelRequest.init)
         end(error)
     }
 
-    /// Takes the answers that are complete. A statement ends with its synchronisation point.
+    /// Collects complete results. A statement ends with its synchronisation point.
     func collectFromPipeline() {
         var isBetween = false
         while let connection, pipeline?.inFlight.isEmpty == false, PQisBusy(connection) == 0 {
-            // NULL stands between the commands; twice in a row, libpq knows of no further one.
+            // NULL separates the statements; two in a row mean that libpq knows of no further one.
             guard let result = PQgetResult(connection) else {
                 if isBetween { return end(disconnectError()) }
                 isBetween = true
@@ -113,8 +111,8 @@ extension PostgresConnection {
             defer { PQclear(result) }
             lastReplyAt = loop.now
             switch PQresultStatus(result) {
-            case PGRES_PIPELINE_SYNC: finishFlight()
-            // Not executed, because what it was prepared by failed.
+            case PGRES_PIPELINE_SYNC: finishFirst()
+            // Not executed, because preparing it failed.
             case PGRES_PIPELINE_ABORTED: break
             default: take(StatementOutcome(of: result, reusing: &columns))
             }
@@ -131,45 +129,46 @@ extension PostgresConnection {
         }
     }
 
-    /// Of a statement's results the last one counts, unless one failed: it may have been prepared first.
+    /// Keeps the last of a statement's results, or the first failure: preparing it has a result as well.
     private func set(_ result: Result<QueryResult, PostgresError>) {
         if case .failure = pipeline?.result { return }
         pipeline?.result = result
     }
 
-    private func finishFlight() {
-        guard let flight = pipeline?.inFlight.popFirst(), let client = pipeline?.client else { return }
+    private func finishFirst() {
+        guard let first = pipeline?.inFlight.popFirst(), let client = pipeline?.client else { return }
+        notices.statementEnded()
         guard let result = pipeline?.result.take() else {
             end(disconnectError())
             return
         }
-        // libpq knows the transaction's status only once nothing is in flight; the tag tells in any case.
+        // libpq knows the transaction status only while nothing is in flight; the command tag is always there.
         let opensTransaction =
             if case .success(let decoded) = result {
                 decoded.command == "BEGIN" || decoded.command == "START TRANSACTION"
             } else { false }
         guard !isInTransaction, !opensTransaction else {
-            // Whatever follows would be a part of it.
+            // The statements that follow would run inside it.
             end(Self.transactionError(endpoint))
             return
         }
-        if case .failure(let error) = result, isPreparedAgain(flight, after: error) {
-            sendInPipeline(flight.statement, number: flight.number)
+        if case .failure(let error) = result, mustPrepareAgain(first, after: error) {
+            sendInPipeline(first.statement, number: first.number)
             return
         }
-        client.connection(self, answered: flight.number, with: result)
+        client.connection(self, answered: first.number, with: result)
     }
 
-    /// Whether the failure is about the statement's being prepared, and it has not been executed.
-    private func isPreparedAgain(_ flight: Pipeline.InFlight, after error: PostgresError) -> Bool {
-        switch (flight.step, error.code) {
+    /// Whether only the preparation failed, so that the statement was not executed and can be sent again.
+    private func mustPrepareAgain(_ entry: Pipeline.InFlight, after error: PostgresError) -> Bool {
+        switch (entry.step, error.code) {
         case (.text, _): return false
         case (.prepare, "42P05"): return true
         case (.prepare, _):
-            prepared.couldNotPrepare(flight.statement.sql)
+            prepared.couldNotPrepare(entry.statement.sql)
             return false
         case (.execute, let code):
-            return prepared.next(after: flight.step, of: flight.statement.sql, failure: code) != nil
+            return prepared.next(after: entry.step, of: entry.statement.sql, failure: code) != nil
         }
     }
 

@@ -1,10 +1,10 @@
 internal import CLibPQ
-public import DispatchLoop
+package import DispatchLoop
 
 /// One session with the server: a libpq connection that never blocks.
 ///
-/// It belongs to the event loop and runs one statement at a time. Between statements its socket stays watched, so that
-/// the session's end is known when it comes and not when it is needed.
+/// Belongs to the event loop and runs one statement at a time. The loop watches the socket between statements as well,
+/// so that it sees the session's end at once and not at the next use.
 ///
 /// ```
 ///            start             result, error
@@ -15,51 +15,52 @@ public import DispatchLoop
 ///   closed             closed                  (PQfinish has returned, the socket is gone)
 /// ```
 @LoopActor
-public final class PostgresConnection {
+package final class PostgresConnection {
     package typealias Completion = @LoopActor (Result<QueryResult, PostgresError>) -> Void
 
     /// The server as `host:port`, for the log.
-    public nonisolated let endpoint: String
-    /// The process id of the server's end, as in `pg_stat_activity`.
-    public nonisolated let backendProcessID: Int32
+    package nonisolated let endpoint: String
+    /// The process id of the backend, as in `pg_stat_activity`.
+    package nonisolated let backendProcessID: Int32
 
-    /// Called once when the session ends by itself while no statement runs.
+    /// Called once if the session ends while no statement runs and nobody closed it.
     package var onEnd: (@LoopActor (PostgresError) -> Void)?
     /// Called for each notification that arrives (`LISTEN`).
     package var onNotification: (@LoopActor (Notification) -> Void)?
-    /// When the server was last heard answering.
+    /// When the server's latest reply arrived.
     package internal(set) var lastReplyAt: MonotonicTime
-    /// How long the latest statement's answer took from the moment at which it was sent, in nanoseconds; 0 where that says
-    /// nothing of the server, because this process was not running all the while.
+    /// Nanoseconds from sending the latest statement to its result; 0 if this process was stopped meanwhile, so that
+    /// the time says nothing about the server.
     package private(set) var latestAnswerNanoseconds: Int64 = 0
 
-    /// What the server can be asked to stop, after a statement was given up at its deadline.
+    /// Cancels at the server the statement that was given up at its deadline.
     var cancelRequest: CancelRequest?
     /// `nil` once closed.
     var connection: OpaquePointer?
     let notices: NoticeReceiver
     private var registration: Registration?
-    /// What the session ended for.
+    /// Why the session ended.
     private(set) var cause: PostgresError?
     let loop = EventLoop.shared
     private(set) var running: RunningStatement?
-    /// Present while statements are sent one behind the other; `running` is `nil` then.
+    /// Set in pipeline mode; `running` is `nil` then.
     var pipeline: Pipeline?
     var prepared = PreparedStatements()
-    /// The latest result's columns. The next ones are nearly always the same.
+    /// The latest result's columns, reused because the next result nearly always has the same.
     var columns: [QueryResult.Column] = []
-    /// One timer serves all statements: it is not cancelled with each but finds, when it fires, what is running then.
+    /// One timer for all statements. It is not cancelled when a statement ends; when it fires, it checks what runs
+    /// then.
     private var timer = DeadlineTimer()
     private var waitsForWrite = false
 
-    /// Takes over a connection that libpq has finished making.
+    /// Wraps a connection that libpq has established.
     static func adopt(
         _ connection: OpaquePointer, notices: NoticeReceiver, endpoint: String
     ) -> Result<PostgresConnection, PostgresError> {
         PQsetnonblocking(connection, 1)
         let adopted = PostgresConnection(connection, notices: notices, endpoint: endpoint)
         do throws(SystemCallError) {
-            // Level-triggered: libpq may leave bytes in the socket when its buffer is full.
+            // Level-triggered, because libpq may leave bytes in the socket when its buffer is full.
             adopted.registration = try adopted.loop.register(PQsocket(connection), for: .read, trigger: .level) {
                 [weak adopted] readiness in adopted?.ready(readiness)
             }
@@ -86,22 +87,21 @@ public final class PostgresConnection {
 
     // MARK: Statements
 
-    /// Starts a statement; `client` hears of its end exactly once, never from within this call. It is sent at the end of
-    /// this round of the loop.
+    /// Starts a statement, which is sent at the end of this round of the loop. Reports its end to `client` exactly
+    /// once, never from within this call.
     ///
     /// - Parameters:
     ///   - deadline: when to give up. The session is closed then, unless the client takes it over.
-    ///   - silence: for how long, in nanoseconds, the server may say nothing before the client is told. The statement goes
-    ///     on.
+    ///   - silence: nanoseconds without a reply after which the client is notified. The statement continues.
     package func start(
         _ statement: Statement, deadline: MonotonicTime, silence: Int64 = .max, client: any StatementDelegate
     ) {
         guard let connection, isIdle else {
-            let error = isClosed ? endingCause : Self.busyError
-            loop.submit { client.connection(self, ended: .failure(error)) }
+            let error = isClosed ? errorAfterEnd : Self.busyError
+            loop.submit { client.connection(self, finished: .failure(error)) }
             return
         }
-        // Within a transaction a statement that turns out not to be prepared would take the transaction along.
+        // Inside a transaction, executing a statement that is not prepared would abort the transaction.
         let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
         running = RunningStatement(
             statement, step: isPrepared ? prepared.step(for: statement.sql) : .text, deadline: deadline,
@@ -110,17 +110,16 @@ public final class PostgresConnection {
         armTimer()
     }
 
-    /// Starts a statement; `completion` is called exactly once, never from within this call.
+    /// Starts a statement. Calls `completion` exactly once, never from within this call.
     package func start(_ statement: Statement, deadline: MonotonicTime, completion: @escaping Completion) {
         start(statement, deadline: deadline, client: StatementCompletion(completion))
     }
 
-    /// Hands the running statement, if there is one, to somebody else: `completion` hears of its end instead of whoever
-    /// started it, who is not called any more.
+    /// Takes the running statement over from its client, which is not called any more: its end goes to `completion`.
     package func takeOverStatement(deadline: MonotonicTime, completion: @escaping Completion) {
         guard let run = running else { return }
         guard run.isSent else {
-            // Nobody needs it sent any more.
+            // Not sent yet, and no longer needed.
             running = nil
             loop.submit { completion(.failure(Self.cancelledError)) }
             return
@@ -132,21 +131,14 @@ public final class PostgresConnection {
         armTimer()
     }
 
-    /// The means to stop what the session is running; `nil` when it runs nothing, or has ended.
+    /// A request to cancel the running statement; `nil` when none runs, or the session has ended.
     package var cancelRequestForStatement: CancelRequest? {
         guard let connection, let running, running.isSent else { return nil }
         return CancelRequest(connection)
     }
 
-    /// Stops waiting for the running statement, if there is one, by ending the session: the statement may be running.
-    func abandonStatement() {
-        guard running != nil else { return }
-        cancelRequest = cancelRequestForStatement
-        end(Self.cancelledError)
-    }
-
     private func sendStep() {
-        // It may have been given up meanwhile, and the session with it.
+        // The statement, or the session, may be gone by now.
         guard let connection, let running, !running.isSent else { return }
         running.isSent = true
         running.sentAt = loop.now
@@ -160,23 +152,25 @@ public final class PostgresConnection {
         loop.submit { self.end(error) }
     }
 
-    /// A statement's first use as a prepared one goes out in one piece, Parse, Bind and Execute: libpq does that in a
-    /// pipeline only, which lasts for this one step.
+    /// The first use of a prepared statement sends Parse, Bind and Execute together. libpq does that in pipeline mode
+    /// only, which lasts for this one step.
     private func send(_ run: RunningStatement, on connection: OpaquePointer) -> Bool {
         guard case .prepare = run.step else { return run.statement.send(run.step, on: connection) }
         return PQenterPipelineMode(connection) == 1 && run.statement.sendInPipeline(run.step, on: connection)
     }
 
-    /// The free check: reads what the kernel has and parses it, without a round trip.
+    /// Checks an idle session without a round trip: reads and parses what the kernel has.
     ///
-    /// - Returns: why the session has ended, if it has; it is closed then.
+    /// - Returns: why the session has ended, if it has; it is then closed.
     package func checkForEnd() -> PostgresError? {
         guard let connection else { return Self.closedError }
         guard isIdle else { return nil }
         if PQconsumeInput(connection) == 1 {
-            _ = PQisBusy(connection)  // Parses; notices are delivered by it.
+            _ = PQisBusy(connection)  // Parses, and delivers notices.
             deliverNotifications()
-            if !notices.hasEnding, PQstatus(connection) == CONNECTION_OK { return nil }
+            // The end of the stream follows the warning of a crash, and needs another read.
+            let isOpen = notices.shutdownWarning == nil || PQconsumeInput(connection) == 1
+            if isOpen, !notices.hasFatalNotice, PQstatus(connection) == CONNECTION_OK { return nil }
         }
         var error = disconnectError()
         error.wasNeverSent = true
@@ -184,14 +178,14 @@ public final class PostgresConnection {
         return error
     }
 
-    /// The means to stop, at the server, the statement that was given up at its deadline; closing the connection does not.
+    /// A request to cancel the statement that was given up at its deadline; closing the connection does not stop it.
     package func takeCancelRequest() -> CancelRequest? {
         defer { cancelRequest = nil }
         return cancelRequest
     }
 
     /// Ends the session. A running statement fails with `CLOSED`. The socket is closed when this returns.
-    public func close() {
+    package func close() {
         end(Self.closedError)
     }
 
@@ -200,7 +194,7 @@ public final class PostgresConnection {
     private func ready(_ readiness: Readiness) {
         guard let connection else { return }
         guard PQconsumeInput(connection) == 1 else {
-            // What came before the end may hold the answer, or the reason.
+            // The bytes before the end may hold the result, or the reason.
             if pipeline == nil { collect() } else { collectFromPipeline() }
             if self.connection != nil { end(disconnectError()) }
             return
@@ -208,15 +202,15 @@ public final class PostgresConnection {
         if waitsForWrite { flush() }
         deliverNotifications()
         if pipeline == nil { collect() } else { collectFromPipeline() }
-        running?.heard(at: loop.now)
-        if self.connection != nil, notices.hasEnding, running?.isSent != true { end(disconnectError()) }
+        running?.received(at: loop.now)
+        if self.connection != nil, notices.hasFatalNotice, running?.isSent != true { end(disconnectError()) }
     }
 
-    /// Takes the results that are complete. The statement ends with the NULL after its last result, not before.
+    /// Collects complete results. The statement ends with the NULL after its last result.
     private func collect() {
         while let connection, let running, running.isSent, PQisBusy(connection) == 0 {
             guard let result = PQgetResult(connection) else {
-                // In a pipeline NULL stands behind each of its parts.
+                // In a pipeline, NULL follows each part.
                 if !running.isInPipeline { finishStep() } else if running.endsPart() { return end(disconnectError()) }
                 continue
             }
@@ -229,7 +223,7 @@ public final class PostgresConnection {
             case .failure(var error):
                 error.endpoint = endpoint
                 if error.endsSession {
-                    // The server's last words; there is no point in waiting for the end to be read as well.
+                    // Fatal: do not wait for the end of the stream.
                     end(error)
                     return
                 }
@@ -241,7 +235,7 @@ public final class PostgresConnection {
         }
     }
 
-    /// Deals with the results that only a pipeline has; `false` for those that any statement has.
+    /// Handles the results that only a pipeline has; `false` for all others.
     private func isPartOfPipeline(_ result: OpaquePointer, _ run: RunningStatement, _ connection: OpaquePointer) -> Bool
     {
         run.beginsPart()
@@ -249,7 +243,7 @@ public final class PostgresConnection {
         case PGRES_PIPELINE_SYNC:
             if PQexitPipelineMode(connection) == 1 { finishStep() } else { end(disconnectError()) }
             return true
-        // Not executed, because it could not be prepared.
+        // Not executed, because preparing it failed.
         case PGRES_PIPELINE_ABORTED: return true
         case PGRES_COMMAND_OK where run.result == nil:
             prepared.expectPrepared(run.statement.sql)
@@ -260,6 +254,7 @@ public final class PostgresConnection {
 
     private func finishStep() {
         guard let run = running else { return }
+        notices.statementEnded()
         guard let result = run.result else {
             end(disconnectError())
             return
@@ -276,7 +271,7 @@ public final class PostgresConnection {
         running = nil
         latestAnswerNanoseconds =
             run.sentAt >= loop.latestPause ? loop.now.nanoseconds - run.sentAt.nanoseconds : 0
-        run.client.connection(self, ended: result)
+        run.client.connection(self, finished: result)
     }
 
     private func deliverNotifications() {
@@ -291,12 +286,12 @@ public final class PostgresConnection {
         }
     }
 
-    /// Sends what libpq holds. While it cannot send all, reading has to go on as well, or both sides wait for room.
+    /// Sends libpq's buffer. Keeps reading while it is not empty, or both sides would wait for each other.
     func flush() {
         guard let connection, let registration else { return }
         let unsent = PQflush(connection)
         guard unsent >= 0, PQsocket(connection) >= 0 else {
-            // libpq has closed the socket, so no event will ever say so.
+            // libpq has closed the socket, so no event will report it.
             forgetClosedSocket()
             loop.submit { self.end(self.disconnectError()) }
             return
@@ -336,9 +331,9 @@ public final class PostgresConnection {
         armTimer()
     }
 
-    // MARK: The end
+    // MARK: End
 
-    /// Closes the session and tells whoever is waiting.
+    /// Closes the session and reports it to the client of the running statement, or to ``onEnd``.
     package func end(_ error: PostgresError) {
         guard connection != nil || running != nil else { return }
         let wasClosed = connection == nil
@@ -353,7 +348,7 @@ public final class PostgresConnection {
             running = nil
             var error = error
             if run.isProvablyUnexecuted { error.wasNeverSent = true }
-            run.client.connection(self, ended: .failure(error))
+            run.client.connection(self, finished: .failure(error))
         } else if !wasClosed, error.code != PostgresError.Code.closed {
             let onEnd = onEnd
             self.onEnd = nil
@@ -361,7 +356,7 @@ public final class PostgresConnection {
         }
     }
 
-    /// Deregisters first, by what was registered: libpq may have closed the socket itself by now.
+    /// Deregisters first, by registration and not by descriptor: libpq may have closed the socket already.
     private func release() {
         guard let connection else { return }
         if let registration { loop.deregister(registration) }
@@ -371,7 +366,7 @@ public final class PostgresConnection {
         self.connection = nil
     }
 
-    /// At once, where libpq has closed its socket: the number may be somebody else's before the session is ended.
+    /// Deregisters at once if libpq has closed its socket: the kernel may reuse the number before the session ends.
     private func forgetClosedSocket() {
         guard let registration, let connection, PQsocket(connection) < 0 else { return }
         loop.deregister(registration)

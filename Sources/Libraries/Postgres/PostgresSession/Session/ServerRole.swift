@@ -1,7 +1,7 @@
-/// What a server is in a cluster of several.
+/// A server's role in a replication cluster.
 public enum ServerRole: String, Sendable, Hashable, CaseIterable {
-    /// It takes writes.
+    /// Takes writes.
     case primary
-    /// It follows another server (PostgreSQL manual, 27.4, "Hot Standby").
+    /// Follows another server, read-only (PostgreSQL manual, 27.4, "Hot Standby").
     case replica
 }

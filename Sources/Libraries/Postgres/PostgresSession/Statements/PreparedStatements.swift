@@ -1,24 +1,24 @@
-/// Which statements a session keeps prepared, and so what to send for one. Pure.
+/// Tracks which statements a session has prepared, and decides what to send. Pure.
 ///
 /// ```
 ///   unknown ── prepare, execute ──▶ prepared ── execute ──▶ prepared
-///      ▲                      │ 26000: it is not there (any more)
+///      ▲                      │ 26000: not found at the server
 ///      └──────────────────────┤
-///                             │ 26000 too often, 0A000: its result's shape has changed
-///                             └──────▶ text, for good
+///                             │ 26000 too often, or 0A000: the result's columns changed
+///                             └──────▶ text, permanently
 /// ```
 ///
-/// A name is made from the statement's text and so means the same in every session. Behind a pooler that lends a server's
-/// session for one transaction at a time (PgBouncer with `pool_mode = transaction`), the statement may be there already
-/// when it is prepared – then it is the same one – or be missing when it is executed, and nothing has been executed then.
+/// The name is a hash of the text, so it means the same in every session. PgBouncer with `pool_mode = transaction`
+/// switches server sessions between transactions: there, a statement may already exist when it is prepared, and is then
+/// the same one, or may be missing when it is executed, and then nothing has been executed.
 struct PreparedStatements {
     /// What to send.
     enum Step: Hashable {
-        /// The text itself.
+        /// Send the text.
         case text
-        /// Have the server prepare the text under this name, and execute it, in one go.
+        /// Prepare the text under this name and execute it, in one message sequence.
         case prepare(name: String)
-        /// Execute what was prepared under this name.
+        /// Execute the statement prepared under this name.
         case execute(name: String)
     }
 
@@ -30,9 +30,9 @@ struct PreparedStatements {
         var state = State.unknown
     }
 
-    /// The most statements that a session keeps. They cost the server memory; further ones are sent as text.
+    /// Maximum prepared statements per session, because they cost server memory. Further ones are sent as text.
     static let capacity = 64
-    /// How many statements may turn out to be missing before the session is taken for one that is shared.
+    /// After more misses than this, the session counts as shared by a pooler and nothing is prepared any more.
     static let maximumMisses = 2
 
     private var entries: [Entry] = []
@@ -54,9 +54,10 @@ struct PreparedStatements {
         }
     }
 
-    /// What to send next after `step` has ended, with an SQLSTATE if it failed; `nil` when that was the statement's end.
+    /// What to send next after `step`, which failed with the SQLSTATE `code` or succeeded; `nil` if the statement is
+    /// done.
     ///
-    /// Only for statements outside of transactions: within one, what has failed takes the transaction along.
+    /// Only for statements outside transactions: inside one, a failure aborts the transaction.
     mutating func next(after step: Step, of sql: String, failure code: String?) -> Step? {
         guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return nil }
         switch (step, code) {
@@ -78,24 +79,24 @@ struct PreparedStatements {
         }
     }
 
-    /// Takes it that a statement has been prepared, before the server has said so: what is sent behind it may use it.
+    /// Marks a statement as prepared before the server confirms it, so that pipelined statements behind it can use it.
     mutating func expectPrepared(_ sql: String) {
         guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return }
         entries[index].state = .prepared
     }
 
-    /// The server could not prepare a statement that was expected to be prepared.
+    /// Reverts ``expectPrepared(_:)``: the server could not prepare the statement.
     mutating func couldNotPrepare(_ sql: String) {
         guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return }
         entries[index].state = .unknown
     }
 
-    /// `daruma_` and the text's 128-bit FNV-1a hash: the same in every process, and below the server's limit for names.
+    /// `stmt_` and the text's 128-bit FNV-1a hash: the same in every process, and below the server's limit of 63 bytes.
     static func name(for sql: String) -> String {
         let prime = UInt128(1) << 88 | 0x13B
         var hash: UInt128 = 0x6C62_272E_07BB_0142_62B8_2175_6295_C58D
         for byte in sql.utf8 { hash = (hash ^ UInt128(byte)) &* prime }
         let digits = String(hash, radix: 16)
-        return "daruma_" + String(repeating: "0", count: 32 - digits.count) + digits
+        return "stmt_" + String(repeating: "0", count: 32 - digits.count) + digits
     }
 }

@@ -1,15 +1,14 @@
 package import DispatchLoop
 
-/// Who started a statement and hears of it.
+/// Receives what happens to a statement.
 @LoopActor
 package protocol StatementDelegate: AnyObject {
-    /// The statement has ended, one way or the other. Called exactly once for each statement that was started, never
-    /// from within the start.
-    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>)
-    /// The statement has been silent for as long as was asked to be told of. It goes on.
+    /// The statement succeeded or failed. Called exactly once for each statement started, never from within the start.
+    func connection(_ connection: PostgresConnection, finished result: Result<QueryResult, PostgresError>)
+    /// The server has been silent for the time given at the start. The statement continues.
     func connectionIsSilent(_ connection: PostgresConnection)
-    /// The statement's deadline has passed. The client answers `true` when it has taken the session over as it is, with a
-    /// statement that the server is still at; otherwise the session ends, and the client hears of that.
+    /// The statement's deadline has passed. Return `true` after taking over the session with its running statement;
+    /// otherwise the session ends and the statement fails.
     func connectionIsOverdue(_ connection: PostgresConnection) -> Bool
 }
 
@@ -18,24 +17,24 @@ extension StatementDelegate {
     package func connectionIsOverdue(_ connection: PostgresConnection) -> Bool { false }
 }
 
-/// The statement in the making, and who waits for it. A class because it is looked at several times in each round trip, and
-/// is too large to be copied each time.
+/// The session's current statement and its client. A class, because it is read several times per round trip and is too
+/// large to copy each time.
 @LoopActor
 final class RunningStatement {
     let statement: Statement
     var step: PreparedStatements.Step
     var deadline: MonotonicTime
-    /// For how long it may be silent, in nanoseconds, and until when.
+    /// Nanoseconds that the server may be silent, and until when.
     let silence: Int64
     var silentAt: MonotonicTime
     var client: any StatementDelegate
-    /// Whether libpq has the step; until then there is nothing that could be answered.
+    /// Whether libpq has the step.
     var isSent = false
-    /// Whoever started it does not wait for it any more: no further step is begun.
+    /// Nobody waits for the result any more: no further step begins.
     var isAbandoned = false
-    /// When libpq was given the step.
+    /// When libpq got the step.
     var sentAt = MonotonicTime(nanoseconds: 0)
-    /// Of several statements in one text that of the last one, unless one failed.
+    /// The last result of a text with several statements, or the first failure.
     private(set) var result: Result<QueryResult, PostgresError>?
 
     init(
@@ -50,9 +49,9 @@ final class RunningStatement {
         self.client = client
     }
 
-    /// The server has said something: its silence begins anew.
-    func heard(at now: MonotonicTime) {
-        // Never for one whose silence has been reported, or is nobody's concern.
+    /// The server sent something: restarts the silence limit.
+    func received(at now: MonotonicTime) {
+        // `distantFuture`: silence was reported already, or has no limit.
         if silentAt != .distantFuture { silentAt = now.advanced(byNanoseconds: silence) }
     }
 
@@ -61,7 +60,7 @@ final class RunningStatement {
         self.result = result
     }
 
-    /// Begins another step of the same statement.
+    /// Begins the statement's next step.
     func begin(_ step: PreparedStatements.Step) {
         self.step = step
         isSent = false
@@ -69,22 +68,23 @@ final class RunningStatement {
         result = nil
     }
 
-    /// Whether the step goes through libpq's pipeline mode.
+    /// Whether the step uses libpq's pipeline mode.
     var isInPipeline: Bool { if case .prepare = step { true } else { false } }
 
     private var isBetweenParts = false
     func beginsPart() { isBetweenParts = false }
-    /// A part of the pipeline has ended. Returns whether the one before it had as well: then libpq knows of no further one.
+    /// Ends a part of the pipeline. Returns whether no part has begun since the previous end: libpq has no further one
+    /// then.
     func endsPart() -> Bool {
         defer { isBetweenParts = true }
         return isBetweenParts
     }
 
-    /// Nothing has been executed: it has not been sent.
+    /// Whether nothing has been executed, because nothing was sent.
     var isProvablyUnexecuted: Bool { !isSent }
 }
 
-/// A client that is a closure.
+/// A delegate that calls a closure.
 final class StatementCompletion: StatementDelegate {
     private let completion: @LoopActor (Result<QueryResult, PostgresError>) -> Void
 
@@ -92,7 +92,7 @@ final class StatementCompletion: StatementDelegate {
         self.completion = completion
     }
 
-    func connection(_ connection: PostgresConnection, ended result: Result<QueryResult, PostgresError>) {
+    func connection(_ connection: PostgresConnection, finished result: Result<QueryResult, PostgresError>) {
         completion(result)
     }
 }

@@ -1,14 +1,14 @@
 internal import CLibPQ
 internal import Glibc
 
-/// A statement and its parameters, ready to be sent.
+/// A statement and its parameters.
 package struct Statement: Sendable, Hashable {
     package let sql: String
     package let parameters: [String?]
-    /// Whether the session is to keep it prepared.
+    /// Whether the session keeps it prepared.
     package let isPrepared: Bool
 
-    /// The most parameters of a statement: their number is two bytes (PostgreSQL manual, 55.7, Bind).
+    /// Maximum parameters: the protocol counts them in two bytes (PostgreSQL manual, 55.7, Bind).
     package static let maximumParameters = 65_535
 
     package init(_ sql: String) {
@@ -17,11 +17,11 @@ package struct Statement: Sendable, Hashable {
         isPrepared = false
     }
 
-    /// Checked before a session has to do with it. libpq refuses such a statement too, but its refusals look alike, and
-    /// others leave a part of the statement in its buffer and so cost the session.
+    /// Validates before a session is involved. libpq rejects too many parameters as well, but its rejections look
+    /// alike, and others leave part of the statement in its buffer, which costs the session.
     ///
-    /// - Throws: `TOO_MANY_PARAMETERS`, or `NUL_CHARACTER`: libpq's strings end at one, and what is behind it would be lost
-    ///   without a word. PostgreSQL's text cannot hold it either.
+    /// - Throws: `TOO_MANY_PARAMETERS`, or `NUL_CHARACTER`: libpq would cut the string silently, and PostgreSQL's text
+    ///   cannot hold a NUL.
     package init(_ sql: String, parameters: [String?], isPrepared: Bool) throws(PostgresError) {
         guard parameters.count <= Self.maximumParameters else { throw Self.tooManyParameters(parameters.count) }
         guard !sql.hasNUL, !parameters.contains(where: { $0?.hasNUL ?? false }) else { throw Self.nulCharacter }
@@ -30,10 +30,10 @@ package struct Statement: Sendable, Hashable {
         self.isPrepared = isPrepared
     }
 
-    /// An empty statement: one round trip that costs the server nothing.
+    /// An empty statement: a round trip that costs the server almost nothing.
     package static let roundTrip = Statement("")
 
-    /// Hands a step of the statement to libpq; `false` when libpq refuses it. Nothing has been sent then.
+    /// Passes a step of the statement to libpq; `false` when libpq refuses it and has sent nothing.
     func send(_ step: PreparedStatements.Step, on connection: OpaquePointer) -> Bool {
         switch step {
         case .text where parameters.isEmpty:
@@ -45,7 +45,7 @@ package struct Statement: Sendable, Hashable {
         case .prepare(let name):
             PQsendPrepare(connection, name, sql, 0, nil) == 1
         case .execute(let name) where parameters.isEmpty:
-            // Passed as it is, the name would be copied to an array first.
+            // Passing the String directly would copy it to an array first.
             name.withCString { PQsendQueryPrepared(connection, $0, 0, nil, nil, nil, 0) == 1 }
         case .execute(let name):
             withParameters {
@@ -54,8 +54,8 @@ package struct Statement: Sendable, Hashable {
         }
     }
 
-    /// Hands the statement to libpq for a pipeline, with a synchronisation point behind it, so that it is a transaction of
-    /// its own and fails alone; `false` when libpq refuses it.
+    /// Passes the statement to libpq in pipeline mode with its own synchronisation point, so that it is its own
+    /// transaction and fails alone; `false` when libpq refuses it.
     func sendInPipeline(_ step: PreparedStatements.Step, on connection: OpaquePointer) -> Bool {
         let isSent =
             switch step {
@@ -72,9 +72,8 @@ package struct Statement: Sendable, Hashable {
 
     private static let nulCharacter = PostgresError(
         code: PostgresError.Code.nulCharacter,
-        message: "the statement, or one of its parameters, has a NUL character in it",
-        hint:
-            "PostgreSQL's text has no NUL. Binary data goes into a bytea: as text, \\x and two hexadecimal digits for each byte.",
+        message: "the statement, or one of its parameters, contains a NUL character",
+        hint: "PostgreSQL's text has no NUL. Pass binary data as bytea: \\x and two hexadecimal digits for each byte.",
         disposition: .statement, wasNeverSent: true)
 
     private static func tooManyParameters(_ count: Int) -> PostgresError {
@@ -85,7 +84,7 @@ package struct Statement: Sendable, Hashable {
             disposition: .statement, wasNeverSent: true)
     }
 
-    /// The parameters as libpq takes them; it copies the values before it returns.
+    /// The parameters as C strings; libpq copies the values before it returns.
     private func withParameters(_ body: ([UnsafePointer<CChar>?]) -> Bool) -> Bool {
         var bytes: [CChar] = []
         var offsets: [Int?] = []
@@ -110,14 +109,14 @@ extension String {
     }
 }
 
-/// What one PGresult amounts to.
+/// The decoded content of one PGresult.
 enum StatementOutcome {
     case result(QueryResult)
     case failure(PostgresError)
-    /// A COPY, which needs a conversation that this connection does not hold.
+    /// A COPY, whose protocol is not implemented here.
     case unsupported
 
-    /// `columns` are those of an earlier result, and become those of this one.
+    /// Reuses the earlier result's `columns` if they are equal, and replaces them otherwise.
     init(of result: OpaquePointer, reusing columns: inout [QueryResult.Column]) {
         switch PQresultStatus(result) {
         case PGRES_TUPLES_OK, PGRES_SINGLE_TUPLE, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
@@ -155,8 +154,8 @@ extension QueryResult {
         self.init(command: command, rowCount: touched, columns: columns, values: values)
     }
 
-    /// Whether the result has just these columns. Comparing is cheaper than making them again, and so is then comparing
-    /// the results, which share them.
+    /// Whether the result has exactly these columns. Comparing is cheaper than creating them, and results that share
+    /// their columns are cheaper to compare.
     private static func describes(_ columns: [Column], _ result: OpaquePointer, _ count: Int32) -> Bool {
         guard columns.count == Int(count) else { return false }
         for index in 0..<count {
@@ -170,7 +169,7 @@ extension QueryResult {
         return true
     }
 
-    /// "SELECT 1", "INSERT 0 1", "CREATE TABLE", "": the command is what stands before the numbers.
+    /// The part of the tag before its numbers: "SELECT 1", "INSERT 0 1", "CREATE TABLE", "".
     private static func command(inTag tag: UnsafeMutablePointer<CChar>) -> String {
         var length = 0
         while tag[length] != 0 {
