@@ -126,6 +126,21 @@ private final class CountingClient: StatementDelegate {
         #expect(connection.notices.cause == nil, "the session has outlived it")
     }
 
+    @Test("the end of an idle session by an immediate shutdown has the server's warning as its cause")
+    func immediateShutdown() async throws {
+        try await PostgresSandbox.withSandbox { sandbox async throws in
+            let connection = try await connect(sandbox.connectionURL())
+            let error: PostgresError = try await withCheckedThrowingContinuation { continuation in
+                connection.onEnd = { continuation.resume(returning: $0) }
+                Task {
+                    do { try await sandbox.stop(.immediate) } catch { continuation.resume(throwing: error) }
+                }
+            }
+            #expect(error.severity == .warning)
+            #expect(error.code.hasPrefix("57P0"))
+        }
+    }
+
     @Test("only FATAL and PANIC notices end a session; a shutdown warning is kept as the cause of an end")
     func severities() {
         for (severity, isFatal, isCause) in [
