@@ -10,8 +10,8 @@ enum PingResponse {
         .json(.ok, .object([("status", .bool(true)), ("result", describe(result))]))
     }
 
-    /// The failure status with the cause. It contains no secret: ``PostgresError`` and ``PoolError`` are safe to show,
-    /// and only the log names the server's address.
+    /// The failure status with the cause. It contains no secret: the errors hold no password, those of `select 1` quote
+    /// no row, and only the log names the server's address.
     static func failure(_ error: any Error, status: HTTPResponse.Status) -> Response {
         .json(status, .object([("status", .bool(false)), ("error", describe(error))]))
     }
