@@ -11,7 +11,7 @@ import Testing
 @testable import DispatchHTTPMetrics
 
 @LoopActor
-@Suite struct ServerMetricsTests {
+@Suite(.timeLimit(.minutes(1))) struct ServerMetricsTests {
     private let backend = TestMetrics()
 
     private func exchange(
@@ -47,7 +47,7 @@ import Testing
         #expect(good.values == [3_000_000, 4_000_000])
     }
 
-    @Test("whatever clients send, paths and methods that nobody knows make one series")
+    @Test("all unknown paths and methods share one series")
     func bounded() throws {
         let metrics = ServerMetrics(routes: ["/"], factory: backend)
         let hostName = try #require(HTTPField.Name("Host"))
@@ -65,7 +65,7 @@ import Testing
         #expect(durations.count == 2)
     }
 
-    @Test("connections, refusals, pauses and clients that leave are counted")
+    @Test("connections, rejections, pauses and abandoned requests are counted")
     func counts() throws {
         let metrics = ServerMetrics(factory: backend)
         metrics.connectionOpened()
@@ -83,7 +83,31 @@ import Testing
         #expect(try backend.expectCounter("daruma.http.accept_pauses").values == [1])
     }
 
-    @Test("every metric is described, and named once")
+    @Test("metrics do not keep a watched server alive, and forget it")
+    func weak() async throws {
+        let metrics = ServerMetrics(factory: backend)
+        func serve() async throws -> WeakServer {
+            let server = HTTPServer(
+                configuration: ServerConfiguration(host: "127.0.0.1", port: 0), responder: Router(), observer: metrics)
+            metrics.watch(server)
+            try server.start()
+            metrics.refresh()
+            _ = await server.drain(deadline: .now() + .seconds(5))
+            return WeakServer(server: server)
+        }
+        let watched = try await serve()
+        // The loop releases the server with the job that ended the drain.
+        for _ in 0..<100 where watched.server != nil { await Task.yield() }
+        #expect(watched.server == nil)
+        metrics.refresh()
+        #expect(try backend.expectRecorder("daruma.http.connections", [("state", "idle")]).values == [0, 0])
+    }
+
+    private struct WeakServer {
+        weak var server: HTTPServer?
+    }
+
+    @Test("every metric has a description, and each name one metric")
     func described() {
         let labels = ServerMetrics.descriptions.map(\.label)
         #expect(Set(labels).count == labels.count)

@@ -5,9 +5,9 @@ import Testing
 
 @testable import DispatchHTTP
 
-@Suite("how many connections are taken", .timeLimit(.minutes(1)))
+@Suite("admission of connections", .timeLimit(.minutes(1)))
 struct AdmissionTests {
-    @Test("the oldest idle connection makes room for a new one")
+    @Test("a new connection evicts the oldest idle one")
     func evictsTheOldest() async throws {
         try await withServer({ $0.maxConnections = 3 }) { server in
             let port = server.port
@@ -18,7 +18,7 @@ struct AdmissionTests {
                     _ = try client.reply()
                     return client
                 }
-                // The first is used again, which leaves the second as the oldest.
+                // A further request on the first makes the second the oldest.
                 try clients[0].send(ConversationTests.get)
                 _ = try clients[0].reply()
                 let newcomer = try TestClient(port: port)
@@ -36,7 +36,7 @@ struct AdmissionTests {
         }
     }
 
-    @Test("while all connections are busy and none is reserved, a new one waits and is served when one ends")
+    @Test("with all connections busy and no reserve, a new one waits until one ends")
     func waitsForAPlace() async throws {
         try await withServer({
             $0.maxConnections = 2
@@ -66,7 +66,7 @@ struct AdmissionTests {
         }
     }
 
-    @Test("many connections come and go and leave no descriptor behind")
+    @Test("closed connections leave no descriptor behind")
     func descriptors() async throws {
         try await withServer { server in
             let port = server.port
@@ -83,7 +83,7 @@ struct AdmissionTests {
         }
     }
 
-    @Test("what a peak leaves behind is given back, and those who stayed and those who come are served")
+    @Test("memory of a peak is freed, and old and new connections are served")
     func givesMemoryBack() async throws {
         try await withServer { server in
             let port = server.port
@@ -110,9 +110,9 @@ struct AdmissionTests {
         }
     }
 
-    @Test("accepted sockets send small answers at once")
+    @Test("accepted sockets send small responses at once")
     func noDelay() async throws {
-        // TCP_NODELAY is set on the listening socket, and Linux hands it on.
+        // Accepted sockets inherit TCP_NODELAY from the listening socket on Linux.
         try await withServer { server in
             let port = server.port
             let inherited = try await offLoop {
@@ -125,8 +125,8 @@ struct AdmissionTests {
         }
     }
 
-    /// In a process of its own: the limit is the whole process's.
-    @Test("without descriptors, idle connections make room; without those, accepting rests, and recovers")
+    /// In a process of its own, because the limit is per process.
+    @Test("without descriptors the server evicts idle connections, then pauses accepting and recovers")
     func descriptorsRunOut() async {
         await #expect(processExitsWith: .success) {
             let server = try await TestServer()
@@ -136,14 +136,14 @@ struct AdmissionTests {
                 try first.send(ConversationTests.get)
                 _ = try first.reply()
 
-                // Sockets for the clients, made before there are no more.
+                // The clients' sockets, opened before the limit.
                 let sockets = (0..<2).map { _ in socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) }
                 let free = dup(0)
                 close(free)
                 var limit = rlimit(rlim_cur: rlim_t(free), rlim_max: rlim_t(free))
                 guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { exit(2) }
 
-                // The idle first connection gives its descriptor to the second one.
+                // The second connection gets the descriptor of the idle first one.
                 let second = try TestClient(adopting: sockets[0], port: port)
                 try second.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
                 guard try first.isEnded() else { exit(3) }
@@ -151,12 +151,12 @@ struct AdmissionTests {
             }
             await server.gate.arrivals(1)
             try await offLoop {
-                // A busy one does not: the third waits, while the first client's own end is still open.
+                // A busy connection keeps its descriptor: the third one waits while the first client's own end is open.
                 let third = try TestClient(adopting: sockets[1], port: port)
                 try third.send(ConversationTests.get)
                 guard !isReadable(third.descriptor, within: 250) else { exit(4) }
                 first.close()
-                // Now one is free, and nothing but the server's own clock tells it.
+                // Now a descriptor is free, which the server notices only by its timer.
                 guard try third.reply().body == "hello" else { exit(5) }
             }
             second.close()
@@ -167,8 +167,8 @@ struct AdmissionTests {
 }
 
 extension AdmissionTests {
-    /// In a process of its own, as above.
-    @Test("without descriptors and without idle ones, who has been at a header longest makes room")
+    /// In a process of its own, because the limit is per process.
+    @Test("without descriptors and idle connections, the server evicts the one longest within a header")
     func descriptorsRunOutAtHeaders() async {
         await #expect(processExitsWith: .success) {
             let server = try await TestServer()
@@ -196,7 +196,7 @@ extension AdmissionTests {
     }
 }
 
-/// Whether the other end of a loopback connection, which is in this process too, has TCP_NODELAY.
+/// Whether the server's end of a loopback connection within this process has TCP_NODELAY.
 private func peerOption(_ client: Int32) -> Bool {
     var own = sockaddr_in()
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)

@@ -4,11 +4,11 @@ import Testing
 
 @testable import DispatchHTTP
 
-@Suite("what has arrived counts before what has expired")
+@Suite("deadlines of a connection")
 struct ConnectionDeadlineTests {
     static let get = ConnectionMachineTests.get("/a")
 
-    /// A client that has sent `before`, whose `rest` came while the process was stopped beyond every deadline.
+    /// A client that has sent `before`, and `rest` while the process was stopped beyond every deadline.
     struct Pause: CustomStringConvertible, Sendable {
         var description: String
         var before: String
@@ -33,7 +33,7 @@ struct ConnectionDeadlineTests {
         ]
     }
 
-    @Test("a request that is there when its deadline has passed is answered", arguments: Pause.all)
+    @Test("a request that arrived during a pause is answered although its deadline has passed", arguments: Pause.all)
     func pause(_ pause: Pause) {
         var driver = MachineDriver(at: 100)
         driver.arrive(pause.before)
@@ -45,7 +45,7 @@ struct ConnectionDeadlineTests {
         #expect(driver.reason == nil)
     }
 
-    @Test("without it, or with only a part of it, the deadline counts", arguments: Pause.all)
+    @Test("without the rest of the request the deadline takes effect", arguments: Pause.all)
     func expires(_ pause: Pause) {
         var driver = MachineDriver(at: 100)
         driver.arrive(pause.before)
@@ -60,7 +60,7 @@ struct ConnectionDeadlineTests {
         }
     }
 
-    @Test("a further part of a header does not prolong its time")
+    @Test("a further part of a header does not prolong its timeout")
     func drips() {
         var driver = MachineDriver(at: 100)
         driver.arrive("GET /a HT")
@@ -70,7 +70,7 @@ struct ConnectionDeadlineTests {
         #expect(expiry == [.look, .answerTimeout(.headTimeout)])
     }
 
-    @Test("more than one turn takes is read before the deadline counts, and a flood without end is not")
+    @Test("all that has arrived is read before the deadline takes effect, except for an endless flood")
     func large() {
         let head = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n"
         var driver = MachineDriver(at: 100)
@@ -99,7 +99,7 @@ struct ConnectionDeadlineTests {
         #expect(flood.answers == ["408 closes"], "after \(looks) looks")
     }
 
-    @Test("a client that took its answer during the pause is not given up")
+    @Test("a client that read its response during the pause keeps its connection")
     func write() {
         var driver = MachineDriver(at: 100)
         driver.takes = false
@@ -117,7 +117,8 @@ struct ConnectionDeadlineTests {
         #expect(third == [.look, .abort(.writeTimeout)])
     }
 
-    @Test("what came while it lingered is read before it closes, so that no reset destroys the last answer")
+    @Test(
+        "bytes that arrive during the lingering are read before the close, so that no reset destroys the last response")
     func linger() {
         var driver = MachineDriver(at: 100)
         driver.arrive("@@@")
@@ -127,13 +128,13 @@ struct ConnectionDeadlineTests {
         #expect(expiry == [.look, .close(.refused)])
     }
 
-    @Test("leaving, who asked a moment ago has the grace, and who has been quiet for longer goes at once")
+    @Test("during a drain a recently active connection has the grace, and one idle for longer closes at once")
     func grace() {
         let grace = Duration.seconds(3).nanoseconds
         var recent = MachineDriver(at: 100)
         recent.arrive(Self.get)
         recent.now = ConnectionStateTests.at(102)
-        recent.machine.leave(grace: grace)
+        recent.machine.leave(grace: grace, at: recent.now)
         #expect(recent.machine.deadline(ConnectionStateTests.table) == ConnectionStateTests.at(103))
         let early = recent.fire()
         #expect(early == [.none])
@@ -143,23 +144,55 @@ struct ConnectionDeadlineTests {
         var quiet = MachineDriver(at: 100)
         quiet.arrive(Self.get)
         quiet.now = ConnectionStateTests.at(110)
-        quiet.machine.leave(grace: grace)
+        quiet.machine.leave(grace: grace, at: quiet.now)
         let atOnce = quiet.fire()
         #expect(atOnce == [.look, .close(.drained)])
         var asking = MachineDriver(at: 100)
         asking.arrive(Self.get)
         asking.now = ConnectionStateTests.at(110)
         asking.arriveUnseen(Self.get)
-        asking.machine.leave(grace: grace)
+        asking.machine.leave(grace: grace, at: asking.now)
         _ = asking.fire()
         #expect(asking.answers == ["/a persists", "/a closes"])
     }
 
-    @Test("a grace that is longer than the idle time does not prolong that")
+    @Test(
+        "during a drain an incomplete header has the grace from now or its first byte, and never more than its timeout"
+    )
+    func graceOfHeader() {
+        let grace = Duration.seconds(3).nanoseconds
+        var early = MachineDriver(at: 100)
+        early.arrive("GET /a HT")
+        early.now = ConnectionStateTests.at(105)
+        early.machine.leave(grace: grace, at: early.now)
+        #expect(early.machine.deadline(ConnectionStateTests.table) == ConnectionStateTests.at(108))
+        early.now = ConnectionStateTests.at(107)
+        early.arrive("TP/1.1\r\n")
+        #expect(early.machine.deadline(ConnectionStateTests.table) == ConnectionStateTests.at(108))
+        early.now = ConnectionStateTests.at(108)
+        let expiry = early.fire()
+        #expect(expiry == [.look, .answerTimeout(.drained)])
+        #expect(early.answers == ["408 closes"] && early.done == ["half-close"])
+
+        var late = MachineDriver(at: 100)
+        late.machine.leave(grace: grace, at: late.now)
+        late.now = ConnectionStateTests.at(102)
+        late.arrive("GET /a HT")
+        #expect(late.machine.deadline(ConnectionStateTests.table) == ConnectionStateTests.at(105))
+        late.arrive("TP/1.1\r\nHost: a\r\n\r\n")
+        #expect(late.answers == ["/a closes"])
+
+        var nearlyTimedOut = MachineDriver(at: 100)
+        nearlyTimedOut.arrive("GET /a HT")
+        nearlyTimedOut.machine.leave(grace: grace, at: ConnectionStateTests.at(109))
+        #expect(nearlyTimedOut.machine.deadline(ConnectionStateTests.table) == ConnectionStateTests.at(110))
+    }
+
+    @Test("a grace longer than the idle timeout does not prolong it")
     func longGrace() {
         var driver = MachineDriver(at: 100)
         driver.arrive(Self.get)
-        driver.machine.leave(grace: .max)
+        driver.machine.leave(grace: .max, at: driver.now)
         #expect(driver.machine.deadline(ConnectionStateTests.table) == ConnectionStateTests.at(175))
     }
 }

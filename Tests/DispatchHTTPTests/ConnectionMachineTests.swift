@@ -5,15 +5,15 @@ import Testing
 
 @testable import DispatchHTTP
 
-@Suite("what a connection does next")
+@Suite("actions of a connection")
 struct ConnectionMachineTests {
-    /// A wire, what is answered to it, and why the connection closes once the client ends its side.
+    /// Input, the expected responses, and the close reason once the client ends its side.
     struct WireCase: CustomStringConvertible, Sendable {
         var description: String
         var wire: String
         var answers: [String]
         var reason: ConnectionCloseReason
-        /// The server begins to leave when so many answers have been given.
+        /// The number of responses after which the server announces its shutdown.
         var announcesAfter: Int?
 
         init(
@@ -27,7 +27,7 @@ struct ConnectionMachineTests {
             self.announcesAfter = announcesAfter
         }
 
-        /// Whether a further request is answered.
+        /// Whether the connection takes a further request.
         var staysOpen: Bool { reason == .clientClosed && announcesAfter == nil }
     }
 
@@ -40,15 +40,15 @@ struct ConnectionMachineTests {
             "three, one behind the other", get("/a") + get("/b") + get("/c"),
             ["/a", "/b", "/c"].map { "\($0) persists" }),
         WireCase("an empty line before", "\r\n" + get("/a"), ["/a persists"]),
-        WireCase("the client wants an end", get("/a", "Connection: close\r\n"), ["/a closes"], .requested),
+        WireCase("the client asks for the close", get("/a", "Connection: close\r\n"), ["/a closes"], .requested),
         WireCase(
-            "what comes after the end that the client wants", get("/a", "Connection: close\r\n") + get("/b"),
+            "a request after the one that asks for the close", get("/a", "Connection: close\r\n") + get("/b"),
             ["/a closes"], .requested),
         WireCase("HTTP/1.0", "GET /a HTTP/1.0\r\n\r\n", ["/a closes"], .requested),
         WireCase(
-            "HTTP/1.0 that wants more", "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ["/a persistsForHTTP10"]),
+            "HTTP/1.0 with keep-alive", "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ["/a persistsForHTTP10"]),
         WireCase("CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", ["a:1 closes"], .requested),
-        WireCase("the answer wants an end", get("/last") + get("/b"), ["/last closes"], .answered),
+        WireCase("the response requires the close", get("/last") + get("/b"), ["/last closes"], .answered),
         WireCase(
             "a body", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + get("/b"),
             ["/a persists", "/b persists"]),
@@ -56,27 +56,29 @@ struct ConnectionMachineTests {
             "chunks",
             "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + get("/b"),
             ["/a persists", "/b persists"]),
-        WireCase("what is no request", get("/a") + "@@@ / HTTP/1.1\r\n\r\n", ["/a persists", "400 closes"], .refused),
+        WireCase("an invalid request", get("/a") + "@@@ / HTTP/1.1\r\n\r\n", ["/a persists", "400 closes"], .refused),
         WireCase(
             "a body that is too large", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
             ["413 closes"], .refused),
-        WireCase("leaving, with one request", get("/a"), ["/a closes"], .drained, announcesAfter: 0),
+        WireCase("drain, one request", get("/a"), ["/a closes"], .drained, announcesAfter: 0),
         WireCase(
-            "leaving, with more behind it", get("/a") + get("/b") + get("/c"), ["/a closes"], .drained,
+            "drain, pipelined requests", get("/a") + get("/b") + get("/c"), ["/a closes"], .drained,
             announcesAfter: 0),
         WireCase(
-            "leaving, in the middle of a pipeline", (0..<9).map { get("/\($0)") }.joined(),
+            "drain in the middle of a pipeline", (0..<9).map { get("/\($0)") }.joined(),
             (0..<4).map { "/\($0) persists" } + ["/4 closes"], .drained, announcesAfter: 4),
         WireCase(
-            "leaving, and the client wants an end too", get("/a", "Connection: close\r\n"), ["/a closes"], .requested,
+            "drain, and the client asks for the close", get("/a", "Connection: close\r\n"), ["/a closes"], .requested,
             announcesAfter: 0),
         WireCase(
-            "leaving, HTTP/1.0 that wants more", "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ["/a closes"],
+            "drain, HTTP/1.0 with keep-alive", "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ["/a closes"],
             .drained, announcesAfter: 0),
-        WireCase("leaving, what is no request", "@@@", ["400 closes"], .refused, announcesAfter: 0),
+        WireCase("drain, an invalid request", "@@@", ["400 closes"], .refused, announcesAfter: 0),
     ]
 
-    @Test("the same is answered however the bytes are cut, and the last answer says so", arguments: cases, Cut.allCases)
+    @Test(
+        "responses do not depend on how the bytes are cut, and the last one announces the close", arguments: cases,
+        Cut.allCases)
     func wire(_ example: WireCase, _ cut: Cut) {
         var driver = MachineDriver(maxLingerBytes: 1 << 20)
         driver.announcesAfter = example.announcesAfter
@@ -89,7 +91,7 @@ struct ConnectionMachineTests {
         #expect(!driver.done.contains("no end"), "\(example), \(cut)")
     }
 
-    @Test("a request that ends in the middle is dropped", arguments: Cut.allCases.filter { !$0.hasTrailingBytes })
+    @Test("an incomplete request is dropped", arguments: Cut.allCases.filter { !$0.hasTrailingBytes })
     func endsEarly(_ cut: Cut) {
         for wire in [String(Self.get("/a").dropLast(3)), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc"] {
             var driver = MachineDriver()
@@ -100,7 +102,7 @@ struct ConnectionMachineTests {
         }
     }
 
-    @Test("a client that waits for 100 gets it, one whose body is on its way does not")
+    @Test("a client that waits for 100 gets it, one that already sends the body does not")
     func continues() {
         let head = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
         var waiting = MachineDriver()
@@ -114,7 +116,7 @@ struct ConnectionMachineTests {
         #expect(sending.answers == ["/a persists"])
     }
 
-    @Test("an end that came while a handler worked is said in its answer")
+    @Test("a response announces the close if the client ended its side while the handler worked")
     func endWhileHeld() {
         var driver = MachineDriver()
         driver.held = ["/held"]
@@ -126,7 +128,7 @@ struct ConnectionMachineTests {
         #expect(driver.reason == .clientClosed)
     }
 
-    @Test("while a handler works nothing is read or answered; then all is, in order")
+    @Test("pipelined requests wait for the handler and are answered in order")
     func oneAtATime() {
         var driver = MachineDriver()
         driver.held = ["/held"]
@@ -138,12 +140,12 @@ struct ConnectionMachineTests {
     }
 
     @Test(
-        "a handler that was at work when the server began to leave gives the last answer; what is behind it is dropped")
+        "a handler at work when the drain begins gives the last response; later requests are dropped")
     func leavingWhileHeld() {
         var driver = MachineDriver()
         driver.held = ["/held"]
         driver.arrive(Self.get("/held") + Self.get("/b"))
-        driver.machine.leave(grace: 1)
+        driver.machine.leave(grace: 1, at: driver.now)
         driver.complete()
         #expect(driver.answers == ["/held closes"])
         #expect(driver.done == ["half-close"])
@@ -153,14 +155,14 @@ struct ConnectionMachineTests {
         #expect(driver.reason == .drained)
     }
 
-    @Test("no request is begun while answers wait, half-closed clients and leaving ones included")
+    @Test("no request begins while responses wait, also after the client's end and during a drain")
     func blocked() {
         var driver = MachineDriver()
         driver.takes = false
         driver.arrive(Self.get("/a"))
         driver.arrive(Self.get("/b") + Self.get("/c"))
         driver.end()
-        driver.machine.leave(grace: 1)
+        driver.machine.leave(grace: 1, at: driver.now)
         #expect(driver.answers == ["/a persists"])
         #expect(driver.reason == nil)
         driver.drainOutput()
@@ -168,7 +170,7 @@ struct ConnectionMachineTests {
         #expect(driver.reason == .drained)
     }
 
-    @Test("after the last answer the connection is half-closed, and what comes is dropped within bounds")
+    @Test("after the last response the connection half-closes and drops input within bounds")
     func lingers() {
         var driver = MachineDriver(maxLingerBytes: 1000)
         driver.machine.announceLeaving()
@@ -180,7 +182,7 @@ struct ConnectionMachineTests {
         #expect(driver.reason == .drained)
     }
 
-    @Test("a client that asked for the end is not waited for")
+    @Test("a connection whose client asked for the close does not linger")
     func noLinger() {
         var driver = MachineDriver()
         driver.arrive(Self.get("/a", "Connection: close\r\n"))
@@ -188,7 +190,7 @@ struct ConnectionMachineTests {
         #expect(driver.reason == .requested)
     }
 
-    @Test("who sends without a pause yields after its share, and is told when the server leaves")
+    @Test("a client that pipelines without a pause yields after its share, and learns of a drain")
     func yields() {
         var driver = MachineDriver()
         driver.turn = 2
@@ -196,7 +198,7 @@ struct ConnectionMachineTests {
         #expect(driver.answers.count == 2)
         #expect(driver.done == ["yield"])
         driver.run()
-        #expect(driver.answers.count == 2, "an event is not a turn")
+        #expect(driver.answers.count == 2, "an event is no turn")
         driver.takeTurn()
         #expect(driver.answers.count == 4)
         driver.machine.announceLeaving()
@@ -204,7 +206,7 @@ struct ConnectionMachineTests {
         #expect(driver.answers.last == "/4 closes")
     }
 
-    @Test("a stream ends when its client ends; one that had ended before reads on")
+    @Test("a stream ends with the client's end, but not if that came before the stream")
     func streams() {
         var driver = MachineDriver()
         driver.held = ["/s"]
@@ -221,7 +223,7 @@ struct ConnectionMachineTests {
         #expect(!hasLeft)
     }
 
-    @Test("the framing of a stream follows from the version, and an end that is the body's is the connection's")
+    @Test("the version decides the framing of a stream; without chunks the connection closes")
     func streamFraming() {
         for (version, more, closes, isChunked) in [
             ("1.1", "", "persists", true), ("1.0", "Connection: keep-alive\r\n", "closes", false),

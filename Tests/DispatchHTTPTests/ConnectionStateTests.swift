@@ -4,7 +4,7 @@ import Testing
 
 @testable import DispatchHTTP
 
-@Suite("where a connection stands and until when")
+@Suite("phases of a connection and their deadlines")
 struct ConnectionStateTests {
     static let table = TimeoutNanoseconds(
         .init(
@@ -13,7 +13,7 @@ struct ConnectionStateTests {
 
     static func at(_ seconds: Int64) -> MonotonicTime { MonotonicTime(nanoseconds: seconds * 1_000_000_000) }
 
-    @Test("a new connection on which nothing comes is idle, and is closed in silence after that time")
+    @Test("a new connection without bytes is idle, and closes without a response after the idle timeout")
     func fresh() {
         let state = ConnectionState(at: Self.at(100))
         #expect(state.deadline(Self.table) == Self.at(175))
@@ -21,7 +21,7 @@ struct ConnectionStateTests {
         #expect(state.takesRequests)
     }
 
-    @Test("the first header's time runs from its first byte")
+    @Test("the timeout of the first header runs from its first byte")
     func firstHeader() {
         var state = ConnectionState(at: Self.at(100))
         state.received(.head, at: Self.at(150))
@@ -30,14 +30,14 @@ struct ConnectionStateTests {
         #expect(state.expiry == .answerTimeout(.headTimeout))
     }
 
-    @Test("empty lines do not prolong the time to the first request")
+    @Test("empty lines do not prolong the idle timeout before the first request")
     func emptyLines() {
         var state = ConnectionState(at: Self.at(100))
         state.received(.idle, at: Self.at(109))
         #expect(state.deadline(Self.table) == Self.at(175))
     }
 
-    @Test("on a reserved place nothing may take longer than there")
+    @Test("on a reserved place no timeout exceeds the reserved one")
     func reservedPlace() {
         var timeouts = ServerConfiguration.Timeouts()
         timeouts.head = .milliseconds(500)
@@ -52,7 +52,7 @@ struct ConnectionStateTests {
         #expect(state.deadline(table) == Self.at(112))
     }
 
-    @Test("a later header's time runs from its first byte")
+    @Test("the timeout of a later header runs from its first byte")
     func laterHeader() {
         var state = Self.served(at: 100)
         #expect(state.deadline(Self.table) == Self.at(175))
@@ -62,7 +62,7 @@ struct ConnectionStateTests {
         #expect(state.deadline(Self.table) == Self.at(160))
     }
 
-    @Test("a body has to go on, and to end")
+    @Test("a body has a timeout between pieces and one for the whole")
     func body() {
         var state = Self.served(at: 100)
         state.received(.body, at: Self.at(110))
@@ -74,7 +74,7 @@ struct ConnectionStateTests {
         #expect(state.expiry == .answerTimeout(.bodyTimeout))
     }
 
-    @Test("a request in work has no deadline here, and nothing else is taken meanwhile")
+    @Test("a request in work has no deadline, and the connection takes no other meanwhile")
     func working() {
         var state = Self.served(at: 100)
         state.began(at: Self.at(101))
@@ -86,7 +86,7 @@ struct ConnectionStateTests {
         #expect(state.deadline(Self.table) == Self.at(225))
     }
 
-    @Test("output that waits has to move, and to end; nothing is taken meanwhile")
+    @Test("waiting output has a timeout between pieces and one for all, and the connection takes no request meanwhile")
     func blocked() {
         var state = Self.served(at: 100)
         state.outputBlocked(at: Self.at(110))
@@ -98,10 +98,11 @@ struct ConnectionStateTests {
         state.outputSent(at: Self.at(230))
         #expect(state.takesRequests)
         #expect(state.expiry == .close(.idleTimeout))
-        #expect(state.deadline(Self.table) == Self.at(305), "the idle time begins when the answer has been taken")
+        #expect(
+            state.deadline(Self.table) == Self.at(305), "the idle time begins when the client has read the response")
     }
 
-    @Test("a stream has no deadline while its client reads, takes no request meanwhile, and ends like an answer")
+    @Test("a stream whose client reads has no deadline, takes no request, and ends like a response")
     func streaming() {
         var state = Self.served(at: 100)
         state.streams()
@@ -123,7 +124,7 @@ struct ConnectionStateTests {
         #expect(state.takesRequests)
     }
 
-    @Test("the first reason to close stays, and no request is taken after it")
+    @Test("the first close reason stays, and the connection takes no further request")
     func closing() {
         var state = Self.served(at: 100)
         state.close(after: .requested)
@@ -136,7 +137,7 @@ struct ConnectionStateTests {
         #expect(state.deadline(Self.table) == nil)
     }
 
-    @Test("timeouts without end never end")
+    @Test("an infinite timeout never expires")
     func endless() {
         var timeouts = ServerConfiguration.Timeouts()
         timeouts.idle = .seconds(Int64.max)
@@ -152,9 +153,9 @@ struct ConnectionStateTests {
     }
 }
 
-@Suite("output that waits")
+@Suite("pending output")
 struct PendingOutputTests {
-    @Test("what goes in comes out, however it is cut, and what is gone does not pile up")
+    @Test("bytes come out in order, however they are cut, and sent ones are freed")
     func order() {
         var output = PendingOutput()
         var next: UInt8 = 0
@@ -180,7 +181,7 @@ struct PendingOutputTests {
         #expect(output.capacity == 0)
     }
 
-    @Test("a queue that never runs empty stays small")
+    @Test("a queue that never becomes empty stays small")
     func bounded() {
         var output = PendingOutput()
         for _ in 0..<10_000 {

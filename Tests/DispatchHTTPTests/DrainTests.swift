@@ -2,14 +2,14 @@ import DispatchHTTP
 import DispatchLoop
 import Testing
 
-@Suite("leaving politely", .timeLimit(.minutes(1)))
+@Suite("graceful shutdown", .timeLimit(.minutes(1)))
 struct DrainTests {
-    /// Waits until the listener is gone, which is when the drain has begun.
+    /// Waits until the listener is closed, so that the drain has begun.
     private static func drainBegins(_ port: UInt16) async throws {
         try await offLoop { while (try? TestClient(port: port)) != nil {} }
     }
 
-    @Test("requests in flight are answered with Connection: close, idle connections end, new ones are refused")
+    @Test("a drain answers requests in flight with Connection: close, closes idle connections and refuses new ones")
     func answersWhatIsInFlight() async throws {
         try await withServer({ $0.timeouts.drainGrace = .zero }) { server in
             let port = server.port
@@ -37,7 +37,7 @@ struct DrainTests {
         }
     }
 
-    @Test("at the deadline the rest is closed by force, and its handlers are cancelled")
+    @Test("at the deadline the remaining connections close, and their handlers are cancelled")
     func forces() async throws {
         try await withServer { server in
             let port = server.port
@@ -56,11 +56,12 @@ struct DrainTests {
         }
     }
 
-    @Test("a request that has arrived on an idle connection or an unaccepted one is answered")
+    @Test("a request that has arrived on an idle or unaccepted connection is answered")
     func answersWhatHasArrived() async throws {
         try await withServer({ $0.timeouts.linger = .milliseconds(20) }) { server in
             let port = server.port
-            // While the loop is held, a request arrives on an idle connection and another on a new one. Then it drains.
+            // Two requests arrive while the loop is blocked, on an idle and on a new connection. Then the server
+            // drains.
             let idle = try await offLoop { try TestClient.afterOneAnswer(port: port) }
             let late = try await Self.whileLoopIsHeld(server, port, idle)
             let replies = try await offLoop { [try idle.reply(), try late.reply()] }
@@ -82,7 +83,7 @@ struct DrainTests {
     }
 
     @Test(
-        "a client that is still reading gets all its answers, and is let go then",
+        "a client that still reads gets all its responses before the close",
         arguments: [("/huge", 1), ("/large", 40)])
     func finishesWriting(_ path: String, _ count: Int) async throws {
         try await withServer { server in
@@ -91,7 +92,7 @@ struct DrainTests {
             async let report = server.server.drain(deadline: EventLoop.shared.now + .seconds(30))
             try await Self.drainBegins(port)
             try await offLoop {
-                // The first answer that is begun after the drain says that nothing follows; those before it come too.
+                // The first response that begins after the drain announces the close; earlier ones arrive too.
                 var isLast = count == 1
                 var answers = 0
                 while !isLast || answers == 0 {
@@ -102,7 +103,7 @@ struct DrainTests {
                 }
                 #expect(answers <= count)
                 let isEnded = try client.isEnded()
-                #expect(isEnded, "something came after the last answer")
+                #expect(isEnded, "bytes followed the last response")
                 client.close()
             }
             let forced = await report.forced
@@ -111,7 +112,7 @@ struct DrainTests {
         }
     }
 
-    @Test("a server without connections leaves at once, also when asked twice")
+    @Test("a server without connections shuts down at once, also with two callers")
     func nothingToDo() async throws {
         try await withServer { server in
             async let first = server.server.drain(deadline: EventLoop.shared.now + .seconds(5))
@@ -122,7 +123,7 @@ struct DrainTests {
         }
     }
 
-    @Test("an idle connection is told with its next answer, and is not closed before")
+    @Test("an idle connection stays open for one request, whose response announces the close")
     func tellsIdleOnes() async throws {
         try await withServer({ $0.timeouts.drainGrace = .seconds(60) }) { server in
             let port = server.port
@@ -143,7 +144,7 @@ struct DrainTests {
         }
     }
 
-    @Test("at the deadline a connection that only waits is let go, and does not count as cut off")
+    @Test("an idle connection that closes at the deadline does not count as forced")
     func idleAtTheDeadline() async throws {
         try await withServer({ $0.timeouts.drainGrace = .seconds(60) }) { server in
             let port = server.port
@@ -155,9 +156,30 @@ struct DrainTests {
         }
     }
 
-    @Test("half a request does not hold the server beyond the deadline")
+    @Test("half a request header delays the drain by grace and linger, not by the header timeout")
+    func halfAHeader() async throws {
+        try await withServer({ $0.timeouts.linger = .milliseconds(20) }) { server in
+            let port = server.port
+            let client = try await offLoop {
+                let client = try TestClient(port: port)
+                try client.send("GET / HTTP/1.1\r\nHo")
+                return client
+            }
+            while await server.server.headCount == 0 { await Task.yield() }
+            let start = MonotonicTime.now()
+            let report = await server.server.drain(deadline: start + .seconds(30))
+            #expect(report == HTTPServer.DrainReport(answered: 0, forced: 0))
+            #expect(MonotonicTime.now() - start < .seconds(5), "the header timeout is 10 s")
+            #expect(await server.events.closes(1) == [.drained])
+            let reply = try await offLoop { try client.reply() }
+            #expect(reply.status == 408)
+            #expect(reply.fields["connection"] == "close")
+        }
+    }
+
+    @Test("half a request does not delay the drain beyond the deadline")
     func halfARequest() async throws {
-        try await withServer { server in
+        try await withServer({ $0.timeouts.drainGrace = .seconds(60) }) { server in
             let port = server.port
             let client = try await offLoop {
                 let client = try TestClient(port: port)
@@ -171,7 +193,7 @@ struct DrainTests {
         }
     }
 
-    @Test("once it is announced, each answer says that it is the last one, and new connections are served")
+    @Test("after the announcement each response says Connection: close, and new connections are served")
     func announced() async throws {
         try await withServer { server in
             let port = server.port
@@ -189,7 +211,7 @@ struct DrainTests {
         }
     }
 
-    @Test("during the delay clients are served and told; a second drain can end it")
+    @Test("during the delay clients are served with Connection: close; a second drain can end it")
     func delay() async throws {
         try await withServer { server in
             let port = server.port
@@ -221,7 +243,7 @@ struct DrainTests {
         nonisolated init() {}
     }
 
-    @Test("a client that pipelines without a pause is told, gets every answer up to that, and no reset")
+    @Test("a client that pipelines without a pause gets all responses up to Connection: close, and no reset")
     func pipelining() async throws {
         try await withServer { server in
             let port = server.port
@@ -237,7 +259,7 @@ struct DrainTests {
             try await offLoop {
                 while try client.reply().fields["connection"] != "close" {}
                 let isEnded = try client.isEnded()
-                #expect(isEnded, "something came after the last answer")
+                #expect(isEnded, "bytes followed the last response")
                 client.reset()
             }
             try await sending.value

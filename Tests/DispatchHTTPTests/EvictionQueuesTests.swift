@@ -3,9 +3,9 @@ import Testing
 
 @testable import DispatchHTTP
 
-@Suite("who makes room for others")
+@Suite("eviction queues")
 struct EvictionQueuesTests {
-    @Test("the one that has been in a queue longest is its oldest")
+    @Test("the oldest of a queue is its longest member")
     func order() {
         var queues = EvictionQueues()
         #expect(queues.oldest(.idle) == nil)
@@ -29,7 +29,7 @@ struct EvictionQueuesTests {
         #expect(queues.count(.reserved) == 0)
     }
 
-    @Test("they do what arrays would do")
+    @Test("the queues behave like arrays")
     func model() {
         let seed = UInt64.random(in: .min ... .max)
         var generator = SplitMix64(seed: seed)
@@ -58,7 +58,7 @@ struct EvictionQueuesTests {
         }
     }
 
-    @Test("memory of slots that are gone is given back, and they can come again")
+    @Test("the memory of free slots is released, and the slots can be used again")
     func shrinks() {
         var queues = EvictionQueues()
         for slot in 0..<100 { queues.append(slot, to: .idle) }
@@ -71,9 +71,9 @@ struct EvictionQueuesTests {
     }
 }
 
-@Suite("places")
+@Suite("connection quotas")
 struct ConnectionQuotaTests {
-    @Test("there are so many of each kind, and one on the reserve moves up when it can")
+    @Test("each kind has its limit, and a reserved connection moves to a free general place")
     func kinds() {
         var quota = ConnectionQuota(general: 2, reserved: 1)
         quota.take(.general)

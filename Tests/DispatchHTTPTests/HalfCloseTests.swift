@@ -2,9 +2,9 @@ import DispatchHTTP
 import DispatchLoop
 import Testing
 
-@Suite("clients that end their side", .timeLimit(.minutes(1)))
+@Suite("half-closed clients", .timeLimit(.minutes(1)))
 struct HalfCloseTests {
-    @Test("a client that has ended its side still gets its answers")
+    @Test("a client that has ended its side still gets its responses")
     func halfClose() async throws {
         try await withServer { server in
             let port = server.port
@@ -20,7 +20,7 @@ struct HalfCloseTests {
         }
     }
 
-    @Test("when a client's end has come with its requests, the last answer says that it is the last")
+    @Test("the last response announces the close if the client's end arrived with its requests")
     func halfCloseIsSaid() async throws {
         try await withServer { server in
             let client = try await Self.sentWithItsEnd(ConversationTests.get + ConversationTests.get, port: server.port)
@@ -31,7 +31,7 @@ struct HalfCloseTests {
         }
     }
 
-    @Test("so it does when the end came while a handler worked")
+    @Test("the last response announces the close if the client's end arrived while a handler worked")
     func halfCloseWhileHeldIsSaid() async throws {
         try await withServer { server in
             let port = server.port
@@ -47,7 +47,7 @@ struct HalfCloseTests {
         }
     }
 
-    /// The end is in the kernel before the loop, which this holds, can look.
+    /// Blocks the loop until the client's end is in the kernel.
     @LoopActor
     private static func sentWithItsEnd(_ text: String, port: UInt16) throws -> TestClient {
         let client = try TestClient(port: port)
@@ -59,7 +59,7 @@ struct HalfCloseTests {
     @LoopActor
     private static func endAndOpen(_ client: TestClient, _ server: TestServer) async throws {
         client.endWriting()
-        // One turn of the loop, in which it hears of the end.
+        // The loop receives the end before this timer fires.
         await withCheckedContinuation { continuation in
             _ = EventLoop.shared.schedule(at: EventLoop.shared.now + .milliseconds(5)) { continuation.resume() }
         }
@@ -84,7 +84,7 @@ struct HalfCloseTests {
         }
     }
 
-    @Test("a connection that ends in the middle of a request is closed without an answer")
+    @Test("a connection that ends in the middle of a request closes without a response")
     func endInTheMiddle() async throws {
         try await withServer { server in
             let port = server.port

@@ -4,26 +4,26 @@ import HTTPTypes
 
 @testable import DispatchHTTP
 
-/// Does what a `ConnectionMachine` says, with a socket that is a list of pieces, a kernel that takes what it is told to
-/// take, and handlers that answer at once, or when they are told to.
+/// Performs the actions of a `ConnectionMachine` with a list of pieces as its socket, a simulated kernel, and handlers
+/// that respond at once or on demand.
 struct MachineDriver {
     var machine: ConnectionMachine
     var now: MonotonicTime
-    /// What the kernel has for the machine to read; `nil` is the client's end.
+    /// The kernel's receive buffer; `nil` is the client's end.
     private var inbox: [ArraySlice<UInt8>?] = []
-    /// Whether the kernel takes what is written.
+    /// Whether the kernel takes output.
     var takes = true
-    /// Targets that are answered only when `complete` is called.
+    /// Targets whose responses wait for `complete`.
     var held: Set<String> = []
-    /// The server begins to leave when so many answers have been given.
+    /// The number of responses after which the server announces its shutdown.
     var announcesAfter: Int?
     private(set) var holding: RequestHead?
-    /// What was answered, as `target persists`.
+    /// The responses so far, as `target persists`.
     private(set) var answers: [String] = []
-    /// What was done beside reading and answering.
+    /// The other actions so far, except reads.
     private(set) var done: [String] = []
     private(set) var reason: ConnectionCloseReason?
-    /// How many requests each turn may have answered.
+    /// The most requests per turn.
     var turn = 32
 
     init(at second: Int64 = 100, maxLingerBytes: Int = 1000, limits: ParserLimits = ParserLimits()) {
@@ -42,7 +42,7 @@ struct MachineDriver {
         run()
     }
 
-    /// Bytes are in the kernel, and the loop has not said so.
+    /// Bytes arrive in the kernel without an event of the loop.
     mutating func arriveUnseen(_ text: String) { inbox.append(Array(text.utf8)[...]) }
 
     /// The client's end arrives.
@@ -53,21 +53,21 @@ struct MachineDriver {
         run()
     }
 
-    /// The kernel takes all that waits.
+    /// The kernel takes all waiting output.
     mutating func drainOutput() {
         takes = true
         if machine.state.isBlocked { machine.wrote(all: true, at: now) }
         run()
     }
 
-    /// The handler has its answer.
+    /// The handler completes its response.
     mutating func complete() {
         guard let request = holding.take() else { return }
         answer(request)
         run()
     }
 
-    /// Whether a yielded turn has come.
+    /// The turn after a yield comes.
     mutating func takeTurn() {
         machine.turnCame()
         run()
@@ -95,7 +95,7 @@ struct MachineDriver {
 
     mutating func run() {
         machine.beginTurn(requests: turn)
-        // More steps than any wire here takes.
+        // More steps than any input here needs.
         for _ in 0..<100_000 {
             guard reason == nil else { return }
             switch machine.next(at: now) {
@@ -131,7 +131,7 @@ struct MachineDriver {
         machine.received(taken, of: size)
         if taken.count < size {
             lookForEnd()
-            // The kernel says again that there is more.
+            // The kernel reports further bytes.
             if !inbox.isEmpty { machine.readable() }
         }
     }

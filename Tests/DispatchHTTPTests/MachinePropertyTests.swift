@@ -4,9 +4,9 @@ import Testing
 
 @testable import DispatchHTTP
 
-@Suite("whatever happens to a connection, in whatever order")
+@Suite("random events on a connection")
 struct MachinePropertyTests {
-    @Test("answers are in order, none is missing, and none follows the last one", arguments: 0..<300)
+    @Test("responses are complete and in order, and none follows the last one", arguments: 0..<300)
     func order(_ seed: UInt64) {
         var generator = SplitMix64(seed: seed)
         let count = Int.random(in: 1...12, using: &generator)
@@ -21,11 +21,11 @@ struct MachinePropertyTests {
         var pieces = Cut.random(Array(wire.utf8), using: &generator)[...]
         var leavesAt = Int.random(in: 0...40, using: &generator)
         var answersAtLeaving: Int?
-        // Each step does one of the things that can happen; more steps than they need to come to an end.
+        // Each step causes one random event.
         for _ in 0..<(pieces.count + 400) where driver.reason == nil {
             leavesAt -= 1
             if leavesAt == 0 {
-                driver.machine.leave(grace: .max)
+                driver.machine.leave(grace: .max, at: driver.now)
                 answersAtLeaving = driver.answers.count
             }
             switch Int.random(in: 0..<6, using: &generator) {
@@ -42,7 +42,7 @@ struct MachinePropertyTests {
         #expect(driver.answers.dropLast().allSatisfy { $0.hasSuffix(" persists") }, "seed \(seed)")
         #expect(!driver.done.contains("no end"), "seed \(seed)")
         if let answersAtLeaving, answersAtLeaving < count {
-            #expect(driver.answers.count == answersAtLeaving + 1, "seed \(seed): the next answer is the last one")
+            #expect(driver.answers.count == answersAtLeaving + 1, "seed \(seed): the next response is the last one")
             #expect(driver.answers.last?.hasSuffix(" closes") == true, "seed \(seed)")
             #expect(driver.reason == .drained || driver.reason == .clientClosed, "seed \(seed)")
         } else {
@@ -50,7 +50,7 @@ struct MachinePropertyTests {
         }
     }
 
-    /// All that is still to come comes, and the client ends its side.
+    /// All outstanding events happen, and the client ends its side.
     private func settle(_ driver: inout MachineDriver, _ pieces: ArraySlice<[UInt8]>) {
         for piece in pieces { driver.arrive(piece) }
         driver.end()

@@ -1,7 +1,7 @@
 import DispatchHTTP
 import HTTPTypes
 
-/// Greets, at once, later, and in pieces.
+/// Greets at once, later, and in pieces.
 @LoopActor
 final class Greeter {
     private let server: HTTPServer
@@ -14,7 +14,7 @@ final class Greeter {
             return .now(Response(status: .ok, text: greeting, contentType: "text/plain"))
         }
         router.get("/patient") { _ in
-            .later {  // Cancelled when the client has gone; the loop serves others meanwhile.
+            .later {  // Cancelled when the client leaves; the loop serves others meanwhile.
                 try? await Task.sleep(for: .milliseconds(100))
                 return Response(status: .ok, text: "thank you for waiting\n", contentType: "text/plain")
             }
@@ -22,15 +22,15 @@ final class Greeter {
         router.get("/numbers") { _ in
             .stream(Response(status: .ok, fields: [.contentType: "text/plain"])) { stream in
                 for number in 1...3 { stream.send(Array("\(number)\n".utf8)) }
-                stream.end()  // Or keep it, and send whenever there is something to say.
+                stream.end()  // Or keep the stream and send later.
             }
         }
         server = HTTPServer(configuration: configuration, responder: router)
     }
 
-    /// Listens. Throws `ListenError`, which says where and what to do about it.
+    /// Listens. Throws `ListenError`, which names the address and a remedy.
     func start() throws -> [SocketAddress] { try server.start() }
 
-    /// Answers what is in flight and stops listening.
+    /// Answers the requests in flight and stops listening.
     func leave() async -> HTTPServer.DrainReport { await server.drain(deadline: .now() + .seconds(5)) }
 }

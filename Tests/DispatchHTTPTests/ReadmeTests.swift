@@ -8,14 +8,14 @@ import Testing
         return try String(contentsOf: here.deletingLastPathComponent().appendingPathComponent(path), encoding: .utf8)
     }
 
-    @Test("the README's example of a server is the one that is compiled here")
+    @Test("the guide's example is the one compiled here")
     func example() throws {
         let example = try file("ReadmeExample.swift").trimmingCharacters(in: .newlines)
         let guide = "../../Sources/Libraries/HTTP/DispatchHTTP/DispatchHTTP.docc/DispatchHTTP.md"
         #expect(try file(guide).contains("```swift\n\(example)\n```"))
     }
 
-    @Test("and it works")
+    @Test("the guide's example works")
     func works() async throws {
         let greeter = await Greeter(ServerConfiguration(host: "127.0.0.1", port: 0))
         let port = try #require(try await greeter.start().first).port

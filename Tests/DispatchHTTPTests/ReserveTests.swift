@@ -3,11 +3,11 @@ import DispatchLoop
 import HTTP1
 import Testing
 
-@Suite("when all places are taken", .timeLimit(.minutes(1)))
+@Suite("reserved places", .timeLimit(.minutes(1)))
 struct ReserveTests {
     static let health = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
-    /// Clients whose requests are held, so that their places stay taken.
+    /// Clients whose held requests occupy their places.
     static func crowd(_ server: TestServer, _ count: Int) async throws -> [TestClient] {
         let port = server.port
         let clients = try await offLoop {
@@ -21,7 +21,7 @@ struct ReserveTests {
         return clients
     }
 
-    @Test("health is answered on the reserve, everything else is sent away, and both are closed")
+    @Test("on a reserved place health checks get 200, other requests 503, and both connections close")
     func reserve() async throws {
         try await withServer({
             $0.maxConnections = 2
@@ -53,7 +53,7 @@ struct ReserveTests {
             await server.gate.open()
             let bodies = try await offLoop { try crowd.map { try $0.reply().body } }
             #expect(bodies == ["held 0", "held 1"])
-            // There are ordinary places again.
+            // General places are free again.
             try await offLoop {
                 let client = try TestClient(port: port)
                 try client.send(ConversationTests.get)
@@ -64,7 +64,7 @@ struct ReserveTests {
         }
     }
 
-    @Test("who came on the reserve and asks when there is a place again is served like anybody")
+    @Test("a connection on a reserved place moves to a free general place with its next request")
     func promoted() async throws {
         try await withServer({
             $0.maxConnections = 1
@@ -89,7 +89,7 @@ struct ReserveTests {
         }
     }
 
-    @Test("those who say nothing on the reserve make room for health, and do not stay")
+    @Test("silent connections on reserved places are evicted for health checks")
     func silentOnReserve() async throws {
         try await withServer({
             $0.maxConnections = 1
@@ -99,7 +99,7 @@ struct ReserveTests {
             let port = server.port
             let crowd = try await Self.crowd(server, 1)
             let (silent, bodies) = try await offLoop {
-                // Some say nothing, some a part of a header.
+                // Some send nothing, some a part of a header.
                 let silent = try (0..<20).map { number in
                     let client = try TestClient(port: port)
                     if number % 2 == 0 { try client.send("GET / HT") }
@@ -121,7 +121,7 @@ struct ReserveTests {
         }
     }
 
-    @Test("who has been at a header longest makes room when nobody is idle")
+    @Test("without idle connections the one longest within a header is evicted")
     func evictsHeads() async throws {
         try await withServer({ $0.maxConnections = 3 }) { server in
             let port = server.port
@@ -130,7 +130,7 @@ struct ReserveTests {
             await server.events.until { $0.opened == 3 }
             try await Self.drip(slow[1], server, atHead: 1)
             try await Self.drip(slow[0], server, atHead: 2)
-            // More bytes do not make it younger.
+            // Further bytes do not change its position.
             try await offLoop { try slow[1].send("x") }
             let newcomer = try await offLoop {
                 let client = try TestClient(port: port)
@@ -154,7 +154,7 @@ struct ReserveTests {
         while await server.server.headCount < count { await Task.yield() }
     }
 
-    @Test("nobody is evicted whose request has arrived and has not been looked at")
+    @Test("a connection with an unread request is not evicted")
     func sparesUnread() async throws {
         try await withServer({ $0.maxConnections = 2 }) { server in
             let port = server.port
@@ -166,7 +166,7 @@ struct ReserveTests {
                     return client
                 }
             }
-            // While the loop is held, a newcomer connects, and then the oldest one sends: in this order the loop hears.
+            // While the loop is blocked, a new client connects, then the oldest one sends; the loop sees this order.
             let newcomer = try await Self.connect(port, thenSend: clients[0])
             let (bodies, isEnded) = try await offLoop {
                 (try [clients[0], newcomer].map { try $0.reply().body }, try clients[1].isEnded())
@@ -185,7 +185,7 @@ struct ReserveTests {
         return newcomer
     }
 
-    @Test("who pipelines without end lets others have their turn, and is told in order when the server leaves")
+    @Test("a client that pipelines without end does not delay others, and a drain ends it in order")
     func turns() async throws {
         try await withServer({ $0.requestsPerTurn = 4 }) { server in
             let port = server.port
@@ -203,7 +203,7 @@ struct ReserveTests {
                     if reply.fields["connection"] == "close" { break }
                 }
                 let isEnded = number < 1000 ? try many.isEnded() : true
-                #expect(isEnded, "something came after the last answer")
+                #expect(isEnded, "bytes followed the last response")
                 many.close()
             }
             #expect(await report.forced == 0)

@@ -3,11 +3,11 @@ import DispatchLoop
 import HTTP1
 import Testing
 
-@Suite("streaming answers", .timeLimit(.minutes(1)))
+@Suite("streaming responses", .timeLimit(.minutes(1)))
 struct StreamTests {
     static let get = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"
 
-    /// A client to whom the head of a stream has been sent.
+    /// A client that has received the head of a stream.
     static func listener(_ server: TestServer, receiveBuffer: Int32? = nil) async throws -> TestClient {
         let port = server.port
         let before = await server.events.streams
@@ -21,7 +21,7 @@ struct StreamTests {
         return client
     }
 
-    @Test("pieces go out as chunks as they come up, and the connection can be used again")
+    @Test("pieces are sent at once as chunks, and the connection persists")
     func chunks() async throws {
         try await withServer { server in
             let port = server.port
@@ -57,7 +57,7 @@ struct StreamTests {
         }
     }
 
-    @Test("a stream that is written and ended at once is in order among pipelined requests")
+    @Test("a stream that ends at once keeps its order among pipelined requests")
     func pipelined() async throws {
         try await withServer { server in
             let port = server.port
@@ -74,7 +74,7 @@ struct StreamTests {
         }
     }
 
-    @Test("HTTP/1.0 gets the pieces as they are, and the end of the connection as their end")
+    @Test("HTTP/1.0 gets plain pieces until the connection closes")
     func http10() async throws {
         try await withServer { server in
             let port = server.port
@@ -91,7 +91,7 @@ struct StreamTests {
         }
     }
 
-    @Test("HEAD and answers that have no body get the head only", arguments: ["HEAD /stream", "GET /empty"])
+    @Test("HEAD requests and responses without a body get the head only", arguments: ["HEAD /stream", "GET /empty"])
     func headOnly(_ request: String) async throws {
         try await withServer { server in
             let port = server.port
@@ -106,7 +106,7 @@ struct StreamTests {
         }
     }
 
-    @Test("a client that leaves is noticed at once, in order or by reset", arguments: [true, false])
+    @Test("a stream ends at once when its client closes or resets", arguments: [true, false])
     func leaves(_ inOrder: Bool) async throws {
         try await withServer { server in
             let client = try await Self.listener(server)
@@ -122,7 +122,7 @@ struct StreamTests {
         }
     }
 
-    @Test("a client that does not read is dropped at the bound, and others are not held up")
+    @Test("a client that does not read is dropped at the bound, without delay for others")
     func overflow() async throws {
         try await withServer({ $0.maxStreamBacklog = 10_000 }) { server in
             let sleeper = try await Self.listener(server, receiveBuffer: 4096)
@@ -130,7 +130,7 @@ struct StreamTests {
             let piece = Array(repeating: UInt8(ascii: "x"), count: 4_000)
             async let received = offLoop { try reader.read(through: "end").utf8.count }
             var sent = 0
-            // What the kernel takes is its business; then comes the bound.
+            // First the kernel's buffer fills, then ours.
             while await server.broadcast.send(piece) == 2 {
                 sent += 1
                 let waiting = await server.broadcast.waitingBytes
@@ -147,7 +147,7 @@ struct StreamTests {
         }
     }
 
-    @Test("for a client that does not read the kernel holds about as much as the server, and not megabytes")
+    @Test("the kernel buffers about as much of a stream as the server, not megabytes")
     func kernelBuffer() async throws {
         try await withServer({ $0.maxStreamBacklog = 10_000 }) { server in
             let sleeper = try await Self.listener(server, receiveBuffer: 4096)
@@ -162,7 +162,7 @@ struct StreamTests {
         }
     }
 
-    @Test("a client that takes nothing of a stream for too long is given up")
+    @Test("a client that reads nothing of a stream is dropped after writeStall")
     func stall() async throws {
         try await withServer({
             $0.timeouts.writeStall = .milliseconds(50)
@@ -192,7 +192,7 @@ struct StreamTests {
         }
     }
 
-    @Test("no idle timeout ends a stream, and what the client sends meanwhile waits in the kernel")
+    @Test("no idle timeout ends a stream, and the client's next request waits in the kernel")
     func patience() async throws {
         try await withServer({
             $0.timeouts.idle = .milliseconds(30)
@@ -213,7 +213,7 @@ struct StreamTests {
         }
     }
 
-    @Test("leaving ends streams at once, completely, and those that are behind without waiting")
+    @Test("a drain completes streams at once, and aborts those that are behind")
     func drain() async throws {
         try await withServer({ $0.maxStreamBacklog = 1 << 30 }) { server in
             let behind = try await Self.listener(server, receiveBuffer: 4096)
@@ -230,7 +230,7 @@ struct StreamTests {
     }
 
     @Test(
-        "a client that vanishes without a word is dropped after the time for writing, not the kernel's quarter of an hour"
+        "a client that vanishes silently is dropped after writeStall, not after the kernel's quarter of an hour"
     )
     func vanishes() async throws {
         try await withServer({ $0.timeouts.writeStall = .milliseconds(300) }) { server in
@@ -244,7 +244,7 @@ struct StreamTests {
             client.dropEverything()
             await server.broadcast.send("news")
             let closes = await server.events.closes(1)
-            #expect(closes == [.reset], "the kernel says that the connection has timed out")
+            #expect(closes == [.reset], "the kernel reports a timeout")
         }
     }
 }

@@ -25,7 +25,7 @@ final class TestClient: Sendable {
             adopting: socket(ipv6 ? AF_INET6 : AF_INET, type, 0), port: port, ipv6: ipv6, receiveBuffer: receiveBuffer)
     }
 
-    /// A client that has had one answer and keeps its connection.
+    /// A client that has received one response and keeps its connection.
     static func afterOneAnswer(port: UInt16) throws -> TestClient {
         let client = try TestClient(port: port)
         try client.send(ConversationTests.get)
@@ -33,7 +33,7 @@ final class TestClient: Sendable {
         return client
     }
 
-    /// Connects a socket that exists.
+    /// Connects an existing socket.
     init(adopting socket: Int32, port: UInt16, ipv6: Bool = false, receiveBuffer: Int32? = nil) throws {
         descriptor = socket
         guard descriptor >= 0 else { throw Failure(description: "socket: errno \(errno)") }
@@ -87,7 +87,7 @@ final class TestClient: Sendable {
         close()
     }
 
-    /// From now on the kernel drops whatever comes for this socket, unacknowledged, as if the machine were gone.
+    /// Makes the kernel drop everything for this socket without acknowledgement, as if the machine had vanished.
     func dropEverything() {
         // `struct sock_fprog` with one instruction: return 0, no byte of the packet is kept.
         struct Program {
@@ -126,7 +126,7 @@ final class TestClient: Sendable {
         return count > 0
     }
 
-    /// The next answer.
+    /// The next response.
     func reply(toHead: Bool = false) throws -> Reply {
         try buffer.withLock { try reply(&$0, toHead: toHead) }
     }
@@ -138,7 +138,7 @@ final class TestClient: Sendable {
                 end = found
                 break
             }
-            guard try fill(&received) else { throw Failure(description: "the connection ended before an answer") }
+            guard try fill(&received) else { throw Failure(description: "the connection ended before a response") }
         }
         let lines = String(decoding: received[..<end], as: UTF8.self).split(separator: "\r\n")
         let status = lines.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
@@ -149,7 +149,7 @@ final class TestClient: Sendable {
         }
         let length = toHead || status == 204 || status < 200 ? 0 : fields["content-length"].flatMap { Int($0) } ?? 0
         while received.count < end + length {
-            guard try fill(&received) else { throw Failure(description: "the connection ended within an answer") }
+            guard try fill(&received) else { throw Failure(description: "the connection ended within a response") }
         }
         let body = String(decoding: received[end..<(end + length)], as: UTF8.self)
         received.removeFirst(end + length)
@@ -164,7 +164,7 @@ final class TestClient: Sendable {
         return nil
     }
 
-    /// What comes up to and including `mark`.
+    /// Reads up to and including `mark`.
     func read(through mark: String) throws -> String {
         try buffer.withLock { received in
             let mark = Array(mark.utf8)
@@ -183,7 +183,7 @@ final class TestClient: Sendable {
         }
     }
 
-    /// Everything until the end of the connection.
+    /// Reads until the end of the connection.
     func rest() throws -> String {
         try buffer.withLock { received in
             while try fill(&received) {}
@@ -192,7 +192,7 @@ final class TestClient: Sendable {
         }
     }
 
-    /// Whether the server has ended the connection in order, without sending anything more.
+    /// Whether the server has closed the connection without a reset and without further bytes.
     func isEnded() throws -> Bool {
         try buffer.withLock { received in
             if !received.isEmpty { return false }
@@ -201,7 +201,7 @@ final class TestClient: Sendable {
     }
 }
 
-/// Runs blocking code on a thread of its own, so that neither the loop nor the cooperative pool waits for it.
+/// Runs blocking code on its own thread, so that it blocks neither the loop nor the cooperative pool.
 func offLoop<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in
         DispatchQueue(label: "test.client").async {

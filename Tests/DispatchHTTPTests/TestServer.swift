@@ -4,7 +4,7 @@ import HTTP1
 import HTTPTypes
 import Testing
 
-/// A server on a port of its own, its events, and a handler that tests hold and let go.
+/// A server on its own port, its events, and a handler that tests can hold.
 @LoopActor
 final class TestServer {
     let server: HTTPServer
@@ -15,7 +15,7 @@ final class TestServer {
 
     init(_ change: (inout ServerConfiguration) -> Void = { _ in }) throws {
         var configuration = ServerConfiguration(host: "127.0.0.1", port: 0)
-        // Tests that are about something else are not held up at their end.
+        // Does not delay the end of other tests.
         configuration.timeouts.drainGrace = .milliseconds(20)
         change(&configuration)
         let gate = Gate()
@@ -82,7 +82,7 @@ final class TestServer {
     }
 }
 
-/// Runs `body` with a server, which is stopped afterwards.
+/// Runs `body` with a server and stops it afterwards.
 func withServer(
     _ change: @escaping @Sendable (inout ServerConfiguration) -> Void = { _ in },
     _ body: (TestServer) async throws -> Void
@@ -97,7 +97,7 @@ func withServer(
     await server.stop()
 }
 
-/// Holds requests until it is opened; knows who came and who was cancelled.
+/// Holds requests until it is opened; counts arrivals and cancellations.
 @LoopActor
 final class Gate {
     private var isOpen = false
@@ -138,7 +138,7 @@ final class Gate {
     }
 }
 
-/// The streams that run, and why others ended.
+/// The running streams, and the close reasons of others.
 @LoopActor
 final class Broadcast {
     private(set) var streams: [BodyStream] = []
@@ -152,11 +152,11 @@ final class Broadcast {
         }
     }
 
-    /// Sends `bytes` to all; says how many are still there.
+    /// Sends `bytes` to all streams; returns how many are still open.
     @discardableResult
     func send(_ bytes: [UInt8]) -> Int { streams.filter { $0.send(bytes) }.count }
 
-    /// The most bytes that wait for one of them.
+    /// The most bytes that wait for one stream.
     var waitingBytes: Int { streams.reduce(0) { max($0, $1.waitingBytes) } }
 
     func send(_ text: String) { send(Array(text.utf8)) }
@@ -166,7 +166,7 @@ final class Broadcast {
     }
 }
 
-/// Remembers what a server did, and lets tests wait for it.
+/// Records a server's events, and lets tests wait for them.
 @LoopActor
 final class Recorder: ServerObserver {
     private(set) var opened = 0
@@ -225,7 +225,7 @@ final class Recorder: ServerObserver {
         await withCheckedContinuation { waiters.append((condition, $0)) }
     }
 
-    /// Why the connections were closed, once there are `count`.
+    /// The close reasons, once there are `count`.
     func closes(_ count: Int) async -> [ConnectionCloseReason] {
         await until { $0.closes.count >= count }
         return closes

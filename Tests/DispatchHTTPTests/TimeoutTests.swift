@@ -6,7 +6,7 @@ import Testing
 struct TimeoutTests {
     static let short = Duration.milliseconds(50)
 
-    @Test("a header that does not end is answered with 408")
+    @Test("an incomplete header gets 408")
     func slowHeader() async throws {
         try await withServer({ $0.timeouts.head = Self.short }) { server in
             let port = server.port
@@ -23,7 +23,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a connection on which nothing comes is closed in silence")
+    @Test("a connection without bytes closes without a response")
     func silent() async throws {
         try await withServer({ $0.timeouts.idle = Self.short }) { server in
             let port = server.port
@@ -33,7 +33,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a connection that is opened ahead is not held to the header's time")
+    @Test("the header timeout does not apply to a connection opened ahead")
     func openedAhead() async throws {
         try await withServer({ $0.timeouts.head = Self.short }) { server in
             let port = server.port
@@ -47,13 +47,13 @@ struct TimeoutTests {
         }
     }
 
-    @Test("bytes that drip do not prolong a header's time")
+    @Test("dripping bytes do not prolong the header timeout")
     func drip() async throws {
         try await withServer({ $0.timeouts.head = .milliseconds(100) }) { server in
             let port = server.port
             let text = try await offLoop {
                 let client = try TestClient(port: port)
-                // Writes until the server has had enough; each write is an event that could move the deadline.
+                // Each write is an event that could move the deadline.
                 try client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ")
                 while !isReadable(client.descriptor, within: 5) { try client.send("y") }
                 return try client.reply().status
@@ -63,7 +63,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("an idle connection is closed in silence")
+    @Test("an idle connection closes without a response")
     func idle() async throws {
         try await withServer({ $0.timeouts.idle = Self.short }) { server in
             let port = server.port
@@ -78,7 +78,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a body that does not go on is answered with 408")
+    @Test("a stalled body gets 408")
     func slowBody() async throws {
         try await withServer({ $0.timeouts.bodyStall = Self.short }) { server in
             let port = server.port
@@ -92,7 +92,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a body that drips has to end all the same")
+    @Test("a dripping body gets 408 after the body timeout")
     func drippingBody() async throws {
         try await withServer({ $0.timeouts.body = .milliseconds(100) }) { server in
             let port = server.port
@@ -107,7 +107,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a client that does not read its answer is given up")
+    @Test("a client that does not read its response is dropped")
     func slowReader() async throws {
         try await withServer({ $0.timeouts.writeStall = Self.short }) { server in
             let port = server.port
@@ -121,7 +121,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a handler's time does not count against its client")
+    @Test("the client's timeouts do not run while its handler works")
     func handlerTime() async throws {
         try await withServer({
             $0.timeouts.head = Self.short
@@ -142,7 +142,9 @@ struct TimeoutTests {
         }
     }
 
-    @Test("what came while the loop did not turn is answered, for more connections than one look at the sockets takes")
+    @Test(
+        "requests that arrived while the loop was blocked are answered, on more connections than one epoll_wait returns"
+    )
     func loopIsHeld() async throws {
         try await withServer({
             $0.timeouts.idle = .milliseconds(200)
@@ -166,7 +168,7 @@ struct TimeoutTests {
         }
     }
 
-    /// Sends, and holds the loop until every deadline has passed.
+    /// Sends, and blocks the loop until every deadline has passed.
     @LoopActor
     private static func whileLoopIsHeld(
         _ clients: [TestClient], _ send: (TestClient, Int) throws -> Void
@@ -175,7 +177,7 @@ struct TimeoutTests {
         try pass(milliseconds: 250)
     }
 
-    /// Lets time pass where that is what is tried.
+    /// Lets time pass, where the test is about time.
     static func pass(milliseconds: Int32) throws {
         _ = isReadable(-1, within: milliseconds)
     }

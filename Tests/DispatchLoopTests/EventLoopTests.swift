@@ -39,7 +39,7 @@ private final class RegistrationBox {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct EventLoopTests {
-    @Test("what is for the end of the round comes after its jobs and before its timers, in order")
+    @Test("deferred writes run after the jobs of the round and before its timers, requests first")
     func endOfRound() async {
         let order = await withCheckedContinuation { continuation in
             EventLoop.shared.submit {
@@ -53,11 +53,11 @@ private final class RegistrationBox {
                     }
                 }
                 loop.deferWrite(.response) {
-                    seen.withLock { $0.append("answer") }
-                    loop.deferWrite(.request) { seen.withLock { $0.append("late question") } }
+                    seen.withLock { $0.append("response") }
+                    loop.deferWrite(.request) { seen.withLock { $0.append("late request") } }
                 }
-                loop.deferWrite(.request) { seen.withLock { $0.append("question") } }
-                loop.deferWrite(.request) { seen.withLock { $0.append("second question") } }
+                loop.deferWrite(.request) { seen.withLock { $0.append("request") } }
+                loop.deferWrite(.request) { seen.withLock { $0.append("second request") } }
                 loop.submit {
                     seen.withLock { $0.append("job") }
                     loop.submit { seen.withLock { $0.append("its job") } }
@@ -66,7 +66,7 @@ private final class RegistrationBox {
         }
         #expect(
             order == [
-                "job", "its job", "question", "second question", "answer", "late question", "timer", "after the timers",
+                "job", "its job", "request", "second request", "response", "late request", "timer", "after the timers",
             ])
     }
 
@@ -124,7 +124,7 @@ private final class RegistrationBox {
     }
 
     @LoopActor
-    @Test("an earlier deadline scheduled later still fires on time")
+    @Test("an earlier deadline that is scheduled later fires on time")
     func earlierDeadline() async {
         let loop = EventLoop.shared
         let far = loop.schedule(at: .now() + .seconds(3_600)) {}
@@ -135,7 +135,7 @@ private final class RegistrationBox {
     }
 
     @LoopActor
-    @Test("what is readable when it is registered is reported at once", arguments: [Trigger.edge, .level])
+    @Test("a descriptor that is readable at registration is reported at once", arguments: [Trigger.edge, .level])
     func readable(trigger: Trigger) async throws {
         let pair = SocketPair()
         pair.send()
@@ -144,7 +144,7 @@ private final class RegistrationBox {
     }
 
     @LoopActor
-    @Test("a level-triggered descriptor is reported again while bytes are left; an edge-triggered one is not")
+    @Test("a level-triggered descriptor with unread bytes is reported again, an edge-triggered one is not")
     func levelAndEdge() async throws {
         let loop = EventLoop.shared
         let level = SocketPair()
@@ -189,7 +189,7 @@ private final class RegistrationBox {
         }
         first.send()
         second.send()
-        // Both are ready before the loop looks again; a timer is due only after it has looked.
+        // Both are ready before the next look at the sockets, which precedes the timer.
         await withCheckedContinuation { continuation in
             _ = loop.schedule(at: .now() + .milliseconds(1)) { continuation.resume() }
         }
@@ -197,7 +197,7 @@ private final class RegistrationBox {
     }
 
     @LoopActor
-    @Test("the end of the peer is reported as a hang-up")
+    @Test("the peer's end is reported as a hang-up")
     func hangup() async throws {
         let pair = SocketPair()
         shutdown(pair.theirs, Int32(SHUT_RDWR))
@@ -206,7 +206,7 @@ private final class RegistrationBox {
     }
 
     @LoopActor
-    @Test("a descriptor that cannot be watched is refused with the call and its number")
+    @Test("the registration of an invalid descriptor throws the call and its error number")
     func refused() {
         let error = #expect(throws: SystemCallError.self) {
             try EventLoop.shared.register(-1, for: .read, trigger: .edge) { _ in }
@@ -215,7 +215,7 @@ private final class RegistrationBox {
     }
 
     @LoopActor
-    @Test("a job that keeps enqueueing others does not keep timers waiting")
+    @Test("a job that always enqueues another one does not starve timers")
     func noStarvation() async {
         let loop = EventLoop.shared
         var fired = false
@@ -273,13 +273,13 @@ private final class RegistrationBox {
 
 @LoopActor
 @Suite(.timeLimit(.minutes(1))) struct PauseTests {
-    @Test("a loop that did not run when something was due says so: what was measured across it is worth nothing")
+    @Test("the loop notices a timer that fires late as a pause")
     func pause() async throws {
         let loop = EventLoop.shared
         let before = MonotonicTime.now()
         await withCheckedContinuation { continuation in
             _ = loop.schedule(at: .now() + .milliseconds(20)) { continuation.resume() }
-            // As if the process had been stopped (SIGSTOP), or something had blocked the loop.
+            // Like a stopped process (SIGSTOP) or a blocked loop.
             loop.submit { usleep(300_000) }
         }
         #expect(loop.latestPause > before)

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import DispatchLoop
+@_spi(Containers) @testable import DispatchLoop
 
 private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanoseconds: nanoseconds) }
 
@@ -32,18 +32,18 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
         #expect(heap.popDue(at: at(10)) == 1)
     }
 
-    @Test("an entry that went in after the mark is not due before the next one, however late it is")
-    func mark() {
+    @Test("an entry inserted after the cutoff is not due before the cutoff, however late it is")
+    func cutoff() {
         var heap = TimerHeap<Int>()
         _ = heap.insert(1, at: at(10))
-        let mark = heap.insertionCutoff
+        let cutoff = heap.insertionCutoff
         _ = heap.insert(2, at: at(5))
-        #expect(heap.popDue(at: at(10), before: mark) == nil)
+        #expect(heap.popDue(at: at(10), before: cutoff) == nil)
         #expect(heap.popDue(at: at(10)) == 2)
-        #expect(heap.popDue(at: at(10), before: mark) == 1)
+        #expect(heap.popDue(at: at(10), before: cutoff) == 1)
     }
 
-    @Test("a removed entry never comes out, and its name does not touch the entry that took its slot")
+    @Test("a removed entry never comes out, and its id does not affect the slot's next entry")
     func removal() {
         var heap = TimerHeap<Int>()
         let first = heap.insert(1, at: at(10))
@@ -56,20 +56,20 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
         #expect(heap.count == 0)
     }
 
-    @Test("what a peak leaves behind is given back, and no name of then fits an entry of now")
+    @Test("shrinking frees the slots of a peak, and no earlier id matches a later entry")
     func shrinks() {
         var heap = TimerHeap<Int>()
-        var names: [TimerID] = []
-        for number in 0..<1000 { names.append(heap.insert(number, at: at(Int64(number)))) }
-        for name in names[10...] { heap.remove(name) }
+        var ids: [TimerID] = []
+        for number in 0..<1000 { ids.append(heap.insert(number, at: at(Int64(number)))) }
+        for id in ids[10...] { heap.remove(id) }
         heap.shrink()
         #expect(heap.slotCount == 10)
         #expect(heap.count == 10)
         var later: [TimerID] = []
         for number in 1000..<2000 { later.append(heap.insert(number, at: at(Int64(1000 + number)))) }
-        for name in names[10...] { heap.remove(name) }
+        for id in ids[10...] { heap.remove(id) }
         #expect(heap.count == 1010)
-        let (early, late) = (heap.remove(names[3]), heap.remove(later[999]))
+        let (early, late) = (heap.remove(ids[3]), heap.remove(later[999]))
         #expect(early == 3)
         #expect(late == 1999)
         #expect(heap.count == 1008)
@@ -101,27 +101,5 @@ private func at(_ nanoseconds: Int64) -> MonotonicTime { MonotonicTime(nanosecon
             #expect(heap.count == model.count, "seed \(seed), step \(step)")
             #expect(heap.earliest?.nanoseconds == model.map(\.deadline).min(), "seed \(seed), step \(step)")
         }
-    }
-}
-
-@Suite("the table of registrations")
-struct RegistrationTableTests {
-    @Test("what a peak leaves behind is given back, and no event of then reaches a handler of now")
-    func shrinks() {
-        var table = RegistrationTable<Int>()
-        var before: [Registration] = []
-        for number in 0..<1000 { before.append(table.insert(number, descriptor: 0, trigger: .edge)) }
-        for registration in before[10...] { _ = table.remove(registration) }
-        table.shrink()
-        #expect(table.slotCount == 10)
-        #expect(table.count == 10)
-        var after: [Registration] = []
-        for number in 1000..<2000 { after.append(table.insert(number, descriptor: 0, trigger: .edge)) }
-        for registration in before[10...] { #expect(table.handler(for: registration.token) == nil) }
-        for registration in before[10...] { _ = table.remove(registration) }
-        #expect(table.count == 1010)
-        #expect(table.handler(for: before[3].token) == 3)
-        #expect(table.handler(for: after[999].token) == 1999)
-        #expect(table.slotCount == 1010)
     }
 }

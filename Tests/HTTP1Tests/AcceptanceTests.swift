@@ -2,9 +2,9 @@ import HTTP1
 import HTTP1Checks
 import Testing
 
-@Suite("what is understood")
+@Suite("accepted requests")
 struct AcceptanceTests {
-    @Test("a request is understood, however it is cut", arguments: AcceptedWire.all, Cut.allCases)
+    @Test("the parser accepts a valid request, however it is cut", arguments: AcceptedWire.all, Cut.allCases)
     func understands(_ acceptance: AcceptedWire, _ cut: Cut) {
         let outcome = Outcome(cut.pieces(acceptance.wire))
         #expect(outcome.error == nil)
@@ -19,7 +19,7 @@ struct AcceptanceTests {
         if cut.hasTrailingBytes { #expect(outcome.requests.last?.path == "/trailing") }
     }
 
-    @Test("a request lacks nothing before its last byte", arguments: AcceptedWire.all)
+    @Test("a request is complete with its last byte, not before", arguments: AcceptedWire.all)
     func waitsForTheLastByte(_ acceptance: AcceptedWire) {
         let outcome = Outcome([Array(acceptance.wire.utf8.dropLast())])
         #expect(outcome.requests == [])

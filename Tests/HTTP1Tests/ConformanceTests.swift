@@ -2,7 +2,7 @@ import Foundation
 import HTTP1Checks
 import Testing
 
-/// Keeps the article Conformance.md true: it names tests that exist, and every section that a refusal rests on.
+/// Checks that Conformance.md names existing tests, and every section that a rejection cites.
 @Suite struct ConformanceTests {
     struct Row: Sendable {
         var section: String
@@ -45,7 +45,7 @@ import Testing
         return names
     }
 
-    @Test("every test that the table names exists, and every row names one")
+    @Test("every row of the table names tests, and all of them exist")
     func testsExist() throws {
         let existing = try Self.existingTests()
         let rows = try Self.rows()
@@ -56,13 +56,13 @@ import Testing
         }
     }
 
-    @Test("every section that a refusal cites is in the table")
+    @Test("every section that a rejection cites is in the table")
     func sectionsAreListed() throws {
         let listed = Set(try Self.rows().map(\.section))
         for wire in RefusedWire.all { #expect(listed.contains(wire.section), "\(wire)") }
     }
 
-    @Test("every refusal in the sources has its section beside it")
+    @Test("every error in the sources cites its section")
     func refusalsCite() throws {
         let file = Self.root.appendingPathComponent("Sources/Libraries/HTTP/HTTP1/Parser/HTTP1Error.swift")
         var comment = ""

@@ -2,7 +2,7 @@ import Foundation
 import HTTP1Checks
 import Testing
 
-/// What `scripts/fuzz` has found worth keeping, and everything that ever broke something.
+/// The inputs that `scripts/fuzz` keeps, and every input that ever caused a failure.
 @Suite struct CorpusTests {
     static let files: [URL] = {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Corpus")
@@ -10,12 +10,12 @@ import Testing
         return (found ?? []).sorted { $0.lastPathComponent < $1.lastPathComponent }
     }()
 
-    @Test("the corpus is there")
+    @Test("the corpus exists")
     func exists() {
         #expect(Self.files.count > 50)
     }
 
-    @Test("no input of the corpus breaks a property")
+    @Test("no input of the corpus violates a property")
     func holds() throws {
         for file in Self.files {
             let bytes = Array(try Data(contentsOf: file))

@@ -3,12 +3,12 @@ import HTTP1
 import HTTP1Checks
 import Testing
 
-@Suite("what holds for all bytes")
+@Suite("properties of all inputs")
 struct PropertyTests {
-    /// A new one with each run; a failure prints it, and it can be put here to see the failure again.
+    /// New in each run. A failure prints it; set it here to repeat the failure.
     static let seed = UInt64.random(in: .min ... .max)
 
-    /// Requests that are right or nearly so: pieces of the cases, some of them changed.
+    /// Valid or nearly valid requests: wire cases, some of them changed.
     static func wire(_ generator: inout SplitMix64) -> [UInt8] {
         var wire: [UInt8] = []
         for _ in 0..<Int.random(in: 1...4, using: &generator) {
@@ -35,9 +35,9 @@ struct PropertyTests {
         return wire
     }
 
-    /// However they are cut, as the reference reads them, of one length for every other reader, within bounds, and the
-    /// same when they are written again: `ParserChecks`.
-    @Test("requests that are right or nearly so are understood as they have to be")
+    /// `ParserChecks`: independent of cuts, equal to the reference reader, of one length for lenient readers, within
+    /// bounds, and stable when serialized again.
+    @Test("valid and nearly valid requests keep all properties")
     func nearlyRight() {
         var generator = SplitMix64(seed: Self.seed)
         for round in 0..<800 {
@@ -49,7 +49,7 @@ struct PropertyTests {
         }
     }
 
-    @Test("random bytes are refused or waited for, without a trap")
+    @Test("random bytes are rejected or incomplete, without a trap")
     func noise() {
         var generator = SplitMix64(seed: Self.seed &+ 2)
         for _ in 0..<2000 {
@@ -61,12 +61,12 @@ struct PropertyTests {
         }
     }
 
-    @Test("a request that is accepted ends at the same byte for readers that are lenient", arguments: AcceptedWire.all)
+    @Test("an accepted request ends at the same byte for all lenient readers", arguments: AcceptedWire.all)
     func unambiguous(_ acceptance: AcceptedWire) {
         #expect(ParserChecks.ambiguity(Array(acceptance.wire.utf8)) == nil)
     }
 
-    @Test("the cases hold to the properties too")
+    @Test("the wire cases keep the properties too")
     func cases() {
         for wire in AcceptedWire.all.map(\.wire) + RefusedWire.all.map(\.wire) where wire.utf8.count < 32_768 {
             #expect(ParserChecks.breach(Array(wire.utf8)) == nil, "\(wire.debugDescription)")

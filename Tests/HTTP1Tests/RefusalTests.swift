@@ -3,9 +3,9 @@ import HTTP1Checks
 import HTTPTypes
 import Testing
 
-@Suite("what is refused")
+@Suite("rejected requests")
 struct RefusalTests {
-    @Test("a request that breaks a rule is refused, however it is cut", arguments: RefusedWire.all, Cut.allCases)
+    @Test("the parser rejects an invalid request, however it is cut", arguments: RefusedWire.all, Cut.allCases)
     func refuses(_ refusal: RefusedWire, _ cut: Cut) {
         let outcome = Outcome(cut.pieces(refusal.wire))
         #expect(outcome.error == refusal.error)
@@ -14,14 +14,14 @@ struct RefusalTests {
         #expect(outcome.breaches == [])
     }
 
-    @Test("what came before a refused request is delivered", arguments: RefusedWire.all)
+    @Test("a request before a rejected one is delivered", arguments: RefusedWire.all)
     func deliversWhatCameBefore(_ refusal: RefusedWire) {
         let outcome = Outcome([Array((Cut.trailing + refusal.wire).utf8)])
         #expect(outcome.error == refusal.error)
         #expect(outcome.requests.map(\.path) == ["/trailing"])
     }
 
-    @Test("every refusal has a case, and a reason that is a sentence", arguments: HTTP1Error.allCases)
+    @Test("every error has a wire case, and a reason that is a sentence", arguments: HTTP1Error.allCases)
     func isCovered(_ error: HTTP1Error) {
         #expect(RefusedWire.all.contains { $0.error == error })
         #expect(error.reason.hasSuffix("."))

@@ -3,7 +3,7 @@ import HTTP1Checks
 import HTTPTypes
 import Testing
 
-@Suite("the parser as its caller sees it")
+@Suite("the parser's interface")
 struct RequestParserTests {
     static func parser(_ wire: String) -> RequestParser {
         var parser = RequestParser()
@@ -11,7 +11,7 @@ struct RequestParserTests {
         return parser
     }
 
-    /// A short name for what `next` gave.
+    /// A short name of a step.
     static func name(_ step: RequestParser.Step) -> String {
         switch step {
         case .needsMore: "needsMore"
@@ -24,7 +24,7 @@ struct RequestParserTests {
         try (0..<count).map { _ in name(try parser.next()) }
     }
 
-    @Test("it says how far a request has come")
+    @Test("progress is idle, head or body")
     func progress() throws {
         var parser = RequestParser()
         let pieces: [(String, RequestParser.Progress)] = [
@@ -38,7 +38,7 @@ struct RequestParserTests {
         }
     }
 
-    @Test("it says whether what it reads, or has refused, is a HEAD")
+    @Test("the parser knows whether the current or rejected request is a HEAD")
     func isHeadMethod() throws {
         var parser = RequestParser()
         let pieces: [(String, Bool)] = [
@@ -56,14 +56,14 @@ struct RequestParserTests {
         #expect(throws: HTTP1Error.malformedField) { try parser.next() }
         #expect(parser.isHeadMethod)
 
-        // A line that is none after a HEAD that was answered.
+        // An invalid request line after a complete HEAD.
         var second = Self.parser("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n")
         #expect(try Self.steps(&second, 1) == ["/"])
         #expect(throws: HTTP1Error.malformedRequestLine) { try second.next() }
         #expect(!second.isHeadMethod)
     }
 
-    @Test("a client that waits for 100 Continue is noticed once")
+    @Test("continueExpected comes once for a client that waits for 100 Continue")
     func continueExpected() throws {
         var parser = Self.parser("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         #expect(try Self.steps(&parser, 2) == ["continueExpected", "needsMore"])
@@ -71,7 +71,7 @@ struct RequestParserTests {
         #expect(try Self.steps(&parser, 2) == ["/x", "needsMore"])
     }
 
-    @Test("a chunked body can be waited for too")
+    @Test("a client can wait with a chunked body too")
     func continueChunked() throws {
         var parser = Self.parser(
             "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -95,7 +95,7 @@ struct RequestParserTests {
         #expect(try Self.steps(&parser, 1) == ["/x"])
     }
 
-    @Test("it takes only as much as it has room for")
+    @Test("append takes only as many bytes as there is room")
     func room() throws {
         var parser = RequestParser(limits: ParserLimits(requestLine: 100, fieldBytes: 100))
         let wire = Array(String(repeating: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", count: 100).utf8)
@@ -106,7 +106,7 @@ struct RequestParserTests {
         #expect(parser.room == 27)
     }
 
-    @Test("a request that is kept does not change when more bytes come")
+    @Test("a delivered request does not change when more bytes arrive")
     func keptRequests() throws {
         var parser = Self.parser("GET /first?q HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n")
         guard case .request(let first) = try parser.next() else {
@@ -123,7 +123,7 @@ struct RequestParserTests {
         #expect(first.firstValue(of: "x") == "y")
     }
 
-    @Test("a failed parser takes bytes and stays failed")
+    @Test("a failed parser drops bytes and stays failed")
     func failed() {
         var parser = Self.parser("nonsense\r\n")
         #expect(throws: HTTP1Error.malformedRequestLine) { try parser.next() }
@@ -144,7 +144,7 @@ struct RequestParserTests {
         #expect(try Self.steps(&parser, 1) == ["/c"])
     }
 
-    @Test("fields are found in any case of letters, and the first of several is given")
+    @Test("the lookup of a field ignores case and returns the first of several")
     func firstValue() throws {
         let head = try RequestHead(.get, "/", fields: [.accept: "text/html", .userAgent: "x"])
         #expect(head.firstValue(of: "accept") == "text/html")
@@ -155,7 +155,7 @@ struct RequestParserTests {
     }
 
     @Test(
-        "the host that counts is the target's, and Host's only where the target has none",
+        "the target's host overrides the Host field",
         arguments: [
             ("GET http://target:81/x HTTP/1.1\r\nHost: field\r\n\r\n", "target:81"),
             ("OPTIONS http://target HTTP/1.1\r\nHost: field\r\n\r\n", "target"),
@@ -165,14 +165,14 @@ struct RequestParserTests {
             ("GET / HTTP/1.1\r\nHost:\r\n\r\n", ""), ("GET / HTTP/1.0\r\n\r\n", nil),
         ])
     func authority(_ wire: String, _ authority: String?) {
-        // A request before it makes the places in the bytes move.
+        // An earlier request makes the ranges move.
         for pieces in [[wire], [Cut.trailing, wire], (Cut.trailing + wire).map(String.init)] {
             let outcome = Outcome(pieces.map { Array($0.utf8) })
             #expect(outcome.requests.last?.authority == authority)
         }
     }
 
-    @Test("a request made by hand is held to the same rules")
+    @Test("a request made for tests obeys the same rules")
     func madeByHand() throws {
         #expect(try RequestHead(.get, "/a%20b?c").path == "/a b")
         #expect(try RequestHead(.get, "/a%20b?c").rawPath == "/a%20b")
@@ -182,7 +182,7 @@ struct RequestParserTests {
         #expect(throws: HTTP1Error.malformedTarget) { try RequestHead(.get, "/ HTTP/1.1\r\nX: y") }
     }
 
-    @Test("a path is compared as it came, whole, and with its case")
+    @Test("paths are compared raw, whole and case-sensitively")
     func hasPath() throws {
         #expect(try RequestHead(.get, "/ping?x=/status").hasPath("/ping"))
         #expect(try RequestHead(.get, "http://localhost/ping").hasPath("/ping"))

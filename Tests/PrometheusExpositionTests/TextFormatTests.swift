@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct TextFormatTests {
     @Test(
-        "the conventions' names become Prometheus's",
+        "OpenTelemetry's names become Prometheus's",
         arguments: [
             (MetricDescription("db.client.connection.count", .gauge, ""), "db_client_connection_count"),
             (MetricDescription("db.client.connection.timeouts", .counter, ""), "db_client_connection_timeouts_total"),
@@ -25,7 +25,7 @@ import Testing
         #expect(TextFormat.name(description) == name)
     }
 
-    @Test("a gauge whose name ends like a part of a histogram is untyped, others are what they are")
+    @Test("a gauge with a histogram's suffix is untyped, others keep their types")
     func types() {
         #expect(TextFormat.type(.gauge, name: "db_client_connection_count") == "untyped")
         #expect(TextFormat.type(.gauge, name: "db_client_connection_max") == "gauge")
@@ -33,7 +33,7 @@ import Testing
         #expect(TextFormat.type(.histogram([1]), name: "a_seconds") == "histogram")
     }
 
-    @Test("what a label holds cannot end it, begin a line, or be without end")
+    @Test("a label's value cannot end the label or start a line, and its length is bounded")
     func labels() {
         let hostile = "\"} 1\nevil 2\n\\\r\u{1B}[31m"
         #expect(
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test(
-        "numbers are written as everybody writes them",
+        "numbers have their usual form",
         arguments: [
             (0.0, "0"), (1, "1"), (0.005, "0.005"), (2.5, "2.5"), (-3, "-3"), (1_795_227_756.627, "1795227756.627"),
             (.infinity, "+Inf"), (-.infinity, "-Inf"), (.nan, "NaN"), (1e18, "1e+18"), (3.6e-05, "3.6e-05"),
@@ -60,7 +60,7 @@ import Testing
         try MetricsText(String(decoding: metrics.text(), as: UTF8.self))
     }
 
-    @Test("counters, gauges and times come out as they went in, each under its help and its type")
+    @Test("counters, gauges and timers are written with help and type")
     func whole() {
         let metrics = PrometheusMetrics([
             MetricDescription("jobs.done", .counter, "Jobs\nthat are \\ done."),
@@ -90,7 +90,7 @@ import Testing
                 """#)
     }
 
-    @Test("a value on a boundary counts below it, for every boundary that the conventions give")
+    @Test("a value on a boundary counts below it, for every boundary of the conventions")
     func boundaries() throws {
         let bounds = PrometheusMetrics.standardBoundaries
         let metrics = PrometheusMetrics([MetricDescription("t", .histogram(bounds), in: .seconds, "")])
@@ -102,7 +102,7 @@ import Testing
         }
     }
 
-    @Test("the same label and dimensions are the same series, and a destroyed one is gone")
+    @Test("equal labels and dimensions share one series, until it is destroyed")
     func identity() throws {
         let metrics = PrometheusMetrics([])
         let one = Counter(label: "a", dimensions: [("x", "1")], factory: metrics)
@@ -113,7 +113,7 @@ import Testing
         #expect(try text(metrics).value("a_total") == nil)
     }
 
-    @Test("an instrument of another kind under a name that is taken does no harm")
+    @Test("an instrument of another kind under an existing name does no harm")
     func conflict() throws {
         let metrics = PrometheusMetrics([])
         Gauge(label: "a_total", factory: metrics).record(7)
@@ -122,7 +122,7 @@ import Testing
         #expect(try text(metrics).value("a_total") == 7)
     }
 
-    @Test("beyond the limit all combinations of labels are counted as one")
+    @Test("combinations of labels beyond the limit share one series")
     func overflow() throws {
         let metrics = PrometheusMetrics([], seriesLimit: 10)
         for number in 0..<1_000 {
@@ -134,7 +134,7 @@ import Testing
         #expect(text.value("a_total") == 1_000)
     }
 
-    @Test("what several threads count at once is all counted")
+    @Test("concurrent threads lose no count")
     func threads() async throws {
         let metrics = PrometheusMetrics([])
         let counter = Counter(label: "a", factory: metrics)

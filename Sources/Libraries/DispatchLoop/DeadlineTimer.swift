@@ -1,6 +1,6 @@
-/// One timer for deadlines that come and go, moved as rarely as possible: only a deadline that lies before what it is set to
-/// moves it. It then fires for deadlines that have been met or have moved later, too; its owner looks at what is due and
-/// sets it again.
+/// One loop timer for deadlines that come and go, rescheduled as rarely as possible: only a deadline before the
+/// scheduled one reschedules it. So it also fires for deadlines that were met or have moved; its owner then checks what
+/// is due and sets it again.
 ///
 /// ```swift
 /// if timer.needsRearm(for: deadline) { timer.set(for: deadline) { [weak self] in self?.timerFired() } }
@@ -11,22 +11,22 @@ package struct DeadlineTimer {
 
     package nonisolated init() {}
 
-    /// Whether it has to be set for `deadline`. Asked apart from ``set(for:_:)``, because an action is an object, and nearly
-    /// always none is needed.
+    /// Whether `deadline` needs a call of ``set(for:_:)``. Separate from it, so that the common case allocates no
+    /// closure.
     package func needsRearm(for deadline: MonotonicTime) -> Bool {
         deadline < (pending?.deadline ?? .distantFuture)
     }
 
-    /// Sets it, instead of what it was set to. `action` calls ``fired()`` first.
+    /// Schedules `action`, which must call ``fired()`` first, in place of the scheduled one.
     package mutating func set(for deadline: MonotonicTime, _ action: @escaping @LoopActor () -> Void) {
         cancel()
         pending = (EventLoop.shared.schedule(at: deadline, action), deadline)
     }
 
-    /// It has fired.
+    /// Notes that the timer has fired.
     package mutating func fired() { pending = nil }
 
-    /// Takes it back, if it is set.
+    /// Cancels the timer if it is set.
     package mutating func cancel() {
         if let pending { EventLoop.shared.cancel(pending.id) }
         pending = nil

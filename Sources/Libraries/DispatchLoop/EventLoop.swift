@@ -3,57 +3,62 @@ internal import Dispatch
 internal import Glibc
 internal import Synchronization
 
-/// One serial Dispatch queue that turns: socket readiness, timers, and the jobs of ``LoopActor``.
+/// An epoll loop on a thread that Dispatch lends: Dispatch wakes it when there is work, and `epoll_wait` drives it
+/// until there is none.
 ///
-/// All sockets are in one `epoll` set, and Dispatch watches that set with a single read source. A source for each
-/// socket is the obvious way and costs two `epoll_ctl`, an `ioctl` and a wake across threads per event; and since
-/// libdispatch keys its sources by descriptor *number*, a number that libpq closes and the kernel hands out again while
-/// the old source lives never fires.
+/// All sockets are in one `epoll` set, which Dispatch watches with a single read source. One source per socket is the
+/// obvious way and costs two `epoll_ctl`, an `ioctl` and a cross-thread wake-up per event. It also loses events:
+/// libdispatch keys its sources by descriptor *number*, so when libpq closes a socket and the kernel reuses the number
+/// while the old source lives, the new source never fires.
 ///
-/// A round handles, in this order: sockets, jobs, timers that are due, jobs. Sockets go before timers, so that an answer
-/// that has arrived in time is not taken for late because the process was stopped or busy for a while. Before the timers
-/// and at the end come those who wait for the end of the round to send.
+/// A round handles sockets, jobs, due timers, and jobs again. Sockets precede timers, so that an answer that arrived in
+/// time is not taken for late because the process was stopped or busy. Deferred writes go out before the timers and at
+/// the end of the round.
 ///
-/// A turn does not hand the queue back after the last round but lingers in the kernel for what comes next: a wake-up
-/// through Dispatch costs a hop from its manager's thread to a worker's and two more system calls, which under load
-/// was two thirds of the cost of a request to the database. Other threads interrupt the lingering by an event descriptor.
+/// After the last round the loop keeps polling for 50 ms instead of returning to Dispatch: a wake-up through Dispatch
+/// costs a thread hop and two system calls, two thirds of a database request under load. Other threads interrupt the
+/// poll through an event descriptor.
 public final class EventLoop: SerialExecutor {
     /// The loop of this process.
     public static let shared = EventLoop()
 
-    /// What the queue is called in stack traces.
-    private static let label = "daruma.loop"
-    /// The most events taken from the kernel in one call.
+    /// The queue's name in stack traces.
+    private static let label = "DispatchLoop"
+    /// The most events fetched in one call.
     private static let batch = 256
-    /// How often jobs that enqueue further jobs are followed before sockets and timers are looked at again.
+    /// How many generations of jobs that enqueue jobs run before the loop returns to sockets and timers.
     private static let maxJobPasses = 8
-    /// How long a turn lingers with nothing to do before it hands the queue back, in milliseconds.
-    private static let linger: Int32 = 50
+    /// How long an idle loop polls before it returns its thread to Dispatch, in milliseconds.
+    private static let pollTimeout: Int32 = 50
 
     private let queue: DispatchQueue
     private let epoll: Int32
     private let timer: Int32
-    /// Ends the lingering of a turn from another thread.
+    /// Interrupts the poll from another thread.
     private let wakeupDescriptor: Int32
-    /// What wakes the loop. Released, it would go; after `init` nobody touches it.
+    /// Keeps the Dispatch source alive. Not touched after `init`.
     private let source: Locked<any DispatchSourceRead>
 
-    /// The thread that is in a turn, as a number; 0 between turns. Jobs enqueued from it need no lock and no wake-up.
-    private let turningThread = Atomic<UInt>(0)
+    /// The thread that runs the loop; 0 while none does. Jobs enqueued from it need no lock and no wake-up.
+    private let loopThread = Atomic<UInt>(0)
     private let inbox = Locked(Inbox())
 
-    // `nonisolated(unsafe)`, because the runtime calls `add` without isolation, and `add` appends here. It does so only after
-    // `isOnLoop` has said that this thread is in a turn; all other code that touches `jobs` is isolated to LoopActor.
+    // `nonisolated(unsafe)`, because the runtime calls `add` without isolation, and `add` appends here. It does so only
+    // if this thread runs the loop (`isOnLoop`); all other code that touches `jobs` is isolated to LoopActor.
     private nonisolated(unsafe) var jobs: [Work] = []
     @LoopActor private var runningJobs: [Work] = []
-    /// What is to be done at the end of the round.
     @LoopActor private var requestWrites: [@LoopActor () -> Void] = []
     @LoopActor private var responseWrites: [@LoopActor () -> Void] = []
-    @LoopActor private var registrations = RegistrationTable<@LoopActor (Readiness) -> Void>()
+    @LoopActor private var watches = SlotMap<Watch>()
     @LoopActor private var timers = TimerHeap<@LoopActor () -> Void>()
     @LoopActor private var armed: MonotonicTime?
-    @LoopActor private var turnStart = MonotonicTime.now()
+    @LoopActor private var roundStart = MonotonicTime.now()
     @LoopActor private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: EventLoop.batch)
+
+    private struct Watch {
+        let trigger: Trigger
+        let handler: @LoopActor (Readiness) -> Void
+    }
 
     private enum Work {
         case job(UnownedJob)
@@ -61,30 +66,27 @@ public final class EventLoop: SerialExecutor {
         case closure(@Sendable @LoopActor () -> Void)
     }
 
-    /// Work from other threads, and how to tell the loop of it.
+    /// Work from other threads, and how they wake the loop.
     private struct Inbox {
         var work: [Work] = []
-        var loop = WakeState.asleep
+        var state = WakeState.asleep
 
         enum WakeState {
-            /// No turn is running or on its way; one has to be submitted to the queue.
+            /// The loop has no thread. Work has to submit `run` to the queue.
             case asleep
-            /// A turn is running, or on its way, and will look into the inbox before it ends.
+            /// The loop runs, or is about to, and empties the inbox before it polls.
             case running
-            /// A turn waits in the kernel; it has to be interrupted.
+            /// The loop waits in the kernel. Work has to interrupt it.
             case polling
         }
     }
 
     private init() {
         queue = DispatchQueue(label: Self.label, qos: .userInitiated)
-        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-        timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_NONBLOCK) | Int32(TFD_CLOEXEC))
-        wakeupDescriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
-        // Without these there is no loop, and without a loop no service: nothing better than to say so and end.
-        precondition(
-            epoll >= 0 && timer >= 0 && wakeupDescriptor >= 0,
-            "daruma: no event loop: \(SystemCallError(call: "epoll_create1"))")
+        epoll = Self.checked(epoll_create1(Int32(EPOLL_CLOEXEC)), "epoll_create1")
+        timer = Self.checked(
+            timerfd_create(CLOCK_MONOTONIC, Int32(TFD_NONBLOCK) | Int32(TFD_CLOEXEC)), "timerfd_create")
+        wakeupDescriptor = Self.checked(eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC)), "eventfd")
         // Edge-triggered, these two need not be read: each expiry and each write is a new edge.
         var event = clinux_epoll_event(UInt32(EPOLLIN.rawValue) | Trigger.edgeBit, 0)
         epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event)
@@ -96,26 +98,30 @@ public final class EventLoop: SerialExecutor {
         }
     }
 
+    /// A process without a loop can do nothing, so a failure ends it.
+    private static func checked(_ descriptor: Int32, _ call: String) -> Int32 {
+        precondition(descriptor >= 0, "DispatchLoop: no event loop: \(SystemCallError(call: call))")
+        return descriptor
+    }
+
     // MARK: Time
 
-    /// The time at which the running turn began its latest round. Cheaper than asking the clock, and equal for all who
-    /// ask within a round.
-    @LoopActor public var now: MonotonicTime { turnStart }
+    /// The time at which the current round began. Cheaper than the clock, and constant within a round.
+    @LoopActor public var now: MonotonicTime { roundStart }
 
-    /// When the loop last noticed that it had not run for a while although something was due: the process was stopped
-    /// (SIGSTOP, a suspended machine), starved, or something blocked the loop. What was measured across it says nothing of
-    /// others.
+    /// When the loop last noticed that a timer fired late: the process was stopped (SIGSTOP, a suspended machine),
+    /// starved, or something blocked the loop. A measurement across the pause tells nothing about other processes.
     @LoopActor package private(set) var latestPause = MonotonicTime(nanoseconds: 0)
-    /// How late, in nanoseconds, makes a pause: more than a busy machine makes of it.
+    /// A delay of more nanoseconds is a pause. A busy machine causes less.
     private static let lateness: Int64 = 100_000_000
 
-    /// Performs `action` on the loop when `deadline` has passed, unless it is cancelled before.
+    /// Runs `action` on the loop once `deadline` has passed, unless the timer is cancelled first.
     @LoopActor
     public func schedule(at deadline: MonotonicTime, _ action: @escaping @LoopActor () -> Void) -> TimerID {
         timers.insert(action, at: deadline)
     }
 
-    /// Takes a timer back. Does nothing when it has fired or has been cancelled.
+    /// Cancels a timer. Does nothing if it has fired or has been cancelled.
     @LoopActor
     public func cancel(_ id: TimerID) {
         timers.remove(id)
@@ -125,45 +131,46 @@ public final class EventLoop: SerialExecutor {
 
     /// Calls `handler` on the loop whenever `descriptor` is ready.
     ///
-    /// An event is reported at once for what is ready already. The handler is held until ``deregister(_:)``, which must
-    /// come before the descriptor is closed by the caller.
-    /// - Throws: ``SystemCallError`` when the kernel refuses (too many watches, not a pollable descriptor).
+    /// A descriptor that is ready already is reported at once. The loop keeps the handler until ``deregister(_:)``,
+    /// which must precede the caller's close of the descriptor.
+    /// - Throws: ``SystemCallError`` if the kernel refuses (too many watches, not a pollable descriptor).
     @LoopActor
-    public func register(
+    package func register(
         _ descriptor: Int32, for interest: Interest, trigger: Trigger,
         _ handler: @escaping @LoopActor (Readiness) -> Void
     ) throws(SystemCallError) -> Registration {
-        let registration = registrations.insert(handler, descriptor: descriptor, trigger: trigger)
+        let id = watches.insert(Watch(trigger: trigger, handler: handler))
+        let registration = Registration(id: id, descriptor: descriptor)
         var event = clinux_epoll_event(interest.epollEvents(trigger), registration.token)
         guard epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0 else {
             let error = SystemCallError(call: "epoll_ctl")
-            _ = registrations.remove(registration)
+            watches.remove(id)
             throw error
         }
         return registration
     }
 
-    /// Changes what a registration wants to hear. Does nothing when it has ended.
+    /// Changes the interest of a registration. Does nothing if it has ended.
     @LoopActor
-    public func modify(_ registration: Registration, for interest: Interest) {
-        guard let trigger = registrations.trigger(of: registration) else { return }
-        var event = clinux_epoll_event(interest.epollEvents(trigger), registration.token)
+    package func modify(_ registration: Registration, for interest: Interest) {
+        guard let watch = watches[registration.id] else { return }
+        var event = clinux_epoll_event(interest.epollEvents(watch.trigger), registration.token)
         epoll_ctl(epoll, EPOLL_CTL_MOD, registration.descriptor, &event)
     }
 
-    /// Ends a registration; none of its events is delivered after this, not even one fetched already.
+    /// Ends a registration. None of its events is delivered afterwards, not even one that has been fetched.
     @LoopActor
-    public func deregister(_ registration: Registration) {
-        guard registrations.remove(registration) else { return }
-        // A library may have closed the descriptor (EBADF), and another thread may hold the number by now (ENOENT):
-        // either way it is out of the set, which is what is wanted.
+    package func deregister(_ registration: Registration) {
+        guard watches.remove(registration.id) != nil else { return }
+        // A library may have closed the descriptor (EBADF), and another thread may own the number now (ENOENT). Either
+        // way the set does not contain it, as intended.
         epoll_ctl(epoll, EPOLL_CTL_DEL, registration.descriptor, nil)
     }
 
-    /// Gives back memory that a peak of timers, descriptors or work has left behind. Takes a moment: not for every turn.
+    /// Frees memory that a peak of timers, descriptors or work has left behind. Too slow for every round.
     @LoopActor
-    public func shrink() {
-        registrations.shrink()
+    package func shrink() {
+        watches.shrink()
         timers.shrink()
         if jobs.isEmpty { jobs = [] }
         if requestWrites.isEmpty { requestWrites = [] }
@@ -172,46 +179,46 @@ public final class EventLoop: SerialExecutor {
 
     // MARK: Work
 
-    /// Performs `work` on the loop, soon. From any thread.
+    /// Runs `work` on the loop soon. May be called from any thread.
     public func submit(_ work: @escaping @Sendable @LoopActor () -> Void) {
         add(.closure(work))
     }
 
-    /// Performs `action` when what this round has brought is handled: what is to be sent goes out together then.
-    ///
-    /// Sending wakes whoever receives, and on a machine that has not a core for each, it runs at once, in place of this
-    /// process. One after the other, for ten queries, that is ten times; collected, the loop's own work is done in one go,
-    /// and the others then have theirs.
+    /// Runs `action` at the end of the round, so that the round's writes go out in one burst. On few cores each write
+    /// wakes its receiver, which preempts this process: ten single writes would interrupt the loop ten times.
     @LoopActor
-    package func deferWrite(_ message: WritePhase, _ action: @escaping @LoopActor () -> Void) {
-        switch message {
+    package func deferWrite(_ phase: WritePhase, _ action: @escaping @LoopActor () -> Void) {
+        switch phase {
         case .request: requestWrites.append(action)
         case .response: responseWrites.append(action)
         }
     }
 
-    /// Starts a task that stays on the loop, between its actors as well. It begins soon: from an event or a
-    /// job, within this round.
-    ///
-    /// A continuation resumes on the generic executor and hops to its actor's from there. With the loop as the task's
-    /// preferred executor that is an array append; without, a trip through a thread of the global pool.
+    /// Starts a task that stays on the loop, also between its actors. It begins soon: from an event or a job, within
+    /// this round.
     public nonisolated func task(_ operation: @escaping @Sendable @LoopActor () async -> Void) -> Task<Void, Never> {
-        // From where there is no isolation, so that the task begins in `between`: begun in LoopActor, or at once, it would
-        // be without its preference at first, and each `await` would enqueue it anew until it had to wait for something.
-        Task(executorPreference: between) { await operation() }
+        // Nonisolated, so that the task begins on its preferred executor. A task that begins in LoopActor lacks the
+        // preference until its first suspension, and each `await` before that enqueues it anew.
+        Task(executorPreference: taskExecutor) { await operation() }
     }
 
-    /// Where tasks that prefer the loop are between their actors.
+    /// Runs tasks between their actors.
     ///
-    /// An executor of its own: if jobs of ``LoopActor`` ran under both, the runtime would take every `await` of a task
-    /// without that preference for a change of executors, and suspend it where nobody expects it.
+    ///     @LoopActor code ──await──▶ suspended ──resume──▶ task executor ──hop──▶ @LoopActor code
+    ///
+    ///                 with this preference    without
+    ///     resume      an append to `jobs`     a trip through a thread of the global pool
+    ///     hop         free, the same thread   back through the inbox
+    ///
+    /// It is an executor of its own, because jobs of ``LoopActor`` have no preference, and a runtime that saw one
+    /// executor in both roles would take each `await` of such a job for a change of executors and suspend it.
     private final class LoopTaskExecutor: TaskExecutor {
         func enqueue(_ job: consuming ExecutorJob) {
             EventLoop.shared.add(.taskExecutorJob(UnownedJob(job)))
         }
     }
 
-    private let between = LoopTaskExecutor()
+    private let taskExecutor = LoopTaskExecutor()
 
     /// The requirement of `SerialExecutor`.
     public func enqueue(_ job: consuming ExecutorJob) {
@@ -220,52 +227,52 @@ public final class EventLoop: SerialExecutor {
 
     /// The requirement of `SerialExecutor`; without it, `assumeIsolated` traps in Dispatch's callbacks.
     public func checkIsolated() {
-        precondition(isOnLoop, "daruma: this must run on the event loop (@LoopActor)")
+        precondition(isOnLoop, "DispatchLoop: this must run on the event loop (@LoopActor)")
     }
 
     /// The requirement of `SerialExecutor`.
     public func isIsolatingCurrentContext() -> Bool? { isOnLoop }
 
-    private var isOnLoop: Bool { turningThread.load(ordering: .relaxed) == UInt(pthread_self()) }
+    private var isOnLoop: Bool { loopThread.load(ordering: .relaxed) == UInt(pthread_self()) }
 
     private func add(_ work: Work) {
         if isOnLoop {
             jobs.append(work)
             return
         }
-        let presence = inbox.withLock { inbox in
+        let previous = inbox.withLock { inbox in
             inbox.work.append(work)
-            defer { inbox.loop = .running }
-            return inbox.loop
+            defer { inbox.state = .running }
+            return inbox.state
         }
-        switch presence {
+        switch previous {
         case .asleep: queue.async { self.run() }
         case .running: break
         case .polling: eventfd_write(wakeupDescriptor, 1)
         }
     }
 
-    // MARK: The turn
+    // MARK: Rounds
 
     private func run() {
-        turningThread.store(UInt(pthread_self()), ordering: .relaxed)
-        // The isolation of LoopActor is this queue; from here on the code may say so.
+        loopThread.store(UInt(pthread_self()), ordering: .relaxed)
+        // This queue is LoopActor's isolation.
         LoopActor.assumeIsolated { self.iterate() }
-        turningThread.store(0, ordering: .relaxed)
+        loopThread.store(0, ordering: .relaxed)
     }
 
     @LoopActor
     private func iterate() {
-        var patience: Int32 = 0
+        var timeout: Int32 = 0
         while true {
-            var count = Int(epoll_wait(epoll, events, Int32(Self.batch), patience))
-            // After SIGSTOP and SIGCONT `epoll_wait` fails with EINTR and has looked at no socket. It looks again, because
-            // timers must not fire before the sockets have been read.
+            var count = Int(epoll_wait(epoll, events, Int32(Self.batch), timeout))
+            // After SIGSTOP and SIGCONT `epoll_wait` fails with EINTR without a look at the sockets. They are read
+            // before timers fire, so it is called again.
             if count < 0 { count = Int(epoll_wait(epoll, events, Int32(Self.batch), 0)) }
-            turnStart = .now()
-            if let armed, armed.advanced(byNanoseconds: Self.lateness) < turnStart { latestPause = turnStart }
+            roundStart = .now()
+            if let armed, armed.advanced(byNanoseconds: Self.lateness) < roundStart { latestPause = roundStart }
             if count > 0 { deliver(count) }
-            let wasIdle = !takeInbox() && jobs.isEmpty && count <= 0 && patience > 0
+            let wasIdle = !takeInbox() && jobs.isEmpty && count <= 0 && timeout > 0
             runJobs()
             endRound()
             fireTimers()
@@ -273,22 +280,22 @@ public final class EventLoop: SerialExecutor {
             endRound()
             armTimer()
             if wasIdle, jobs.isEmpty, stopPolling() { return }
-            patience = jobs.isEmpty && startPolling() ? Self.linger : 0
+            timeout = jobs.isEmpty && startPolling() ? Self.pollTimeout : 0
         }
     }
 
-    /// `false` when there is work to do instead.
+    /// Returns `false` if there is work.
     private func startPolling() -> Bool {
         inbox.withLock { inbox in
-            inbox.loop = inbox.work.isEmpty ? .polling : .running
+            inbox.state = inbox.work.isEmpty ? .polling : .running
             return inbox.work.isEmpty
         }
     }
 
-    /// `false` when work has come meanwhile.
+    /// Returns `false` if work has arrived meanwhile.
     private func stopPolling() -> Bool {
         inbox.withLock { inbox in
-            inbox.loop = inbox.work.isEmpty ? .asleep : .running
+            inbox.state = inbox.work.isEmpty ? .asleep : .running
             return inbox.work.isEmpty
         }
     }
@@ -297,18 +304,18 @@ public final class EventLoop: SerialExecutor {
     private func deliver(_ count: Int) {
         for index in 0..<count {
             let token = clinux_epoll_datum(events + index)
-            // Serials begin at 1: datum 0 is the timer or the interruption, which only have to wake the loop.
-            guard token != 0, let handler = registrations.handler(for: token) else { continue }
-            handler(Readiness(epollEvents: events[index].events))
+            // No id is 0: token 0 is the timer or the wake-up descriptor, whose event needs no handler.
+            guard token != 0, let watch = watches[Int(token)] else { continue }
+            watch.handler(Readiness(epollEvents: events[index].events))
             if !jobs.isEmpty { runJobs() }
         }
     }
 
-    /// `true` when there was something in it.
+    /// Returns whether there was work.
     @LoopActor
     private func takeInbox() -> Bool {
         inbox.withLock { inbox in
-            inbox.loop = .running
+            inbox.state = .running
             guard !inbox.work.isEmpty else { return false }
             jobs.append(contentsOf: inbox.work)
             inbox.work.removeAll(keepingCapacity: true)
@@ -316,8 +323,8 @@ public final class EventLoop: SerialExecutor {
         }
     }
 
-    /// Runs what is enqueued now. What these jobs enqueue in turn runs too, but only so often: a job that always
-    /// enqueues another must not keep sockets and timers waiting.
+    /// Runs the enqueued jobs and, up to a limit, the jobs that these enqueue: a job that always enqueues another must
+    /// not starve sockets and timers.
     @LoopActor
     private func runJobs() {
         for _ in 0..<Self.maxJobPasses where !jobs.isEmpty {
@@ -326,10 +333,10 @@ public final class EventLoop: SerialExecutor {
                 switch work {
                 case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
                 case .taskExecutorJob(let job):
-                    // As one of LoopActor at the same time, which this thread serves: the hop to it, which nearly always
-                    // is what such a job begins with, is none then, and neither are the hops between its functions.
+                    // Isolated to LoopActor as well, because this thread serves both. Nearly all such jobs begin with a
+                    // hop to LoopActor, which then costs nothing.
                     job.runSynchronously(
-                        isolatedTo: asUnownedSerialExecutor(), taskExecutor: between.asUnownedTaskExecutor())
+                        isolatedTo: asUnownedSerialExecutor(), taskExecutor: taskExecutor.asUnownedTaskExecutor())
                 case .closure(let closure): closure()
                 }
             }
@@ -340,7 +347,7 @@ public final class EventLoop: SerialExecutor {
     @LoopActor
     private func endRound() {
         while !requestWrites.isEmpty || !responseWrites.isEmpty {
-            // Others may be added meanwhile.
+            // An action may add another one.
             var next = 0
             while next < requestWrites.count {
                 requestWrites[next]()
@@ -358,17 +365,17 @@ public final class EventLoop: SerialExecutor {
 
     @LoopActor
     private func fireTimers() {
-        // One set meanwhile for a time that has passed already waits for the next round, or a timer that sets itself
-        // anew would keep the sockets waiting for ever.
-        let mark = timers.insertionCutoff
-        while let action = timers.popDue(at: turnStart, before: mark) { action() }
+        // Timers added here wait for the next round even if already due. Otherwise a timer that always sets itself
+        // again would starve the sockets.
+        let cutoff = timers.insertionCutoff
+        while let action = timers.popDue(at: roundStart, before: cutoff) { action() }
     }
 
-    /// Sets the kernel's timer if the earliest deadline came to lie before what it is set to. It is not moved later:
-    /// a wake-up in vain now and then is cheaper than a call for each deadline that was met.
+    /// Sets the kernel's timer if the earliest deadline precedes the set time. The timer never moves later: a rare
+    /// needless wake-up is cheaper than a system call for each deadline that was met.
     @LoopActor
     private func armTimer() {
-        if let armed, armed <= turnStart { self.armed = nil }
+        if let armed, armed <= roundStart { self.armed = nil }
         guard let earliest = timers.earliest, earliest != .distantFuture else { return }
         if let armed, armed <= earliest { return }
         var setting = itimerspec()
@@ -379,10 +386,8 @@ public final class EventLoop: SerialExecutor {
     }
 }
 
-/// What waits for the end of a round to be sent. Questions go first: who is asked can work while the answers go out.
+/// The order of deferred writes. Database requests go first: the server works on them while the loop writes responses.
 package enum WritePhase {
-    /// Somebody else has work with it.
     case request
-    /// Somebody else has waited for it.
     case response
 }

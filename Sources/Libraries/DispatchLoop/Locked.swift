@@ -1,13 +1,13 @@
 internal import CLinux
 internal import Glibc
 
-/// A value behind a lock, for the few things that threads other than the loop's share with it.
+/// A value behind a lock, for the few things that the loop shares with other threads.
 ///
-/// Why not `Synchronization.Mutex`: ThreadSanitizer does not see its futex and reports false races on what it guards;
-/// it knows pthread's.
+/// Not `Synchronization.Mutex`: ThreadSanitizer does not see its futex and reports false races; it knows pthread's
+/// lock.
 ///
-/// `@unchecked Sendable`, because the lock is what makes it so, which the compiler cannot see: `value` is touched only
-/// between lock and unlock.
+/// `@unchecked Sendable`, because the compiler does not see that only `withLock` touches `value`, between lock and
+/// unlock.
 package final class Locked<Value>: @unchecked Sendable {
     private var value: Value
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>

@@ -8,20 +8,20 @@ public struct MonotonicTime: Hashable, Sendable, Comparable {
     /// Nanoseconds since the clock's unspecified start.
     public var nanoseconds: Int64
 
-    /// The point that lies the given number of nanoseconds after the clock's start.
+    /// The point this many nanoseconds after the clock's start.
     @inlinable
     public init(nanoseconds: Int64) {
         self.nanoseconds = nanoseconds
     }
 
-    /// What the clock says at this moment. Pure code takes the time as an argument instead of asking here.
+    /// The clock's time. Pure code takes the time as an argument instead.
     public static func now() -> MonotonicTime {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return MonotonicTime(nanoseconds: Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec))
     }
 
-    /// A point that no clock reaches: "no deadline".
+    /// A point that no clock reaches, for "no deadline".
     public static let distantFuture = MonotonicTime(nanoseconds: .max)
 
     /// Whether `left` comes before `right`.
@@ -36,7 +36,7 @@ public struct MonotonicTime: Hashable, Sendable, Comparable {
         time.advanced(byNanoseconds: duration.nanoseconds)
     }
 
-    /// The point so many nanoseconds later; saturates at ``distantFuture``. For what is added with every request:
+    /// The point this many nanoseconds later; saturates at ``distantFuture``. For additions with every request, because
     /// `Duration` counts attoseconds in 128 bits.
     @inlinable
     public func advanced(byNanoseconds count: Int64) -> MonotonicTime {
@@ -50,7 +50,7 @@ public struct MonotonicTime: Hashable, Sendable, Comparable {
         MonotonicTime(nanoseconds: time.nanoseconds &- duration.nanoseconds)
     }
 
-    /// How much later `left` is than `right`; negative when it is earlier.
+    /// The time from `right` to `left`; negative if `left` is earlier.
     @inlinable
     public static func - (left: MonotonicTime, right: MonotonicTime) -> Duration {
         .nanoseconds(left.nanoseconds &- right.nanoseconds)

@@ -1,17 +1,26 @@
 internal import CLinux
 
-/// What a caller wants to hear of a descriptor.
-public struct Interest: OptionSet, Hashable, Sendable {
-    /// The bits.
-    public let rawValue: UInt8
+/// A descriptor that the loop watches.
+package struct Registration: Hashable, Sendable {
+    let id: Int
+    /// The descriptor at registration. Deregistration uses this one, because a library may have changed its own since.
+    package let descriptor: Int32
 
-    /// The interest with the given bits.
-    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// The kernel returns the token with each event. An event may be handled after its registration has ended and the
+    /// same descriptor number belongs to another one; the token then finds nothing, because ids are not reused.
+    var token: UInt64 { UInt64(id) }
+}
 
-    /// That there is something to read, or that the peer has ended.
-    public static let read = Interest(rawValue: 1)
-    /// That there is room to write.
-    public static let write = Interest(rawValue: 2)
+/// The events of a descriptor that a caller wants.
+package struct Interest: OptionSet, Hashable, Sendable {
+    package let rawValue: UInt8
+
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// Bytes to read, or the peer's end.
+    package static let read = Interest(rawValue: 1)
+    /// Room to write.
+    package static let write = Interest(rawValue: 2)
 
     func epollEvents(_ trigger: Trigger) -> UInt32 {
         var events = UInt32(EPOLLRDHUP.rawValue)
@@ -22,17 +31,18 @@ public struct Interest: OptionSet, Hashable, Sendable {
     }
 }
 
-/// When a readiness is reported.
-public enum Trigger: Sendable {
-    /// Once for each change: the handler must read or write until the kernel has no more. Cheapest; for our own sockets.
+/// When the loop reports readiness.
+package enum Trigger: Sendable {
+    /// Once per change, so the handler must read or write until the kernel has no more. Cheapest; for our own sockets.
     case edge
-    /// As long as it lasts. For sockets that a library reads, which may leave something behind (libpq does).
+    /// As long as it lasts. For sockets that a library reads and may leave half read (libpq does).
     case level
 
     static let edgeBit: UInt32 = 1 << 31  // EPOLLET, a macro that the importer cannot take
 }
 
-/// What the kernel says of a descriptor.
+/// The kernel's report on a descriptor. Public, because release builds inline small public functions across modules,
+/// but not package ones, and each event calls several.
 public struct Readiness: OptionSet, Hashable, Sendable {
     /// The bits.
     public let rawValue: UInt8
@@ -40,13 +50,13 @@ public struct Readiness: OptionSet, Hashable, Sendable {
     /// The readiness with the given bits.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// A read gives bytes, an end or an error.
+    /// A read returns bytes, the end or an error.
     public static let readable = Readiness(rawValue: 1)
-    /// A write takes bytes or gives an error.
+    /// A write takes bytes or returns an error.
     public static let writable = Readiness(rawValue: 2)
-    /// The peer has closed its side (`EPOLLRDHUP`) or both are closed (`EPOLLHUP`).
+    /// The peer has closed its side (`EPOLLRDHUP`), or both sides are closed (`EPOLLHUP`).
     public static let hangup = Readiness(rawValue: 4)
-    /// The descriptor is in error (`EPOLLERR`).
+    /// The descriptor has an error (`EPOLLERR`).
     public static let error = Readiness(rawValue: 8)
 
     init(epollEvents events: UInt32) {

@@ -1,5 +1,5 @@
-/// A small generator that gives the same sequence for the same seed, on every machine, so that a run can be repeated: the
-/// pool's jitter in tests, the lab's flapping, what tests try at random.
+/// A small random generator that gives the same sequence for the same seed on every machine, so that a run can be
+/// repeated: the pool's jitter in tests, the lab's flapping, random tests.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 package struct SplitMix64: RandomNumberGenerator, Sendable {

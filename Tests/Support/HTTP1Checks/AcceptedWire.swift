@@ -1,4 +1,4 @@
-/// Something that is understood, and as what.
+/// A valid request and its meaning.
 package struct AcceptedWire: CustomStringConvertible, Sendable {
     package var about: String
     package var wire: String
@@ -51,7 +51,7 @@ package struct AcceptedWire: CustomStringConvertible, Sendable {
         .line("a bare question mark", "/p?", path: "/p", query: ""),
         .line("question marks in the query", "/p?a?b", path: "/p", query: "a?b"),
         .line("a stray percent sign in the query", "/p?100%", path: "/p", query: "100%"),
-        .line("characters that browsers leave", "/a|b?{c}^`\"<>\\", path: "/a|b", query: "{c}^`\"<>\\"),
+        .line("characters that browsers do not encode", "/a|b?{c}^`\"<>\\", path: "/a|b", query: "{c}^`\"<>\\"),
         .line("percent-encoding", "/%70ing", path: "/ping"),
         .line("percent-encoded UTF-8", "/caf%C3%A9", path: "/café"),
         .line("percent-encoding in small letters", "/caf%c3%a9", path: "/café"),
@@ -71,7 +71,7 @@ package struct AcceptedWire: CustomStringConvertible, Sendable {
         .line("authority-form with an IPv6 host", "[::1]:443", method: "CONNECT", path: ""),
         .line("HEAD", "/", method: "HEAD", path: "/"),
         .line("PUT", "/", method: "PUT", path: "/"),
-        .line("a method that nobody knows", "/", method: "M-SEARCH!", path: "/"),
+        .line("an unknown method", "/", method: "M-SEARCH!", path: "/"),
         .line("methods are case-sensitive", "/", method: "get", path: "/"),
         .init("an empty line before the request", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
         .init("four empty lines before the request", "\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -85,7 +85,7 @@ package struct AcceptedWire: CustomStringConvertible, Sendable {
         .field("close in capitals", "CONNECTION: CLOSE", keepAlive: false),
         .field("close in a list", "Connection: x ,\tclose , y", keepAlive: false),
         .field("close in a second field", "Connection: keep-alive\r\nConnection: close", keepAlive: false),
-        .field("something that contains close", "Connection: closed, not-close"),
+        .field("options that contain close", "Connection: closed, not-close"),
         .field("an empty Connection", "Connection:"),
         .field("commas only", "Connection: ,,"),
         .field("an upgrade that is ignored", "Connection: Upgrade\r\nUpgrade: websocket"),
@@ -125,9 +125,9 @@ package struct AcceptedWire: CustomStringConvertible, Sendable {
         .chunked("chunk sizes in both cases", "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n"),
         .chunked("extensions", "3;a=b;c=\"d e\"\r\nabc\r\n0;x\r\n\r\n"),
         .chunked("a blank before an extension", "3 ;a\r\nabc\r\n0\r\n\r\n"),
-        .chunked("blanks wherever they may stand", "3\t; a = b ;c =\t\"d\"\r\nabc\r\n0\r\n\r\n"),
+        .chunked("blanks wherever the grammar allows them", "3\t; a = b ;c =\t\"d\"\r\nabc\r\n0\r\n\r\n"),
         .chunked(
-            "quoted strings with all that they may hold",
+            "quoted strings with all allowed bytes",
             "3;a=\"\";b=\"\\\"\\\\\";c=\"=;\t \u{E4}\"\r\nabc\r\n0;d=\";\"\r\n\r\n"),
         .chunked("trailers", "0\r\nX: y\r\nContent-Length: 7\r\n\r\n"),
         .chunked("content that looks like an end", "5\r\n0\r\n\r\n\r\n0\r\n\r\n"),

@@ -1,10 +1,10 @@
 package import DispatchLoop
 
-/// How bytes are cut before they reach the parser.
+/// Ways to cut bytes before they reach the parser.
 package enum Cut: CaseIterable, CustomStringConvertible, Sendable {
     case whole
     case byteByByte
-    /// In one piece with the bytes of a further request behind.
+    /// In one piece, with a further request after it.
     case withTrailingBytes
     case byteByByteWithTrailingBytes
 
@@ -19,7 +19,7 @@ package enum Cut: CaseIterable, CustomStringConvertible, Sendable {
 
     package var hasTrailingBytes: Bool { self == .withTrailingBytes || self == .byteByByteWithTrailingBytes }
 
-    /// A request that is none of the cases.
+    /// A request that equals none of the cases.
     package static let trailing = "GET /trailing HTTP/1.1\r\nHost: trailing\r\n\r\n"
 
     package func pieces(_ wire: String) -> [[UInt8]] {
@@ -27,7 +27,7 @@ package enum Cut: CaseIterable, CustomStringConvertible, Sendable {
         switch self {
         case .whole, .withTrailingBytes: return [bytes]
         case .byteByByte, .byteByByteWithTrailingBytes:
-            // A megabyte of body byte by byte takes seconds and shows no more than its first and last kilobytes do.
+            // A megabyte of body byte by byte takes seconds; its first and last kilobytes suffice.
             guard bytes.count > 65_536 else { return bytes.map { [$0] } }
             return bytes.prefix(4096).map { [$0] } + [Array(bytes.dropFirst(4096).dropLast(4096))]
                 + bytes.suffix(4096).map { [$0] }

@@ -1,6 +1,6 @@
-/// Other people's HTTP: a reader that is lenient in the ways in which servers and proxies have been, each of which has
-/// let somebody smuggle a request past somebody else. What our parser accepts has to end at the same byte for all of
-/// them, or a chain of two servers would see different requests (RFC 9112 §11.2).
+/// A reader with the leniencies of real servers and proxies, each of which has made request smuggling possible. A
+/// request that our parser accepts must end at the same byte for all of them, or a chain of two servers would see
+/// different requests (RFC 9112 §11.2).
 struct LenientReader {
     struct Leniency: OptionSet, CaseIterable {
         let rawValue: Int
@@ -9,24 +9,24 @@ struct LenientReader {
         static let bareLF = Leniency(rawValue: 1)
         /// A CR alone ends a line.
         static let bareCR = Leniency(rawValue: 2)
-        /// Blanks may stand between a name and its colon.
+        /// Blanks are allowed between a name and its colon.
         static let blankBeforeColon = Leniency(rawValue: 4)
-        /// A line that starts with a blank goes on with the line before.
+        /// A line that starts with a blank continues the previous line.
         static let folding = Leniency(rawValue: 8)
-        /// Of several lengths the last one counts, otherwise the first.
+        /// The last of several lengths counts, otherwise the first.
         static let lastLength = Leniency(rawValue: 16)
-        /// A length overrules a transfer coding, otherwise the other way round.
+        /// A length overrides a transfer coding, otherwise the other way round.
         static let lengthBeatsCoding = Leniency(rawValue: 32)
         /// Every coding that contains "chunked" is chunked.
         static let looseCoding = Leniency(rawValue: 64)
-        /// Numbers are read as `strtol` does: blanks, a sign, `0x`, and whatever follows.
+        /// Numbers are parsed like `strtol`: blanks, a sign, `0x`, and trailing text.
         static let looseNumbers = Leniency(rawValue: 128)
         /// A NUL ends a field's value.
         static let endsAtNUL = Leniency(rawValue: 256)
-        /// HTTP/1.0 has no transfer coding, so it is overlooked.
+        /// A transfer coding in HTTP/1.0 is ignored.
         static let noCodingInHTTP10 = Leniency(rawValue: 512)
 
-        /// A quoted string in a chunk extension goes on over line ends.
+        /// A quoted string in a chunk extension continues across line ends.
         static let quotedLineEnds = Leniency(rawValue: 1024)
 
         static let allCases = (0..<11).map { Leniency(rawValue: 1 << $0) }
@@ -43,7 +43,7 @@ struct LenientReader {
         position = wire.startIndex
     }
 
-    /// Where the first request ends; `nil` when this reader does not see it end.
+    /// The end of the first request; `nil` if it has none for this reader.
     mutating func end() -> Int? {
         var requestLine: [UInt8]
         repeat {
@@ -76,7 +76,7 @@ struct LenientReader {
             guard size <= wire.endIndex - position else { return nil }
             if size == 0 { break }
             position += size
-            // Whatever line end this reader knows.
+            // Any line end that this reader knows.
             guard let rest = nextLine(), rest.isEmpty else { return nil }
         }
         return readFields() == nil ? nil : position
@@ -100,7 +100,7 @@ struct LenientReader {
         }
     }
 
-    /// A chunk's size and its extensions.
+    /// The line with a chunk's size and extensions.
     private mutating func nextChunkLine() -> [UInt8]? {
         guard var line = nextLine() else { return nil }
         guard leniency.contains(.quotedLineEnds) else { return line }

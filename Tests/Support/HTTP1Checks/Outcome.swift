@@ -1,7 +1,7 @@
 package import HTTP1
 import HTTPTypes
 
-/// What came out of a parser.
+/// The output of a parser.
 package struct Outcome: Equatable, Sendable {
     package struct Request: Equatable, CustomStringConvertible, Sendable {
         package var method: String
@@ -12,7 +12,7 @@ package struct Outcome: Equatable, Sendable {
         package var isHTTP10: Bool
         package var keepAlive: Bool
         package var fields: [String]
-        /// How many bytes had been used, from the first one on, when the request was delivered.
+        /// The number of bytes consumed up to the request's delivery.
         package var end: Int
 
         package init(_ head: RequestHead, end: Int) {
@@ -32,12 +32,12 @@ package struct Outcome: Equatable, Sendable {
 
     package var requests: [Request] = []
     package var error: HTTP1Error?
-    /// How far the request has come that was not delivered.
+    /// The progress of the undelivered request.
     package var progress = RequestParser.Progress.idle
-    /// What a parser must never do, and this one did.
+    /// Violations of the parser's invariants.
     package var breaches: [String] = []
 
-    /// Feeds the pieces as a server does: appends what there is room for, takes all there is, goes on.
+    /// Feeds the pieces as a server does: appends up to the room, then takes all requests.
     package init(_ pieces: [[UInt8]], limits: ParserLimits = ParserLimits()) {
         var parser = RequestParser(limits: limits)
         var fed = 0
@@ -56,17 +56,19 @@ package struct Outcome: Equatable, Sendable {
             progress = parser.progress
         } catch {
             self.error = error
-            expectRefusalForGood(&parser, error)
+            expectFinalFailure(&parser, error)
         }
     }
 
     private mutating func take(_ parser: inout RequestParser, fed: Int) throws(HTTP1Error) {
         while true {
-            if parser.bufferedBytes > parser.limits.buffered { breaches.append("more is kept than the bound") }
+            if parser.bufferedBytes > parser.limits.buffered {
+                breaches.append("the parser keeps more bytes than its bound")
+            }
             switch try parser.next() {
             case .needsMore:
-                // Otherwise the server would wait for ever.
-                if parser.room == 0 { breaches.append("more is needed and there is no room for it") }
+                // The server would wait without end.
+                if parser.room == 0 { breaches.append("the parser needs more bytes and has no room") }
                 return
             case .continueExpected:
                 continue
@@ -76,15 +78,15 @@ package struct Outcome: Equatable, Sendable {
         }
     }
 
-    private mutating func expectRefusalForGood(_ parser: inout RequestParser, _ error: HTTP1Error) {
+    private mutating func expectFinalFailure(_ parser: inout RequestParser, _ error: HTTP1Error) {
         let more = Array(Cut.trailing.utf8)
-        if parser.append(more) != more.count { breaches.append("a failed parser did not take bytes") }
+        if parser.append(more) != more.count { breaches.append("a failed parser did not drop bytes") }
         if parser.bufferedBytes != 0 { breaches.append("a failed parser keeps bytes") }
         do throws(HTTP1Error) {
             _ = try parser.next()
-            breaches.append("the refusal was not for good")
+            breaches.append("the failure was not final")
         } catch let second {
-            if second != error { breaches.append("a second refusal for another reason") }
+            if second != error { breaches.append("a later error differs") }
         }
     }
 }

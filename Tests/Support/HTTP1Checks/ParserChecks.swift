@@ -1,11 +1,11 @@
 import DispatchLoop
 import HTTP1
 
-/// What holds for all bytes, whoever sends them. For the property tests, for the fuzzer, and for every input that once
-/// broke something.
+/// The parser's properties for all inputs. For the property tests, the fuzzer, and every input that once caused a
+/// failure.
 package enum ParserChecks {
-    /// What is wrong with how `wire` is understood; `nil` when all is well. What is tried follows from the bytes, so
-    /// that the same bytes give the same verdict.
+    /// The violated property for `wire`; `nil` if there is none. The bytes seed the random choices, so equal bytes give
+    /// equal verdicts.
     package static func breach(_ wire: [UInt8]) -> String? {
         var generator = SplitMix64(hashing: wire)
         if let breach = breach(wire, ParserLimits(), using: &generator) { return breach }
@@ -47,7 +47,7 @@ package enum ParserChecks {
             if !isSame { return "\(ours) where the reference reads \(theirs)" }
         }
         switch (stop, outcome.error) {
-        case (.refused, nil): return "accepted what the reference refuses"
+        case (.refused, nil): return "accepted what the reference rejects"
         case (.ended, let error?): return "\(error) where the reference waits for more"
         case (.refused, _?), (.ended, nil): return nil
         }
@@ -85,23 +85,23 @@ package enum ParserChecks {
         return nil
     }
 
-    /// The same as `breach`, for every leniency and every two of them together.
+    /// Tries every leniency and every pair of them.
     package static func ambiguity(_ wire: [UInt8]) -> String? {
         let singles = LenientReader.Leniency.allCases
         let pairs = singles.flatMap { first in singles.map { first.union($0) } }
         return ambiguity(wire, Outcome([wire]), pairs)
     }
 
-    // MARK: Writing again
+    // MARK: Serializing again
 
-    /// What is delivered can be written again and is then the same.
+    /// A delivered request, serialized again, parses to the same request.
     private static func changeByWritingAgain(_ outcome: Outcome) -> String? {
         for request in outcome.requests {
             let framing = ["transfer-encoding", "content-length", "expect"]
             let lines = request.fields.filter { line in
                 !framing.contains { line.lowercased().hasPrefix($0 + ":") }
             }
-            // A field value that is no UTF-8 is not the same as text.
+            // A field value that is not UTF-8 does not survive the text.
             if lines.contains(where: { $0.contains("\u{FFFD}") }) { continue }
             let wire = Array(
                 ("\(request.method) \(request.target) HTTP/\(request.isHTTP10 ? "1.0" : "1.1")\r\n"
@@ -111,7 +111,7 @@ package enum ParserChecks {
             expected.end = wire.count
             let again = Outcome([wire])
             if again.requests != [expected] || again.error != nil {
-                return "\(request) written again is \(again)"
+                return "\(request) serialized again is \(again)"
             }
         }
         return nil

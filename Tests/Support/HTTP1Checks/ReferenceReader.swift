@@ -1,7 +1,7 @@
 import HTTP1
 
-/// A second reading of RFC 9112, written for being obviously right and for nothing else: whole arrays, one pass from
-/// left to right, nothing incremental and nothing shared with the parser. The parser has to agree with it.
+/// A second implementation of RFC 9112, written only to be obviously right: whole arrays, one pass from left to right,
+/// nothing incremental, and no code shared with the parser. The parser must agree with it.
 struct ReferenceReader {
     struct Field {
         var name: [UInt8]
@@ -24,9 +24,9 @@ struct ReferenceReader {
 
     /// Why reading ended.
     enum Stop: Error {
-        /// The bytes are at their end.
+        /// The input ended.
         case ended
-        /// They are no HTTP/1.1, or over a limit.
+        /// The input is invalid or exceeds a limit.
         case refused
     }
 
@@ -54,7 +54,7 @@ struct ReferenceReader {
         var emptyLines = 0
         var line: [UInt8] = []
         repeat {
-            // What cannot start a method is refused without waiting for the line's end.
+            // A byte that cannot start a method is rejected before the line's end.
             if position < wire.count, !wire[position].isTchar, wire[position] != 13 { throw .refused }
             line = try readLine(limits.requestLine)
             if line.isEmpty { emptyLines += 1 }
@@ -81,7 +81,7 @@ struct ReferenceReader {
         return Request(method: parts[0], target: parts[1], fields: fields, keepAlive: keepAlive, end: position)
     }
 
-    /// What is wrong with the fields so far, whatever follows.
+    /// Checks the fields so far, independent of later ones.
     private static func check(_ fields: [Field]) throws(Stop) {
         let hosts = fields.values("host")
         let expectations = fields.values("expect").flatMap(\.elements)
@@ -94,10 +94,10 @@ struct ReferenceReader {
         else { throw .refused }
     }
 
-    /// Trailer fields mean nothing here.
+    /// Trailer fields have no meaning here.
     private static func checkNothing(_ fields: [Field]) throws(Stop) {}
 
-    /// How the body is framed, and what only the whole head can tell.
+    /// The framing of the body. Checks the rules that concern the whole head.
     private func frame(_ fields: [Field], isHTTP10: Bool) throws(Stop) -> Framing {
         guard !fields.values("host").isEmpty || isHTTP10 else { throw .refused }
         if let length = fields.values("content-length").first?.integer {
@@ -133,7 +133,7 @@ struct ReferenceReader {
         _ = try readFields(Self.checkNothing)
     }
 
-    /// RFC 9112 §7.1.1, with the quoted strings taken out first: what is left then has the shape of `;token=token`.
+    /// RFC 9112 §7.1.1. Removes quoted strings first, so that the rest has the form `;token=token`.
     private static func areExtensions(_ bytes: [UInt8]) -> Bool {
         var plain: [UInt8] = []
         var isQuoted = false
@@ -142,7 +142,7 @@ struct ReferenceReader {
             guard byte.isFieldByte else { return false }
             if !isQuoted {
                 isQuoted = byte == UInt8(ascii: "\"")
-                // A quoted string stands where a token may; the mark is one that no token has.
+                // A mark that no token contains replaces the quoted string.
                 plain.append(isQuoted ? UInt8(ascii: "(") : byte)
             } else if isEscaped {
                 isEscaped = false
@@ -158,7 +158,7 @@ struct ReferenceReader {
         let parts = plain.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false).map { [UInt8]($0) }
         guard parts[0].trimmed.isEmpty else { return false }
         for (index, part) in parts.enumerated().dropFirst() {
-            // Blanks may stand before the next semicolon, and not before the end of the line.
+            // Blanks are allowed before a semicolon, but not at the end of the line.
             if index == parts.count - 1, part.last == 32 || part.last == 9 { return false }
             let sides = part.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
                 .map { [UInt8]($0).trimmed }
@@ -170,7 +170,7 @@ struct ReferenceReader {
         return parts.count > 1
     }
 
-    /// Field lines and the empty line behind them.
+    /// Field lines and the empty line after them.
     private mutating func readFields(_ check: ([Field]) throws(Stop) -> Void) throws(Stop) -> [Field] {
         var fields: [Field] = []
         var left = limits.fieldBytes
@@ -212,7 +212,7 @@ extension [UInt8] {
 
     var lowercased: [UInt8] { map { (65...90).contains($0) ? $0 + 32 : $0 } }
 
-    /// The elements of a comma-separated list, in small letters. Empty ones do not count (RFC 9110 §5.6.1.2).
+    /// The elements of a comma-separated list, in lower case, without empty ones (RFC 9110 §5.6.1.2).
     var elements: [[UInt8]] {
         split(separator: UInt8(ascii: ",")).map { [UInt8]($0).trimmed.lowercased }.filter { !$0.isEmpty }
     }

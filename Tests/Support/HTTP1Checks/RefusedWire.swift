@@ -1,6 +1,6 @@
 package import HTTP1
 
-/// Everything that is refused, with the section that says so.
+/// An invalid request, with the section that it violates.
 package struct RefusedWire: CustomStringConvertible, Sendable {
     package var section: String
     package var wire: String

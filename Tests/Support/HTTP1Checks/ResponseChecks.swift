@@ -2,16 +2,16 @@ import DispatchLoop
 import HTTP1
 import HTTPTypes
 
-/// What holds for all answers, whatever a handler puts into them.
+/// Checks that hold for all responses, whatever a handler puts into them.
 package enum ResponseChecks {
-    /// What is wrong with an answer that is made of `bytes`; `nil` when all is well.
+    /// The error in a response made from `bytes`; `nil` if there is none.
     package static func breach(_ bytes: [UInt8]) -> String? {
         var generator = SplitMix64(hashing: bytes)
         return Attempt(bytes, using: &generator).breach(using: &generator)
     }
 }
 
-/// An answer, and everything that decides how it is written.
+/// A response, and all inputs of its serialization.
 private struct Attempt {
     private var response: Response
     private let isHead: Bool
@@ -39,18 +39,20 @@ private struct Attempt {
         if Bool.random(using: &generator) { response = response.prepared() }
     }
 
-    private static let date = HTTPDate(secondsSinceEpoch: 784_111_777)
+    private static let dateLine = Array("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".utf8)
 
-    /// Writes it in one piece and as a stream, and reads both.
+    /// Serializes the response whole and as a stream, and parses both.
     func breach(using generator: inout SplitMix64) -> String? {
         var wire: [UInt8] = []
         ResponseSerializer.append(
-            response, isHead: isHead, connection: connection, date: Self.date, requestID: requestID, to: &wire)
+            response, isHead: isHead, connection: connection, dateLine: Self.dateLine, requestID: requestID,
+            to: &wire)
         if let breach = breach(of: wire, isStream: false) { return breach }
 
         wire = []
         ChunkedSerializer.appendHead(
-            of: response, isChunked: true, connection: connection, date: Self.date, requestID: requestID, to: &wire)
+            of: response, isChunked: true, connection: connection, dateLine: Self.dateLine, requestID: requestID,
+            to: &wire)
         if !isHead, hasContent {
             for piece in Cut.random(response.body, using: &generator) {
                 ChunkedSerializer.appendChunkLine(piece.count, to: &wire)

@@ -9,7 +9,7 @@ private func runDriver(
     _ tryInput: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-/// Feeds the checks with what libFuzzer invents. `scripts/fuzz` builds and runs it.
+/// Runs the checks on the inputs of libFuzzer. `scripts/fuzz` builds and runs it.
 @main
 enum HTTP1Fuzz {
     static func main() {
@@ -22,12 +22,12 @@ enum HTTP1Fuzz {
 
     private static func tryInput(_ input: UnsafeBufferPointer<UInt8>) -> CInt {
         let bytes = Array(input)
-        // A crash is how libFuzzer is told of a finding: it then keeps the input and prints the message.
+        // libFuzzer detects a finding by a crash; it then keeps the input and prints the message.
         if let breach = ParserChecks.breach(bytes) ?? ResponseChecks.breach(bytes) { fatalError(breach) }
         return 0
     }
 
-    /// One file for each wire case, to start from.
+    /// Writes one seed file per wire case.
     private static func writeSeeds(_ folder: String) {
         let wires = AcceptedWire.all.map(\.wire) + RefusedWire.all.map(\.wire)
         for (number, wire) in wires.enumerated() where wire.utf8.count < 32_768 {

@@ -67,11 +67,12 @@ struct WorkCommand: AsyncParsableCommand {
         let response = Response(
             status: .ok, text: "{\n  \"status\": true\n}", contentType: "application/json; charset=utf-8"
         ).prepared()
-        let date = HTTPDate(secondsSinceEpoch: 1_800_000_000)
+        let dateLine = Array("Date: Fri, 15 Jan 2027 08:00:00 GMT\r\n".utf8)
         var buffer: [UInt8] = []
         var total = 0
         for _ in 0..<turns {
-            ResponseSerializer.append(response, isHead: false, connection: .persists, date: date, to: &buffer)
+            ResponseSerializer.append(
+                response, isHead: false, connection: .persists, dateLine: dateLine, to: &buffer)
             total += buffer.count
             buffer.removeAll(keepingCapacity: true)
         }

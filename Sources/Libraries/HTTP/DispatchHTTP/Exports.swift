@@ -1,3 +1,3 @@
-// One import for those who use the server: its interface has types of these two.
+// The server's interface contains types of these modules, so one import is enough.
 @_exported public import DispatchLoop
 @_exported public import HTTP1

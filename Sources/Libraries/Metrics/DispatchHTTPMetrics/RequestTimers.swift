@@ -2,8 +2,8 @@ internal import CoreMetrics
 internal import HTTPTypes
 internal import MetricDescriptions
 
-/// The timer of each combination of route, method and status that has occurred. Bounded, whatever clients send: paths
-/// that nothing is served at have one route between them, methods that nobody knows are one method.
+/// The timers of all combinations of route, method and status that have occurred. Their number is bounded, whatever
+/// clients send: all paths without a handler share one timer, and so do all unknown methods.
 struct RequestTimers {
     private struct Entry {
         let method: Int
@@ -11,18 +11,18 @@ struct RequestTimers {
         let timer: Timer
     }
 
-    /// The methods of RFC 9110 and RFC 5789; the order is the likelihood.
+    /// The methods of RFC 9110 and RFC 5789, the most frequent first.
     private static let methods: [HTTPRequest.Method] = [
         .get, .head, .post, .put, .delete, .options, .patch, .connect, .trace,
     ]
-    /// What all others are called, as the conventions say.
+    /// The conventions' name for all others.
     private static let otherMethod = "_OTHER"
 
     private let factory: any MetricsFactory
-    /// By route; a handful each, looked through from the front.
+    /// By route; a handful each, searched linearly.
     private var entries: [String: [Entry]] = [:]
     private var unrouted: [Entry] = []
-    /// The latest request's: most requests are like the one before, and comparing is cheaper than looking up.
+    /// The latest request's timer: most requests equal the one before, and a comparison is cheaper than a lookup.
     private var latest: (path: String, method: HTTPRequest.Method, status: Int, timer: Timer)?
 
     init(factory: any MetricsFactory) {
@@ -33,7 +33,7 @@ struct RequestTimers {
         for route in routes where entries[route] == nil { entries[route] = [] }
     }
 
-    /// The timer for a request; `path` is its path as it came.
+    /// The timer of a request; `path` is its raw path.
     mutating func timer(path: String, method: HTTPRequest.Method, status: Int) -> Timer {
         if let latest, latest.status == status, latest.path == path, latest.method == method { return latest.timer }
         let timer = lookUp(path, method, status)

@@ -8,23 +8,23 @@ enum ServerMetric {
 
     static let requestDuration = MetricDescription(
         "http.server.request.duration", .histogram(requestBoundaries), in: .seconds,
-        "Time from a request's last byte to its answer; paths that nothing is served at have no http_route.")
+        "Time from a request's last byte to its response; paths without a handler have no http_route.")
     static let activeRequests = MetricDescription(
-        "http.server.active_requests", .gauge, "Requests that are being answered.")
+        "http.server.active_requests", .gauge, "Requests in work, streams included.")
     static let connections = MetricDescription(
         "daruma.http.connections", .gauge, "Connections from clients, idle or busy.")
     static let opened = MetricDescription(
-        "daruma.http.connections_opened", .counter, "Connections that were accepted.")
+        "daruma.http.connections_opened", .counter, "Connections accepted.")
     static let closed = MetricDescription(
-        "daruma.http.connections_closed", .counter, "Connections that were closed, by reason.")
+        "daruma.http.connections_closed", .counter, "Connections closed, by reason.")
     static let refused = MetricDescription(
         "daruma.http.requests_refused", .counter,
-        "What was no valid request, or did not arrive in time, by the status it was answered with.")
+        "Invalid and timed-out requests, by the status of the response.")
     static let abandoned = MetricDescription(
-        "daruma.http.requests_abandoned", .counter, "Requests whose client went away before the answer.")
+        "daruma.http.requests_abandoned", .counter, "Requests whose client left before the response.")
     static let acceptPauses = MetricDescription(
         "daruma.http.accept_pauses", .counter,
-        "Times when no connection was accepted for a while, for lack of descriptors or memory.")
+        "Pauses of accepting connections, for lack of descriptors or memory.")
 
     static let all = [
         requestDuration, activeRequests, connections, opened, closed, refused, abandoned, acceptPauses,

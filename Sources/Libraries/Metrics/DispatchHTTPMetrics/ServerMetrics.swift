@@ -5,7 +5,7 @@ internal import HTTP1
 internal import HTTPTypes
 public import MetricDescriptions
 
-/// Turns what HTTP servers do into metrics, for whatever backend swift-metrics has been given.
+/// The metrics of HTTP servers, for any backend of swift-metrics.
 ///
 /// ```swift
 /// let metrics = ServerMetrics(routes: router.paths)
@@ -13,11 +13,11 @@ public import MetricDescriptions
 /// metrics.watch(server)
 /// ```
 ///
-/// What happens is counted as it happens. What merely is – the connections – is written by ``refresh()``: call it before
-/// the values are read, or every few seconds where they are sent.
+/// Events are counted at once. ``refresh()`` writes the gauges, such as connections: call it before each scrape, or
+/// every few seconds for a backend that pushes.
 @LoopActor
 public final class ServerMetrics: ServerObserver {
-    /// What the metrics mean, for backends that want to know.
+    /// The metrics' descriptions, for backends that need them.
     public nonisolated static var descriptions: [MetricDescription] { ServerMetric.all }
 
     private var timers: RequestTimers
@@ -30,13 +30,18 @@ public final class ServerMetrics: ServerObserver {
     private let busy: Gauge
     private let idle: Gauge
     private let factory: any MetricsFactory
-    private var servers: [HTTPServer] = []
+    /// Weak, because a server keeps its observer.
+    private var servers: [WeakServer] = []
+
+    private struct WeakServer {
+        weak var server: HTTPServer?
+    }
 
     /// Metrics of one or more servers.
     ///
     /// - Parameters:
-    ///   - routes: The paths that something is served at; requests for others have no route.
-    ///   - factory: Where the metrics go.
+    ///   - routes: The paths that have a handler; requests for others have no route label.
+    ///   - factory: The backend.
     public init(routes: [String] = [], factory: any MetricsFactory = MetricsSystem.factory) {
         self.factory = factory
         timers = RequestTimers(factory: factory)
@@ -58,25 +63,25 @@ public final class ServerMetrics: ServerObserver {
         for status in Self.refusalStatuses { refusals[status] = refusal(status) }
     }
 
-    /// Something is served at these paths too.
+    /// Adds paths that have a handler.
     public func addRoutes(_ routes: [String]) {
         timers.add(routes)
     }
 
-    /// Counts this server's connections too, with each ``refresh()``.
-    public func watch(_ server: HTTPServer) {
-        servers.append(server)
-    }
+    /// Includes this server in each ``refresh()`` as long as it exists.
+    public func watch(_ server: HTTPServer) { servers.append(WeakServer(server: server)) }
 
-    /// Writes down what is at this moment.
+    /// Writes the current values of the gauges.
     public func refresh() {
+        servers.removeAll { $0.server == nil }
+        let servers = servers.compactMap(\.server)
         active.record(servers.reduce(0) { $0 + $1.activeCount })
         let idleCount = servers.reduce(0) { $0 + $1.idleCount }
         idle.record(idleCount)
         busy.record(servers.reduce(0) { $0 + $1.connectionCount } - idleCount)
     }
 
-    // MARK: What happens
+    // MARK: Events
 
     /// Counts a connection.
     public func connectionOpened() { opened.increment() }
@@ -84,13 +89,13 @@ public final class ServerMetrics: ServerObserver {
     /// Counts the end of a connection.
     public func connectionClosed(_ reason: ConnectionCloseReason) { closed[reason]?.increment() }
 
-    /// Counts a request; a streaming answer when it ends.
+    /// Counts a request; a streaming response at its end.
     public func answered(_ exchange: Exchange) {
         timers.timer(path: exchange.request.rawPath, method: exchange.request.method, status: exchange.status)
             .recordNanoseconds(exchange.nanoseconds)
     }
 
-    /// Counts what was no valid request.
+    /// Counts a rejected request.
     public func refused(_ refusal: RejectedRequest) {
         let counter = refusals[refusal.status] ?? self.refusal(refusal.status)
         refusals[refusal.status] = counter
@@ -103,12 +108,12 @@ public final class ServerMetrics: ServerObserver {
             factory: factory)
     }
 
-    /// What is counted from zero: what the parser refuses with, and 408 for what came too late.
+    /// The statuses that exist from the start: those of the parser, and 408 for timeouts.
     private static let refusalStatuses = Set(HTTP1Error.allCases.map(\.status.code) + [408])
 
-    /// Counts a request whose client has gone.
+    /// Counts a request whose client has left.
     public func abandoned(_ exchange: Exchange) { abandonments.increment() }
 
-    /// Counts a pause.
+    /// Counts a pause of accepting.
     public func acceptPaused(errno: Int32) { acceptPauses.increment() }
 }

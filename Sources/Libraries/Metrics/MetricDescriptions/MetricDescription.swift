@@ -1,38 +1,37 @@
-/// What a metric means: what a backend cannot learn from the label and the values that swift-metrics hands it.
+/// The parts of a metric's meaning that swift-metrics does not pass to a backend: kind, unit and help text.
 ///
-/// Labels and dimensions are those of OpenTelemetry's semantic conventions, with dots; how they are spelt elsewhere is
-/// the backend's business.
+/// Labels and dimensions are those of OpenTelemetry's semantic conventions, with dots; a backend converts them.
 public struct MetricDescription: Sendable, Hashable {
-    /// What the values are like.
+    /// The kind of the values.
     public enum Kind: Sendable, Hashable {
         /// Only grows.
         case counter
         /// Goes up and down.
         case gauge
-        /// A distribution, counted in buckets with these upper boundaries, which are in the metric's unit and ascend.
+        /// A distribution, counted in buckets with these ascending upper boundaries in the metric's unit.
         case histogram([Double])
     }
 
-    /// What the values are in.
+    /// The unit of the values.
     public enum Unit: String, Sendable, Hashable {
-        /// A number of things, or a yes (1) or no (0).
+        /// A count, or 1 for yes and 0 for no.
         case none = ""
-        /// Seconds; for moments, those since 1970-01-01 UTC.
+        /// Seconds; for a point in time, those since 1970-01-01 UTC.
         case seconds
         /// Bytes.
         case bytes
     }
 
-    /// The label, as `db.client.connection.count`.
+    /// The label, for instance `db.client.connection.count`.
     public let label: String
-    /// What the values are like.
+    /// The kind of the values.
     public let kind: Kind
-    /// What the values are in.
+    /// The unit of the values.
     public let unit: Unit
-    /// What it means, in a sentence.
+    /// The meaning in one sentence.
     public let help: String
 
-    /// A description.
+    /// Creates a description.
     public init(_ label: String, _ kind: Kind, in unit: Unit = .none, _ help: String) {
         self.label = label
         self.kind = kind

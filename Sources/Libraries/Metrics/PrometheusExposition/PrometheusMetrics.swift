@@ -2,22 +2,21 @@ package import CoreMetrics
 internal import DispatchLoop
 package import MetricDescriptions
 
-/// A backend for swift-metrics that keeps the values and writes them as Prometheus reads them.
+/// A backend for swift-metrics that keeps the values and writes them in Prometheus's text format.
 ///
-/// What is described is called and typed as its description says, and listed from the start; what is not gets a name
-/// made from its label. Making an instrument takes a lock, recording does not.
+/// A description determines the name and type of a metric; a metric without one gets a name from its label. Making an
+/// instrument takes a lock, recording does not.
 package final class PrometheusMetrics: MetricsFactory {
-    /// Where distributions of times have their boundaries when nothing else is said, in seconds: those that the
-    /// conventions give for requests.
+    /// The default boundaries of timers in seconds: those that the conventions give for requests.
     static let standardBoundaries = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
     private let descriptions: [String: MetricDescription]
     private let families: Locked<Families>
 
-    /// A backend that knows what these metrics mean.
+    /// Creates a backend for described metrics.
     ///
-    /// - Parameter seriesLimit: The most combinations of labels that one metric may have; all further ones are counted
-    ///   together, under `otel_metric_overflow="true"` as OpenTelemetry does it.
+    /// - Parameter seriesLimit: The most combinations of labels of one metric. All further ones share the labels
+    ///   `otel_metric_overflow="true"`, as in OpenTelemetry.
     package init(_ descriptions: [MetricDescription], seriesLimit: Int = 1_000) {
         self.descriptions = Dictionary(descriptions.map { ($0.label, $0) }, uniquingKeysWith: { first, _ in first })
         families = Locked(Families(seriesLimit: seriesLimit))
@@ -25,7 +24,7 @@ package final class PrometheusMetrics: MetricsFactory {
 
     /// All values in the text format, sorted by name. May be called off the loop.
     package func text() -> [UInt8] {
-        // The lock is held for copying references only; whoever makes an instrument meanwhile does not wait for the text.
+        // Holds the lock only to copy references, so a new instrument does not wait for the text.
         families.withLock { $0.sorted }.reduce(into: []) { $1.write(to: &$0) }
     }
 
@@ -61,36 +60,36 @@ package final class PrometheusMetrics: MetricsFactory {
     package func destroyRecorder(_ handler: any RecorderHandler) { remove(handler) }
     package func destroyTimer(_ handler: any TimerHandler) { remove(handler) }
 
-    private func counter(_ label: String, _ dimensions: [(String, String)]) -> CounterCell {
+    private func counter(_ label: String, _ dimensions: [(String, String)]) -> CounterInstrument {
         let description = descriptions[label] ?? MetricDescription(label, .counter, "")
-        return cell(description, dimensions) { CounterCell() }
+        return instrument(description, dimensions) { CounterInstrument() }
     }
 
-    private func gauge(_ label: String, _ dimensions: [(String, String)]) -> GaugeCell {
+    private func gauge(_ label: String, _ dimensions: [(String, String)]) -> GaugeInstrument {
         let description = descriptions[label] ?? MetricDescription(label, .gauge, "")
-        return cell(description, dimensions) { GaugeCell() }
+        return instrument(description, dimensions) { GaugeInstrument() }
     }
 
     private func histogram(
         _ label: String, _ dimensions: [(String, String)], _ unit: MetricDescription.Unit
-    ) -> HistogramCell {
+    ) -> HistogramInstrument {
         let description =
             descriptions[label] ?? MetricDescription(label, .histogram(Self.standardBoundaries), in: unit, "")
         let boundaries = if case .histogram(let own) = description.kind { own } else { Self.standardBoundaries }
-        return cell(description, dimensions) { HistogramCell(boundaries: boundaries) }
+        return instrument(description, dimensions) { HistogramInstrument(boundaries: boundaries) }
     }
 
-    /// The cell for these labels. One that is of another kind than its name says is given, and never shown: two types
+    /// The instrument for these labels. One of another kind than its name's works but is never shown, because two types
     /// under one name would spoil the whole text.
-    private func cell<Cell: AnyObject & Sendable>(
-        _ description: MetricDescription, _ dimensions: [(String, String)], _ make: @Sendable () -> Cell
-    ) -> Cell {
+    private func instrument<Instrument: AnyObject & Sendable>(
+        _ description: MetricDescription, _ dimensions: [(String, String)], _ make: @Sendable () -> Instrument
+    ) -> Instrument {
         let labels = TextFormat.labels(dimensions)
-        return families.withLock { $0.cell(description, labels, make) } ?? make()
+        return families.withLock { $0.instrument(description, labels, make) } ?? make()
     }
 
-    private func remove(_ cell: AnyObject) {
-        let identity = ObjectIdentifier(cell)
+    private func remove(_ instrument: AnyObject) {
+        let identity = ObjectIdentifier(instrument)
         families.withLock { $0.remove(identity) }
     }
 }

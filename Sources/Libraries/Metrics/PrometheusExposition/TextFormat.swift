@@ -4,9 +4,9 @@ internal import MetricDescriptions
 /// (https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format), and OpenTelemetry's names in it
 /// (https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1).
 package enum TextFormat {
-    /// What to say in `Content-Type`.
+    /// The value of `Content-Type`.
     package static let contentType = "text/plain; version=0.0.4; charset=utf-8"
-    /// Longer label values are cut off.
+    /// The longest label value; longer ones are truncated.
     static let longestValue = 128
 
     /// `db.client.connection.timeouts`, a counter, is `db_client_connection_timeouts_total`.
@@ -18,9 +18,8 @@ package enum TextFormat {
         return name
     }
 
-    /// The word after `# TYPE`. The conventions name a gauge `db.client.connection.count`, and Prometheus keeps that
-    /// ending for a part of histograms and summaries; as "untyped" it can have it, and a query does not know the
-    /// difference.
+    /// The word after `# TYPE`. The conventions name a gauge `db.client.connection.count`, but Prometheus reserves that
+    /// suffix for histograms and summaries. An "untyped" metric may have it, and queries treat both alike.
     static func type(_ kind: MetricDescription.Kind, name: String) -> String {
         switch kind {
         case .counter: "counter"
@@ -29,21 +28,21 @@ package enum TextFormat {
         }
     }
 
-    /// The labels as they stand between the braces. Names are made valid, values safe: what came from outside cannot
-    /// begin a line or another label. Of two labels with one name the first stays.
+    /// The labels between the braces, with valid names and escaped values: text from outside cannot start a line or
+    /// another label. Of two labels with one name the first stays.
     static func labels(_ dimensions: [(String, String)]) -> String {
         var names: Set<String> = []
         var parts: [String] = []
         for (key, value) in dimensions {
             var name = identifier(key, alsoColon: false)
-            // `le` is the histogram's own, and what begins with two underscores is Prometheus's.
+            // Histograms reserve `le`, Prometheus reserves names with two leading underscores.
             if name == "le" || name.hasPrefix("__") { name = "label_" + name }
             if names.insert(name).inserted { parts.append("\(name)=\"\(escaped(value))\"") }
         }
         return parts.joined(separator: ",")
     }
 
-    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`; in names of labels without the colon.
+    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`; label names have no colon.
     static func identifier(_ text: String, alsoColon: Bool) -> String {
         var name = ""
         for scalar in text.unicodeScalars {
@@ -59,7 +58,7 @@ package enum TextFormat {
         return "_" + name
     }
 
-    /// A label's value without anything that could end it.
+    /// A label's value, escaped.
     static func escaped(_ value: String) -> String {
         var result = ""
         for scalar in value.unicodeScalars.prefix(longestValue) {
@@ -79,7 +78,7 @@ package enum TextFormat {
         text.replacing("\\", with: "\\\\").replacing("\n", with: "\\n")
     }
 
-    /// `3`, `0.005`, `+Inf`: whole numbers without a fraction, as everybody writes them in `le`.
+    /// `3`, `0.005`, `+Inf`: whole numbers without a fraction, as is usual in `le`.
     static func number(_ value: Double) -> String {
         if value.isNaN { return "NaN" }
         if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }

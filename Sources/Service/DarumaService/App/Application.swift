@@ -92,14 +92,14 @@ package final class Application {
             logger: logger)
         let healthRoutes = HealthRoutes(health)
         let adminRoutes = AdminRoutes(status: status, metrics: metrics)
-        var main = Router()
+        var main = Router(errorResponse: ErrorBody.response)
         routes.add(to: &main)
         healthRoutes.add(to: &main)
         guard settings.adminPort != nil || !sockets(forAdmin: true).isEmpty else {
             adminRoutes.add(to: &main)
             return (main, nil)
         }
-        var admin = Router()
+        var admin = Router(errorResponse: ErrorBody.response)
         healthRoutes.add(to: &admin)
         adminRoutes.add(to: &admin)
         return (main, admin)
@@ -108,6 +108,8 @@ package final class Application {
     private func listen(
         _ configuration: ServerConfiguration, _ router: Router, _ descriptors: [Int32], _ purpose: String
     ) throws(ListenError) -> HTTPServer {
+        var configuration = configuration
+        configuration.errorResponse = ErrorBody.response
         let server = HTTPServer(
             configuration: configuration, responder: router, observer: serverEvents.isEmpty ? nil : serverEvents)
         server.requestIdentifier = { [identifier] in identifier.identify($0) }

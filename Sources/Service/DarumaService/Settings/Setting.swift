@@ -67,7 +67,7 @@ package enum Setting: String, CaseIterable, Sendable {
         switch self {
         case .host:
             (
-                "Address to listen on: an IPv4 or IPv6 address, a name in /etc/hosts, localhost, or * (or ::) for all.",
+                "Address to listen on: an IPv4 or IPv6 address, a host name, localhost, or * (or ::) for all.",
                 "*"
             )
         case .port: ("Port to listen on; 0 lets the system choose.", "8080")

@@ -1,8 +1,8 @@
-/// How many connections there may be, and which places are taken. Pure.
+/// The number of connections, and its limits. A pure value.
 ///
-/// Ordinary places are for everybody. When all are taken by connections that cannot make room, a few reserved ones are
-/// left, on which only what is essential is answered: an orchestrator that cannot reach the health answers of a service
-/// under load would end it, which helps nobody.
+/// General places are for everybody. When all are taken by connections that cannot be evicted, a few reserved ones are
+/// left for health checks: an orchestrator that cannot reach the health endpoint of a busy service kills it, which
+/// makes everything worse.
 struct ConnectionQuota {
     enum Kind {
         case general
@@ -11,7 +11,7 @@ struct ConnectionQuota {
 
     let general: Int
     let reserved: Int
-    private(set) var ordinaryTaken = 0
+    private(set) var generalTaken = 0
     private(set) var reservedTaken = 0
 
     init(general: Int, reserved: Int) {
@@ -19,30 +19,30 @@ struct ConnectionQuota {
         self.reserved = reserved
     }
 
-    var count: Int { ordinaryTaken + reservedTaken }
+    var count: Int { generalTaken + reservedTaken }
 
     func isFree(_ kind: Kind) -> Bool {
         switch kind {
-        case .general: ordinaryTaken < general
+        case .general: generalTaken < general
         case .reserved: reservedTaken < reserved
         }
     }
 
     mutating func take(_ kind: Kind) {
         switch kind {
-        case .general: ordinaryTaken += 1
+        case .general: generalTaken += 1
         case .reserved: reservedTaken += 1
         }
     }
 
     mutating func giveBack(_ kind: Kind) {
         switch kind {
-        case .general: ordinaryTaken -= 1
+        case .general: generalTaken -= 1
         case .reserved: reservedTaken -= 1
         }
     }
 
-    /// Moves one connection from a reserved place to an ordinary one, if one has become free.
+    /// Moves one connection from a reserved place to a general one if one is free, and returns whether it did.
     mutating func promote() -> Bool {
         guard isFree(.general), reservedTaken > 0 else { return false }
         giveBack(.reserved)

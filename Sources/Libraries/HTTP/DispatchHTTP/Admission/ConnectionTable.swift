@@ -1,52 +1,40 @@
-internal import DispatchLoop
+@_spi(Containers) internal import DispatchLoop
 
-/// The connections by their slots. A slot is a small number that is used again, so that what is known about a connection
-/// elsewhere can be kept in arrays.
+/// The connections by slot. A slot is a small number that is reused, so that other tables can be arrays.
 @LoopActor
 struct ConnectionTable {
-    private var slots: [Connection?] = []
-    private var free: [Int32] = []
-    /// The most connections since memory was given back last.
+    private var slots = SlotMap<Connection>()
+    /// The most connections since the last `shrink`.
     private var peak = 0
 
-    /// Below this many connections, what they leave behind is not worth looking for.
-    private static let worthwhile = 512
+    /// Below this many connections `shrink` is not worth its time.
+    private static let trimThreshold = 512
 
-    var count: Int { slots.count - free.count }
+    var count: Int { slots.count }
 
-    /// The slot that the next connection gets.
-    var nextSlot: Int { free.last.map(Int.init) ?? slots.count }
+    /// The slot of the next connection.
+    var nextSlot: Int { slots.nextIndex }
 
-    /// The first slot that has never been used, or not since memory was given back.
-    var nextFreshSlot: Int { slots.count }
+    /// The number of slots, used or free.
+    var slotCount: Int { slots.capacity }
 
-    subscript(_ slot: Int) -> Connection? { slot < slots.count ? slots[slot] : nil }
+    subscript(_ slot: Int) -> Connection? { slots[at: slot] }
 
-    var connections: [Connection] { slots.compactMap { $0 } }
+    var connections: [Connection] { slots.values }
 
     mutating func insert(_ connection: Connection) {
-        if free.popLast() != nil {
-            slots[connection.slot] = connection
-        } else {
-            slots.append(connection)
-        }
+        _ = slots.insert(connection)
         peak = max(peak, count)
     }
 
-    mutating func remove(_ slot: Int) {
-        slots[slot] = nil
-        free.append(Int32(truncatingIfNeeded: slot))
-    }
+    mutating func remove(_ slot: Int) { slots.remove(at: slot) }
 
-    /// Whether there were many connections and at least half of them have gone.
-    var shouldTrim: Bool { peak >= Self.worthwhile && count <= peak / 2 }
+    /// Whether there were many connections and at least half of them have closed.
+    var shouldTrim: Bool { peak >= Self.trimThreshold && count <= peak / 2 }
 
-    /// Forgets the free slots at the end, and uses low ones first from now on, so that the next time more are at the end.
+    /// Frees the slots at the end that are free.
     mutating func shrink() {
         peak = count
-        var end = slots.count
-        while end > 0, slots[end - 1] == nil { end -= 1 }
-        slots = slots[..<end].withUnsafeBufferPointer { Array($0) }
-        free = free.filter { $0 < end }.sorted(by: >)
+        slots.shrink()
     }
 }

@@ -1,14 +1,13 @@
-/// The connections that can make room for others, by their slots, in the order in which they would: each queue has the
-/// one that has been in it longest first. Every operation takes the same short time, and none allocates once the slots
-/// exist: this happens with every request.
+/// The connections that can be evicted, by slot: each queue starts with its longest member. Every operation is O(1) and
+/// allocates nothing once the slots exist, because each request causes some.
 struct EvictionQueues {
-    /// Where a connection can be; it is in one of them or in none.
+    /// The queues. A connection is in at most one.
     enum Name: UInt8, CaseIterable {
-        /// It waits for its next request.
+        /// The connection waits for its next request.
         case idle
-        /// A part of a request's header is here.
+        /// A part of a request's header has arrived.
         case head
-        /// It is on a reserved place and has not said a whole request.
+        /// The connection has a reserved place and has not sent a whole request.
         case reserved
     }
 
@@ -48,22 +47,22 @@ struct EvictionQueues {
 
     func count(_ name: Name) -> Int { self[name].count }
 
-    /// The slot that has been in the queue longest.
+    /// The queue's longest member.
     func oldest(_ name: Name) -> Int? {
         let first = self[name].first
         return first < 0 ? nil : Int(first)
     }
 
-    /// The one that came into the queue of `slot` right after it.
+    /// The successor of `slot` in its queue.
     func next(after slot: Int) -> Int? {
         guard slot < links.count, links[slot].queue != nil, links[slot].next >= 0 else { return nil }
         return Int(links[slot].next)
     }
 
-    /// Where `slot` is.
+    /// The queue that contains `slot`.
     func queue(of slot: Int) -> Name? { slot < links.count ? links[slot].queue : nil }
 
-    /// Puts `slot` at the end of a queue, from wherever it is.
+    /// Moves `slot` to the end of a queue.
     mutating func append(_ slot: Int, to name: Name) {
         let index = Int32(truncatingIfNeeded: slot)
         if self[name].last == index { return }
@@ -77,7 +76,7 @@ struct EvictionQueues {
         self[name] = ends
     }
 
-    /// Takes `slot` out, if it is in.
+    /// Removes `slot` from its queue.
     mutating func remove(_ slot: Int) {
         guard let name = queue(of: slot) else { return }
         let link = links[slot]
@@ -89,7 +88,7 @@ struct EvictionQueues {
         self[name] = ends
     }
 
-    /// Gives back the memory for slots from `count` on, none of which is in a queue.
+    /// Frees the memory of slots from `count` on, none of which may be in a queue.
     mutating func shrink(to count: Int) {
         if links.count > count { links = Array(links[..<count]) }
     }

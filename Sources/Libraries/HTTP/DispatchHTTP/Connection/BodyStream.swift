@@ -1,25 +1,26 @@
 public import DispatchLoop
 internal import HTTP1
 
-/// The body of an answer that goes on: pieces are sent as they come up, until somebody ends it or the client goes.
+/// The body of a streaming response, sent in pieces until the handler ends it or the client leaves.
 ///
-/// A client that does not read is not waited for: it is dropped when more than
-/// ``ServerConfiguration/maxStreamBacklog`` bytes wait for it beside what the kernel holds, which is
-/// about as much, or when it takes nothing for ``ServerConfiguration/Timeouts/writeStall``. There is no idle timeout while a stream runs, so send a sign of life now
-/// and then: a client whose machine has died says nothing when it goes.
+/// The server does not wait for a client that does not read. It drops the client when more than
+/// ``ServerConfiguration/maxStreamBacklog`` bytes wait, beside about as many in the kernel, or when the client takes
+/// nothing for ``ServerConfiguration/Timeouts/writeStall``. A stream has no idle timeout, so send heartbeats: a client
+/// whose machine died never closes.
 @LoopActor
 public final class BodyStream {
     private var connection: Connection?
-    /// Whether pieces go out as chunks (HTTP/1.1) or as they are until the connection closes (HTTP/1.0).
+    /// Whether pieces are chunks (HTTP/1.1) or plain bytes until the connection closes (HTTP/1.0).
     let isChunked: Bool
     let request: RequestHead
     let status: Int
     let began: MonotonicTime
-    /// How many bytes were given to `send`.
+    /// The number of bytes passed to `send`.
     public private(set) var bodyBytes = 0
 
-    /// Called once, soon, when the connection closes or the server leaves before `end()`; nothing more can be sent then.
-    /// Not called from within `send`, so that whoever sends to many may take them off its list here.
+    /// Called once, soon after the connection has closed or the server has begun to shut down before `end()`. The
+    /// stream is closed then. Never called from within `send`, so a sender to many streams can remove this one from its
+    /// list here.
     public var onClose: (@LoopActor (ConnectionCloseReason) -> Void)?
 
     init(_ connection: Connection, request: RequestHead, status: Int, began: MonotonicTime) {
@@ -30,16 +31,16 @@ public final class BodyStream {
         isChunked = request.version == .http11
     }
 
-    /// Whether nothing more can be sent: the client has gone, was dropped, or `end()` was called.
+    /// Whether the stream is closed: the client has left or was dropped, or `end()` was called.
     public var isClosed: Bool { connection == nil }
 
-    /// How many bytes wait because the client does not read, framing included.
-    public var waitingBytes: Int { connection?.output.count ?? 0 }
+    /// The number of bytes that wait because the client does not read, framing included.
+    package var waitingBytes: Int { connection?.output.count ?? 0 }
 
-    /// Sends `bytes`, which are copied only as far as the socket does not take them at once: many streams may be handed
-    /// the same array. An empty array sends nothing.
+    /// Sends `bytes`. Copies only those that the socket does not take at once, so many streams can share one array. An
+    /// empty array sends nothing.
     ///
-    /// - Returns: Whether the stream is still open.
+    /// - Returns: `false` if the stream is closed.
     @discardableResult
     public func send(_ bytes: [UInt8]) -> Bool {
         guard let connection else { return false }
@@ -49,7 +50,7 @@ public final class BodyStream {
         return !isClosed
     }
 
-    /// Ends the answer: the client knows that it is complete. Does nothing when the stream is closed.
+    /// Completes the response. Does nothing if the stream is closed.
     public func end() {
         guard let connection else { return }
         self.connection = nil
@@ -57,7 +58,7 @@ public final class BodyStream {
         connection.streamEnded(self, abortReason: nil)
     }
 
-    /// The connection can take no more.
+    /// Closes the stream because the connection cannot continue it.
     func close(_ reason: ConnectionCloseReason) {
         connection = nil
         guard let onClose else { return }

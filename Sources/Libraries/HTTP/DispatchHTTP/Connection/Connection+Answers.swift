@@ -2,19 +2,20 @@ internal import DispatchLoop
 internal import HTTP1
 internal import HTTPTypes
 
-// Requests to answers.
+// From requests to responses.
 extension Connection {
     func respond(to request: consuming RequestHead) {
         if let identifier = server.requestIdentifier { request.id = identifier(request) }
-        guard !isOnReserve() || server.responder.isHealthCheck(request) else {
+        promoteIfPossible()
+        guard !isOnReserve || server.responder.isHealthCheck(request) else {
             machine.close(after: .overloaded)
-            return finish(Self.overloaded, of: request, since: server.loop.now)
+            return finish(server.overloaded, of: request, since: server.loop.now)
         }
         switch server.responder.respond(to: request) {
         case .now(let response):
             finish(response, of: request, since: server.loop.now)
         case .later(let operation):
-            // Ends the loop over requests, which sends what has been answered before.
+            // The machine now sends the responses to earlier requests.
             activeRequest = request
             activeSince = server.loop.now
             server.evictable.remove(slot)
@@ -26,11 +27,6 @@ extension Connection {
         }
     }
 
-    /// RFC 9110 §15.6.4.
-    private static let overloaded = ErrorBody.response(
-        .serviceUnavailable, "All connections are in use; try again soon.", fields: [.retryAfter: "1"]
-    ).prepared()
-
     private func completed(_ response: Response) {
         guard let request = activeRequest.take() else { return }
         task = nil
@@ -41,16 +37,16 @@ extension Connection {
             return
         }
         finish(response, of: request, since: activeSince)
-        if !isActing, machine.mayHoldBack, server.sendsAtEndOfRound(self) { return machine.holdBack() }
+        if machine.mayHoldBack, server.sendsAtEndOfRound(self) { return machine.holdBack() }
         resume()
     }
 
     private func finish(_ response: Response, of request: RequestHead, since: MonotonicTime) {
         if machine.hasNoBufferedBytes { checkForEOF() }
         let connection = machine.frame(
-            answerTo: request, closes: response.closesConnection || quota == .reserved)
+            answerTo: request, closes: response.closesConnection || isOnReserve)
         let bodyBytes = ResponseSerializer.append(
-            response, isHead: request.method == .head, connection: connection, date: server.date(),
+            response, isHead: request.method == .head, connection: connection, dateLine: server.dateLine(),
             requestID: request.id, to: &server.output)
         machine.answered(at: server.loop.now)
         server.answered += 1
@@ -60,16 +56,16 @@ extension Connection {
         }
     }
 
-    /// Collects the answer to something that is no request.
+    /// Collects the response to input that is no valid request.
     func collect(refusal response: Response, _ error: HTTP1Error?) {
         let bodyBytes = ResponseSerializer.append(
-            response, isHead: machine.isHeadMethod, connection: .closes, date: server.date(), to: &server.output)
+            response, isHead: machine.isHeadMethod, connection: .closes, dateLine: server.dateLine(),
+            to: &server.output)
         server.observer?.refused(
             RejectedRequest(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
     }
 
-    /// What the observer is told. The clock is asked anew: within one turn many requests are answered, one after the
-    /// other.
+    /// The observer's view of a request. Reads the clock, because one turn answers many requests one after the other.
     func exchange(
         _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime,
         abortReason: ConnectionCloseReason? = nil

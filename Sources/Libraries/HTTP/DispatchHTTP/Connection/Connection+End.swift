@@ -5,17 +5,17 @@ internal import HTTPTypes
 
 // The end of a connection, and its deadlines.
 extension Connection {
-    /// Finds its place among those that can make room for others.
+    /// Moves the connection to the eviction queue of its state.
     func updateEvictionQueue() {
         let isAtHead = machine.isAtHead
         guard machine.isIdle || isAtHead else { return server.evictable.remove(slot) }
-        let queue: EvictionQueues.Name = quota == .reserved ? .reserved : isAtHead ? .head : .idle
-        // Who is at a header keeps its place in the order, however many bytes drip in.
+        let queue: EvictionQueues.Name = isOnReserve ? .reserved : isAtHead ? .head : .idle
+        // A connection within a header keeps its position, however many bytes arrive.
         if queue == .idle || server.evictable.queue(of: slot) != queue { server.evictable.append(slot, to: queue) }
         server.connectionBecameEvictable()
     }
 
-    /// Closes at once. The first reason that was decided is the one that counts.
+    /// Closes at once.
     func close(_ reason: ConnectionCloseReason, aborting: Bool = false) {
         guard !machine.isClosed else { return }
         machine.closed()
@@ -24,7 +24,6 @@ extension Connection {
         registration = nil
         if aborting { Socket.abort(descriptor) } else { Socket.close(descriptor) }
         output = PendingOutput()
-        // The handler's work is for nobody now.
         task?.cancel()
         task = nil
         stream?.close(reason)
@@ -32,12 +31,15 @@ extension Connection {
         server.connectionClosed(self, reason)
     }
 
-    // MARK: The server leaves
+    // MARK: Shutdown
 
-    /// Starts the grace.
-    func beginLeaving() { machine.leave(grace: deadlines.drainGrace) }
+    /// Starts the grace, which can shorten the deadline.
+    func beginLeaving() {
+        machine.leave(grace: deadlines.drainGrace, at: server.loop.now)
+        armTimer()
+    }
 
-    /// The connection's activity, as the server's drain sees it.
+    /// The connection's activity for the server's drain.
     var doing: ServerDrain.Doing {
         if stream != nil { return machine.state.isBlocked ? .streamingBehind : .streaming }
         if machine.state.phase == .lingering { return .lingering }
@@ -56,10 +58,10 @@ extension Connection {
         }
     }
 
-    /// Sends and reads what the socket allows now, without waiting for the loop's event.
+    /// Sends and reads as much as the socket allows now, without an event of the loop.
     func look() {
-        // `poll` reports a socket as writable when a third of its buffer is free. Any free byte would be too little: a
-        // client that reads one byte now and then would prolong its deadline for ever.
+        // `poll` reports a socket as writable when a third of its buffer is free. Any free byte would not do: a client
+        // that reads a byte now and then would prolong its deadline without end.
         if machine.state.isBlocked, Socket.isWritable(descriptor) { sendPending() }
         machine.look()
         resume()
@@ -67,8 +69,8 @@ extension Connection {
 
     // MARK: Time
 
-    private var deadlines: TimeoutNanoseconds {
-        quota == .reserved ? server.reservedDeadlines : server.deadlines
+    var deadlines: TimeoutNanoseconds {
+        isOnReserve ? server.reservedDeadlines : server.deadlines
     }
 
     func armTimer() {
@@ -81,7 +83,7 @@ extension Connection {
         checkDeadline()
     }
 
-    /// Acts if the deadline has passed.
+    /// Performs the machine's action if the deadline has passed.
     private func checkDeadline() {
         while !machine.isClosed {
             switch machine.timedOut(deadlines, at: server.loop.now) {
@@ -93,7 +95,7 @@ extension Connection {
             case .answerTimeout(let reason):
                 machine.refuse(reason)
                 collect(
-                    refusal: ErrorBody.response(.requestTimeout, "The request did not arrive in time."), nil)
+                    refusal: server.errorResponse(.requestTimeout, "The request did not arrive in time.", [:]), nil)
                 return resume()
             }
         }

@@ -3,7 +3,7 @@ internal import HTTP1
 
 // Bytes to the client.
 extension Connection {
-    /// Sends what has been collected for this connection.
+    /// Sends the collected output.
     func flush() {
         guard !server.output.isEmpty else { return machine.queued() }
         if machine.state.isBlocked {
@@ -20,7 +20,7 @@ extension Connection {
         server.releaseOutput()
     }
 
-    /// Sends what waited for the end of the round.
+    /// Sends a response that was held back until the end of the round.
     func send(_ answer: ArraySlice<UInt8>) {
         machine.sendsNow()
         guard !machine.isClosed else { return }
@@ -32,7 +32,7 @@ extension Connection {
         }
     }
 
-    /// Queues output that the kernel did not take, and registers for the event that it takes more.
+    /// Queues output that the kernel did not take, and registers for its next writable event.
     func keep(_ rest: ArraySlice<UInt8>) {
         output.append(rest)
         outputIsBlocked()
@@ -42,7 +42,7 @@ extension Connection {
         machine.wrote(all: false, at: server.loop.now)
         server.evictable.remove(slot)
         if !wantsWrite, let registration {
-            // Stays so: edge-triggered, it costs nothing more.
+            // Never removed: with edge triggering it is free.
             wantsWrite = true
             server.loop.modify(registration, for: [.read, .write])
         }

@@ -3,16 +3,16 @@ internal import Glibc
 internal import HTTP1
 internal import HTTPTypes
 
-// Answers that go on.
+// Streaming responses.
 extension Connection {
-    /// Sends the head, and hands the body to `start`.
+    /// Sends the head and passes the stream to `start`.
     func startStream(_ response: Response, of request: RequestHead, _ start: @LoopActor (BodyStream) -> Void) {
         if machine.hasNoBufferedBytes { checkForEOF() }
         let (connection, isChunked) = machine.frame(
-            streamTo: request, closes: response.closesConnection || quota == .reserved)
+            streamTo: request, closes: response.closesConnection || isOnReserve)
         ChunkedSerializer.appendHead(
-            of: response, isChunked: isChunked, connection: connection, date: server.date(), requestID: request.id,
-            to: &server.output)
+            of: response, isChunked: isChunked, connection: connection, dateLine: server.dateLine(),
+            requestID: request.id, to: &server.output)
         server.answered += 1
         guard request.method != .head, response.status.allowsBody else {
             machine.answered(at: server.loop.now)
@@ -22,9 +22,9 @@ extension Connection {
             }
             return
         }
-        // What the kernel holds for a client that does not read is behind as well; by itself it would take megabytes.
+        // Bounds the kernel's part of the backlog too, which by default grows to megabytes.
         Socket.set(descriptor, SOL_SOCKET, SO_SNDBUF, Int32(clamping: server.maxStreamBacklog))
-        // A client that vanishes silently acknowledges nothing, and the handler would write to it for ever.
+        // A client that vanishes silently never closes; the kernel closes its connection after this time.
         Socket.watchPeer(descriptor, for: server.configuration.timeouts.writeStall)
         let stream = BodyStream(self, request: request, status: response.status.code, began: server.loop.now)
         self.stream = stream
@@ -74,15 +74,15 @@ extension Connection {
         armTimer()
     }
 
-    /// The stream is complete, or was cut off while the connection can still say so.
+    /// Finishes the body of a stream that is complete, or that ends early while the connection still works.
     func streamEnded(_ stream: BodyStream, abortReason: ConnectionCloseReason?) {
         guard self.stream === stream, !machine.isClosed else { return }
         reportStream(abortReason: abortReason)
         if stream.isChunked { sendLastChunk() }
         guard !machine.isClosed else { return }
         machine.answered(at: server.loop.now)
-        // Within the loop over requests, that goes on by itself. Otherwise not from here: whoever ended the stream may
-        // be answering a request of another connection, and the buffers are in use.
+        // Within `act` the connection continues by itself. Otherwise it continues later: the caller of `end` may be
+        // within another connection's event, which uses the shared buffers.
         if !isActing { yieldTurn() }
     }
 
@@ -97,7 +97,7 @@ extension Connection {
         }
     }
 
-    /// Ends the stream because the server leaves. A client that is behind is not waited for.
+    /// Ends the stream because the server shuts down. Does not wait for a client that is behind.
     func endStream() {
         guard let stream else { return }
         if machine.state.isBlocked { return close(.drained, aborting: true) }
@@ -106,7 +106,7 @@ extension Connection {
         streamEnded(stream, abortReason: .drained)
     }
 
-    /// Tells the observer of the stream that runs, and forgets it.
+    /// Reports the running stream to the observer and releases it.
     func reportStream(abortReason: ConnectionCloseReason?) {
         guard let stream else { return }
         self.stream = nil

@@ -3,14 +3,14 @@ internal import Glibc
 internal import HTTP1
 internal import HTTPTypes
 
-/// One client's connection: a socket, its registration, buffers, and the task that works on an answer. It reports events to
-/// ``ConnectionMachine`` and performs the machine's actions; it decides nothing itself.
+/// One client's connection: a socket, its registration, buffers, and the task that works on a response. It reports
+/// events to ``ConnectionMachine`` and performs the machine's actions; it decides nothing itself.
 ///
 /// Its memory is bounded: at most twice `ParserLimits.buffered` of input (50 KiB by default), and output of
-/// `maxPendingOutput` (64 KiB) and one answer beyond it. Idle, it is about 1 KiB.
+/// `maxPendingOutput` (64 KiB) and one response beyond it. An idle connection has about 1 KiB.
 ///
-/// Events and reading are here, answering in `Connection+Answers`, streaming in `Connection+Stream`, writing in
-/// `Connection+Output`, the end and the clock in `Connection+End`.
+/// This file has events and reading, `Connection+Answers` responses, `Connection+Stream` streams, `Connection+Output`
+/// writing, `Connection+End` closing and deadlines.
 @LoopActor
 final class Connection {
     let slot: Int
@@ -20,19 +20,19 @@ final class Connection {
     let server: HTTPServer
     var registration: Registration?
     var machine: ConnectionMachine
-    /// What the kernel would not take. Empty nearly always: answers are collected in a buffer that all connections
-    /// share, and are gone at the end of the event.
+    /// Output that the kernel did not take. Nearly always empty: all connections collect responses in one shared buffer
+    /// and send them at the end of the event.
     var output = PendingOutput()
-    /// Whether the loop reports when the kernel takes more output.
+    /// Whether the loop reports writable events.
     var wantsWrite = false
     var timer = DeadlineTimer()
-    /// The handler that works on an answer, and its request.
+    /// The task that works on a response, and its request.
     var task: Task<Void, Never>?
     var activeRequest: RequestHead?
     var activeSince: MonotonicTime
-    /// The streaming answer that runs.
+    /// The running streaming response.
     var stream: BodyStream?
-    /// Whether a caller further up the stack performs the machine's actions.
+    /// Whether `act` is on the stack.
     private(set) var isActing = false
 
     init(slot: Int, descriptor: Int32, peer: PeerAddress, quota: ConnectionQuota.Kind, server: HTTPServer) {
@@ -45,7 +45,7 @@ final class Connection {
             limits: server.configuration.limits, maxLingerBytes: server.configuration.maxLingerBytes,
             isLeaving: server.isDraining, at: server.loop.now)
         activeSince = server.loop.now
-        if server.hasLeft { beginLeaving() }
+        if server.hasLeft { machine.leave(grace: deadlines.drainGrace, at: server.loop.now) }
     }
 
     func start() {
@@ -60,15 +60,17 @@ final class Connection {
 
     var isAnswering: Bool { activeRequest != nil || stream != nil }
 
-    /// Its place is a reserved one; asking moves it to an ordinary one if there is one by now.
-    func isOnReserve() -> Bool {
-        if quota == .reserved, server.promoteFromReserve() { quota = .general }
-        return quota == .reserved
+    /// Whether the connection has a reserved place.
+    var isOnReserve: Bool { quota == .reserved }
+
+    /// Moves the connection from a reserved place to a general one if one is free.
+    func promoteIfPossible() {
+        if isOnReserve, server.promoteFromReserve() { quota = .general }
     }
 
     private func ready(_ readiness: Readiness) {
         guard !machine.isClosed else { return }
-        // Nothing that is still to be read or answered would arrive.
+        // No response would reach the client.
         if readiness.contains(.error), Socket.pendingError(descriptor) != 0 { return close(.reset) }
         if readiness.contains(.hangup), machine.endAnnounced() { return close(.clientClosed) }
         if readiness.contains(.writable), machine.state.isBlocked { sendPending() }
@@ -96,7 +98,7 @@ final class Connection {
                 respond(to: request)
                 if server.output.count > server.configuration.maxPendingOutput { flush() }
             case .sendContinue: server.output += ResponseSerializer.continueInterim
-            case .refuse(let error): collect(refusal: ErrorBody.response(error.status, error.reason), error)
+            case .refuse(let error): collect(refusal: server.errorResponse(error.status, error.reason, [:]), error)
             case .write: flush()
             case .read(let size): read(size)
             case .discard: read(server.input.count)
@@ -108,12 +110,12 @@ final class Connection {
         }
     }
 
-    /// Goes on once all others have had their turn. From within somebody else's event.
+    /// Continues after the other connections' turn. May be called from within another connection's event.
     func yieldTurn() {
         if machine.yieldTurn() { awaitTurn() }
     }
 
-    /// Timers that are due already come after the next look at the sockets.
+    /// A timer that is due already fires after the next look at the sockets.
     private func awaitTurn() {
         server.yielding += 1
         _ = server.loop.schedule(at: server.loop.now) { [self] in
@@ -125,8 +127,8 @@ final class Connection {
 
     private func read(_ room: Int) {
         let size = min(room, server.input.count)
-        // A read of nothing would look like the client's end. The parser has room whenever it needs more.
-        precondition(size > 0, "daruma: no room to read into")
+        // A read of size 0 would look like the client's end. The parser has room whenever it needs more.
+        precondition(size > 0, "DispatchHTTP: no room to read into")
         switch Socket.receive(descriptor, into: &server.input, max: size) {
         case .bytes(0): machine.receivedEnd()
         case .bytes(let count):
@@ -137,8 +139,7 @@ final class Connection {
         }
     }
 
-    /// Looks whether the reported end is all that is left to read. The answer to the last request can then say that it is
-    /// the last one.
+    /// Checks whether the reported end is all that is left to read. The last response can then announce the close.
     func checkForEOF() {
         if machine.mayBeAtEnd, Socket.isAtEnd(descriptor) { machine.receivedEnd() }
     }

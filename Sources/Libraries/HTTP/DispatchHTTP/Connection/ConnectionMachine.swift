@@ -2,11 +2,12 @@ internal import DispatchLoop
 internal import HTTP1
 internal import HTTPTypes
 
-/// The server side of one HTTP/1 connection, as a value. It has no socket, no clock and no handler, so tests drive it with
-/// bytes and times alone.
+/// The server side of one HTTP/1 connection, as a value. It has no socket, no clock and no handler, so tests drive it
+/// with bytes and times alone.
 ///
-/// The driver (``Connection``) reports events: `readable`, `received`, `answered`, `wrote`, `leave` and so on. After each it
-/// performs the actions that `next` returns until `next` returns `wait`, and calls `timedOut` when `deadline` has passed.
+/// The driver (``Connection``) reports events: `readable`, `received`, `answered`, `wrote`, `leave` and so on. After
+/// each it performs the actions that `next` returns until `next` returns `wait`, and calls `timedOut` when `deadline`
+/// has passed.
 ///
 /// ```
 /// wait ─readable→ read ─bytes→ handle ─answered→ (handle …) write ─written→ read … wait
@@ -15,28 +16,28 @@ internal import HTTPTypes
 /// ```
 ///
 /// Invariants:
-/// - The machine handles one request at a time, and parses the next one after the answer to this one.
-/// - The machine reads nothing while answers wait for the client to read them (backpressure).
+/// - The machine handles one request at a time, and parses the next one after the response to this one.
+/// - The machine reads nothing while responses wait for the client to read them (back-pressure).
 /// - The machine writes everything that is collected before it reads, waits or closes.
-/// - The machine takes no request after the answer that says `Connection: close` (RFC 9112 §9.6).
+/// - The machine takes no request after the response that says `Connection: close` (RFC 9112 §9.6).
 struct ConnectionMachine {
     enum Action {
-        /// RouteResult this request; report with `answered`, at once or later.
+        /// Respond to this request; report with `answered`, at once or later.
         case handle(RequestHead)
         /// Collect `100 Continue`.
         case sendContinue
-        /// Collect the answer to input that is no valid request. It is the last answer.
+        /// Collect the response to input that is no valid request. It is the last response.
         case refuse(HTTP1Error)
-        /// Send what has been collected; report with `wrote`.
+        /// Send the collected output; report with `wrote`.
         case write
         /// Read up to this many bytes; report with `received`, `receivedEnd` or `receivedNothing`.
         case read(Int)
         /// Read and drop bytes; report in the same way.
         case discard
-        /// Let other connections have their turn; report with `turnCame`.
+        /// Give other connections their turn; report with `turnCame`.
         case yield
-        /// Half-close: shut down the sending side. The machine then drops input until the client closes, because a close
-        /// with unread bytes resets the connection and destroys the last answer on its way (RFC 9112 §9.6).
+        /// Half-close: shut down the sending side. The machine then drops input until the client closes, because a
+        /// close with unread bytes resets the connection and destroys the last response on its way (RFC 9112 §9.6).
         case halfClose
         /// Close.
         case close(ConnectionCloseReason)
@@ -54,19 +55,19 @@ struct ConnectionMachine {
     private var endIsAnnounced = false
     /// Whether the parser needs more bytes than have arrived.
     private var lacksInput = true
-    /// Whether collected answers have not been written yet.
+    /// Whether collected responses have not been written yet.
     private var hasCollected = false
-    /// Whether the answer waits for the end of the loop's round. Until then `next` returns `wait`.
+    /// Whether the response waits for the end of the loop's round. Until then `next` returns `wait`.
     private var isHeldBack = false
-    /// Whether other connections have their turn before this one goes on.
+    /// Whether this connection waits for the other connections' turn.
     private var isYielding = false
-    /// The requests and the reads that are left in this turn.
+    /// The requests and reads left in this turn.
     private var requestsLeft: Int32 = 0
     private var readsLeft: Int32 = 0
-    /// Whether the server leaves, so that the next answer is the last one.
+    /// Whether the server shuts down, so that the next response is the last one.
     private var isLeaving: Bool
 
-    /// How many looks at the socket there were since the deadline passed.
+    /// The looks at the socket since the deadline passed.
     private var looks: UInt8 = 0
 
     /// The bound on `looks`.
@@ -92,17 +93,17 @@ struct ConnectionMachine {
     /// Whether the connection has a part of a request's header and does nothing else.
     var isAtHead: Bool { state.phase == .head && state.closing == nil && !state.isBlocked }
 
-    /// Whether a handler works on a request, or its answer streams.
+    /// Whether a handler works on a request, or its response streams.
     var isAnswering: Bool { state.phase == .working || state.phase == .streaming }
 
-    /// Whether the client's end may be all that is left to read. The driver then looks before it answers, because the
-    /// answer can say that it is the last one.
+    /// Whether the client's end may be all that is left to read. The driver then looks before it responds, because the
+    /// last response announces the close.
     var mayBeAtEnd: Bool { endIsAnnounced && !state.receivedEOF }
 
-    /// Whether an answer may wait for the end of the loop's round.
+    /// Whether a response may wait for the end of the loop's round.
     var mayHoldBack: Bool { state.closing == nil && !state.isBlocked }
 
-    /// Whether the refused input is a `HEAD` request, whose answer has no body (RFC 9110 §9.3.2).
+    /// Whether the rejected input is a `HEAD` request, whose response has no body (RFC 9110 §9.3.2).
     var isHeadMethod: Bool { parser.isHeadMethod }
 
     /// Whether the parser holds no bytes.
@@ -115,14 +116,14 @@ struct ConnectionMachine {
 
     /// The kernel has reported that the client closed its side; unread bytes may precede the end.
     ///
-    /// - Returns: whether the client has left. Browsers end a stream by closing. A client that had closed its side before
-    ///   the stream began still reads it.
+    /// - Returns: whether the client has left. Browsers end a stream by closing. A client that had closed its side
+    ///   before the stream began still reads it.
     mutating func endAnnounced() -> Bool {
         defer { endIsAnnounced = true }
         return state.phase == .streaming && !endIsAnnounced
     }
 
-    /// `bytes` were read where `size` were asked for.
+    /// `bytes` were read; the read allowed `size`.
     @inline(__always)
     mutating func received(_ bytes: ArraySlice<UInt8>, of size: Int) {
         if state.phase == .lingering {
@@ -131,7 +132,8 @@ struct ConnectionMachine {
         }
         parser.append(bytes)
         lacksInput = false
-        // A short read means that the kernel has no more; it reports new bytes. It does not report the end a second time.
+        // A short read means that the kernel has no more; it reports new bytes. It does not report the end a second
+        // time.
         if bytes.count < size, !endIsAnnounced { hasUnread = false }
     }
 
@@ -143,13 +145,13 @@ struct ConnectionMachine {
 
     mutating func receivedNothing() { hasUnread = false }
 
-    /// The kernel has taken all pending output, or (`all` is false) a part of it, so that the rest waits.
+    /// The kernel has taken all pending output, or, if `all` is false, a part of it.
     mutating func wrote(all: Bool, at now: MonotonicTime) {
         hasCollected = false
         if all { state.outputSent(at: now) } else { state.outputBlocked(at: now) }
     }
 
-    /// The collected answer was queued behind output that waits already.
+    /// The collected response was queued behind output that waits already.
     mutating func queued() { hasCollected = false }
 
     mutating func closed() {
@@ -159,9 +161,9 @@ struct ConnectionMachine {
 
     // MARK: Events of the handler
 
-    /// Decides whether the answer to `request` is the last one on the connection (RFC 9112 §9.3, §9.6).
+    /// Decides whether the response to `request` is the last one on the connection (RFC 9112 §9.3, §9.6).
     ///
-    /// - Parameter closes: whether the response, or the connection's place, asks for that.
+    /// - Parameter closes: whether the response, or the connection's reserved place, requires that.
     mutating func frame(answerTo request: RequestHead, closes: Bool) -> ResponseSerializer.Connection {
         hasCollected = true
         guard state.closing == nil else { return .closes }
@@ -171,8 +173,8 @@ struct ConnectionMachine {
         } else if closes {
             state.close(after: .answered)
         } else if isLeaving {
-            // Even if more requests have been read. A client that pipelines without a pause would otherwise never be told.
-            // The client knows that the server has not processed any later request, and can send those elsewhere.
+            // Even if more requests have been read: otherwise a client that pipelines without a pause would never learn
+            // it. The client knows that the server has not processed any later request, and can send those elsewhere.
             state.close(after: .drained)
         } else {
             return request.version == .http10 ? .persistsForHTTP10 : .persists
@@ -180,7 +182,7 @@ struct ConnectionMachine {
         return .closes
     }
 
-    /// Decides the same for an answer of unknown length, and whether it is chunked. Without chunks the close of the
+    /// Decides the same for a response of unknown length, and whether it is chunked. Without chunks the close of the
     /// connection ends the body (RFC 9112 §6.3 (8)).
     mutating func frame(
         streamTo request: RequestHead, closes: Bool
@@ -192,22 +194,22 @@ struct ConnectionMachine {
         return (.closes, isChunked)
     }
 
-    /// The whole answer has been collected.
+    /// The whole response has been collected.
     mutating func answered(at now: MonotonicTime) {
         state.answered(at: now)
         lacksInput = false
     }
 
-    /// The head of a streaming answer has been collected.
+    /// The head of a streaming response has been collected.
     mutating func streams() { state.streams() }
 
-    /// The collected answer goes out at the end of the round, together with other connections' answers.
+    /// The collected response waits for the end of the round, to be sent together with those of other connections.
     mutating func holdBack() {
         isHeldBack = true
         hasCollected = false
     }
 
-    /// The round has ended, and the answer goes out.
+    /// The round has ended, and the driver sends the response.
     mutating func sendsNow() { isHeldBack = false }
 
     // MARK: Events of the server
@@ -215,28 +217,28 @@ struct ConnectionMachine {
     /// The other connections have had their turn.
     mutating func turnCame() { isYielding = false }
 
-    /// A turn begins, in which the connection may answer this many requests.
+    /// A turn begins, with at most this many requests.
     mutating func beginTurn(requests: Int) {
         requestsLeft = Int32(clamping: requests)
         readsLeft = Self.readsPerTurn
     }
 
-    /// Makes the next answer, or the one that is collected already, the last one, for a reason other than the request.
+    /// Makes the next response, or the collected one, the last one, for a reason other than the request.
     mutating func close(after reason: ConnectionCloseReason) { state.close(after: reason) }
 
-    /// The driver collects the last answer, to input that is no valid request.
+    /// The driver collects the last response, to input that is no valid request.
     mutating func refuse(_ reason: ConnectionCloseReason) {
         state.close(after: reason)
         hasCollected = true
     }
 
-    /// The server is about to leave, so the next answer says `Connection: close`.
+    /// The server is about to shut down, so the next response says `Connection: close`.
     mutating func announceLeaving() { isLeaving = true }
 
-    /// The server leaves. The connection closes after this many nanoseconds without a request.
-    mutating func leave(grace: Int64) {
+    /// The server shuts down. The connection closes after this many nanoseconds without a whole request header.
+    mutating func leave(grace: Int64, at now: MonotonicTime) {
         isLeaving = true
-        state.leaves(grace: grace)
+        state.leave(grace: grace, at: now)
     }
 
     /// Yields the turn outside of `next`.
@@ -292,7 +294,7 @@ struct ConnectionMachine {
         return .read(parser.room)
     }
 
-    /// The next action when the connection takes no request.
+    /// The next action of a connection that takes no request.
     private mutating func nextAfterLastAnswer(at now: MonotonicTime) -> Action {
         guard let reason = state.closing, !state.isBlocked, !isAnswering else { return .wait }
         guard needsLinger(reason) else { return .close(reason) }
@@ -301,12 +303,12 @@ struct ConnectionMachine {
         return .halfClose
     }
 
-    /// Whether a close now could destroy the last answer on its way: unread bytes, and bytes that still arrive, turn a
-    /// close into a reset (RFC 9112 §9.6).
+    /// Whether a close now could destroy the last response on its way: unread bytes, and bytes that still arrive, turn
+    /// a close into a reset (RFC 9112 §9.6).
     private func needsLinger(_ reason: ConnectionCloseReason) -> Bool {
         if state.receivedEOF { return parser.bufferedBytes > 0 }
         switch reason {
-        // The client has not been told yet, and may be sending its next request.
+        // The client does not know yet, and may be sending its next request.
         case .refused, .headTimeout, .bodyTimeout, .drained: return true
         case .clientClosed, .clientClosedEarly, .reset, .requested, .answered, .overloaded, .idleTimeout,
             .writeTimeout, .streamOverflow, .evicted, .drainForced, .registrationFailed:
@@ -345,11 +347,11 @@ struct ConnectionMachine {
         case none
         /// Look at the socket and ask again. The process may have been stopped while the bytes arrived in time.
         case look
-        /// Look again after the other connections' turn. There was more to read than one turn allows.
+        /// Look again after the other connections' turn, because one turn does not allow more reads.
         case lookLater
-        /// Close without an answer.
+        /// Close without a response.
         case close(ConnectionCloseReason)
-        /// RouteResult 408 and close.
+        /// Respond with 408 and close.
         case answerTimeout(ConnectionCloseReason)
         /// Discard the unsent bytes and close.
         case abort(ConnectionCloseReason)
@@ -362,7 +364,7 @@ struct ConnectionMachine {
             return .none
         }
         let mayHaveMore = looks == 0 || isYielding || isHeldBack
-        // The bound covers what the kernel buffers for one connection. A client that goes on sending exceeds it.
+        // The bound covers the kernel's buffer of one connection. Only a client that goes on sending exceeds it.
         if mayHaveMore, looks < Self.mostLooks {
             looks += 1
             if isYielding || isHeldBack { return .lookLater }
@@ -377,6 +379,6 @@ struct ConnectionMachine {
         }
     }
 
-    /// Makes the next read look at the socket although the kernel has reported nothing.
+    /// Makes the next read try the socket although the kernel has reported nothing.
     mutating func look() { hasUnread = true }
 }

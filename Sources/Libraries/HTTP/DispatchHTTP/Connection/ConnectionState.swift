@@ -1,60 +1,60 @@
 import DispatchLoop
 import HTTP1
 
-/// Where a connection stands, and until when. Pure: told what happened and when, it says what is due.
+/// A connection's phase and its deadline, as a value. Its inputs are events with their times.
 ///
 /// ```
-/// idle ─bytes→ head ─header whole→ body ─body whole→ working ─answered→ idle (or head, body: pipelined)
-///                                            └─streaming answer→ streaming ─ended→ idle (or head, body: pipelined)
-/// idle, head, body, working ─last answer decided (`closing`)→ … all sent → lingering → closed
+/// idle ─bytes→ head ─header complete→ body ─body complete→ working ─answered→ idle (or head, body: pipelined)
+///                                                             └─stream→ streaming ─ended→ idle (or head, body)
+/// idle, head, body, working ─last response decided (`closing`)→ … all sent → lingering → closed
 /// any ─reset, forced→ closed
 /// ```
-/// Holds: at most one request is in work. Every phase but `working` and `streaming`, whose handlers have their own
-/// deadlines, has one, and so has output that waits.
+/// Invariants: at most one request is in work. Waiting output has a deadline, and so has every phase but `working` and
+/// `streaming`, whose handlers have their own.
 struct ConnectionState {
     enum Phase: Equatable {
-        /// No byte of the next request is here.
+        /// No byte of the next request has arrived.
         case idle
-        /// A part of a request's header is here.
+        /// A part of a request's header has arrived.
         case head
-        /// A request's header is here, its body is not.
+        /// A request's header has arrived; its body is incomplete.
         case body
-        /// A handler has the request.
+        /// A handler works on the request.
         case working
-        /// The head of a streaming answer has been given, and its body goes on.
+        /// The head of a streaming response has been sent; its body continues.
         case streaming
-        /// All is sent and our side is closed; what the client still sends is read and dropped, since closing with
-        /// unread bytes would reset the connection and destroy the answer on its way (RFC 9112 §9.6).
+        /// Everything is sent and our side is closed. The connection reads and drops the client's bytes, because a
+        /// close with unread bytes would reset the connection and destroy the last response (RFC 9112 §9.6).
         case lingering
         case closed
     }
 
-    /// What to do when the deadline has passed.
+    /// The action at a deadline.
     enum Expiry: Equatable {
-        /// Close without a word.
+        /// Close without a response.
         case close(ConnectionCloseReason)
-        /// RouteResult 408 and close.
+        /// Respond with 408 and close.
         case answerTimeout(ConnectionCloseReason)
-        /// Throw the unsent bytes away and close.
+        /// Discard the unsent bytes and close.
         case abort(ConnectionCloseReason)
     }
 
     private(set) var phase = Phase.idle
     /// When the phase began.
     private(set) var since: MonotonicTime
-    /// When bytes of a body came last.
+    /// The time of the latest bytes of a body.
     private var progress: MonotonicTime
     /// Whether a request has been answered.
     private(set) var hasServed = false
-    /// Since when output waits for the client, and when it took some last.
+    /// Since when output waits for the client, and when the client last took some.
     private var blockedSince: MonotonicTime?
     private var blockedProgress: MonotonicTime
-    /// The client has closed its side: no further request, but those that came are answered.
+    /// Whether the client has closed its side. It sends no further request; those received get their responses.
     var receivedEOF = false
-    /// The last answer has been decided; why the connection closes once it is sent.
+    /// Why the connection closes once the last response is sent; `nil` until that is decided.
     private(set) var closing: ConnectionCloseReason?
-    /// Once the server leaves: the connection closes after this many nanoseconds without a request.
-    private var grace: Int64?
+    /// The grace in nanoseconds and its start, once the server shuts down.
+    private var leaving: (grace: Int64, since: MonotonicTime)?
 
     init(at now: MonotonicTime) {
         since = now
@@ -64,36 +64,36 @@ struct ConnectionState {
 
     var isBlocked: Bool { blockedSince != nil }
 
-    /// Whether the next request may be looked at.
+    /// Whether the connection takes the next request.
     var takesRequests: Bool {
         closing == nil && !isBlocked && (phase == .idle || phase == .head || phase == .body)
     }
 
-    /// Bytes came and all whole requests among them have been taken: this is left of the next one.
+    /// Bytes arrived, and all complete requests among them have been taken. `rest` is the progress of the next one.
     mutating func received(_ rest: RequestParser.Progress, at now: MonotonicTime) {
         guard phase == .idle || phase == .head || phase == .body else { return }
         progress = now
         switch rest {
-        // Empty lines before a first request, which are no request, do not prolong its time.
+        // Empty lines before the first request are no request and do not prolong the idle time.
         case .idle: enter(.idle, at: hasServed ? now : since)
         case .head: enter(.head, at: now)
         case .body: enter(.body, at: now)
         }
     }
 
-    /// A whole request has come and is being answered.
+    /// A request is complete, and a handler works on it.
     mutating func began(at now: MonotonicTime) {
         phase = .working
         since = now
     }
 
-    /// The request in work is being answered bit by bit.
+    /// The response to the request in work is a stream.
     mutating func streams() {
         if phase == .working { phase = .streaming }
     }
 
-    /// The request in work has been answered. A deadline of a later request counts from now, not from when its first
-    /// bytes came: they had to wait.
+    /// The response is complete. The deadline of a request that has arrived meanwhile counts from now, because it had
+    /// to wait.
     mutating func answered(at now: MonotonicTime) {
         hasServed = true
         guard phase == .working || phase == .streaming else { return }
@@ -107,21 +107,22 @@ struct ConnectionState {
         blockedProgress = now
     }
 
-    /// All output is sent. The idle time begins now, so that a slow reader has all of it for its next request.
+    /// All output is sent. The idle time begins now, so a slow reader has all of it for its next request.
     mutating func outputSent(at now: MonotonicTime) {
         guard blockedSince != nil else { return }
         blockedSince = nil
         if phase == .idle { since = now }
     }
 
-    /// The answer that was decided is the last one. The first reason stays.
+    /// Makes the current response the last one. The first reason stays.
     mutating func close(after reason: ConnectionCloseReason) {
         if closing == nil { closing = reason }
     }
 
-    /// The server leaves. A client that has asked a moment ago may be sending its next request, so the connection waits for
-    /// it, and the answer tells the client. A client that has been idle for longer than `grace` is not waited for.
-    mutating func leaves(grace: Int64) { self.grace = grace }
+    /// The server shuts down. A client that has just received a response may be sending its next request, so an idle
+    /// connection waits until it has been idle for `grace`; the response then announces the close. A request whose
+    /// header is incomplete has `grace` from now, so that one slow client does not delay the shutdown.
+    mutating func leave(grace: Int64, at now: MonotonicTime) { leaving = (grace, now) }
 
     mutating func linger(at now: MonotonicTime) {
         phase = .lingering
@@ -136,7 +137,7 @@ struct ConnectionState {
         since = time
     }
 
-    /// When something is due unless something happens before.
+    /// The time of the next `expiry`, unless an event comes first.
     func deadline(_ timeouts: TimeoutNanoseconds) -> MonotonicTime? {
         if let blockedSince {
             return min(
@@ -144,8 +145,11 @@ struct ConnectionState {
                 blockedSince.advanced(byNanoseconds: timeouts.write))
         }
         switch phase {
-        case .idle: return since.advanced(byNanoseconds: min(timeouts.idle, grace ?? .max))
-        case .head: return since.advanced(byNanoseconds: timeouts.head)
+        case .idle: return since.advanced(byNanoseconds: min(timeouts.idle, leaving?.grace ?? .max))
+        case .head:
+            let due = since.advanced(byNanoseconds: timeouts.head)
+            guard let leaving else { return due }
+            return min(due, max(since, leaving.since).advanced(byNanoseconds: leaving.grace))
         case .body:
             return min(
                 progress.advanced(byNanoseconds: timeouts.bodyStall), since.advanced(byNanoseconds: timeouts.body))
@@ -154,20 +158,19 @@ struct ConnectionState {
         }
     }
 
-    /// What is due once the deadline has passed.
+    /// The action once the deadline has passed.
     var expiry: Expiry {
         if isBlocked { return .abort(.writeTimeout) }
         switch phase {
-        case .idle: return .close(grace == nil ? .idleTimeout : .drained)
-        case .head: return .answerTimeout(.headTimeout)
+        case .idle: return .close(leaving == nil ? .idleTimeout : .drained)
+        case .head: return .answerTimeout(leaving == nil ? .headTimeout : .drained)
         case .body: return .answerTimeout(.bodyTimeout)
         case .lingering, .working, .streaming, .closed: return .close(closing ?? .answered)
         }
     }
 }
 
-/// The timeouts in nanoseconds: they are added to the time with every request, and `Duration` counts attoseconds in 128
-/// bits.
+/// The timeouts in nanoseconds. Each request adds some to the time, and `Duration` counts attoseconds in 128 bits.
 struct TimeoutNanoseconds {
     var head, bodyStall, body, idle, writeStall, write, linger, drainGrace: Int64
 

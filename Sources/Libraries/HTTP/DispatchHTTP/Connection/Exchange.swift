@@ -1,31 +1,31 @@
 public import HTTP1
 
-/// A request and what became of it, for those who count and log.
+/// A request and its response, for metrics and logs.
 public struct Exchange: Sendable {
     /// The request, with the id that the server's `requestIdentifier` gave it.
     public let request: RequestHead
-    /// The answer's status; 0 when there was none because the client went away.
+    /// The response's status; 0 if the client left before the response.
     public let status: Int
-    /// How many bytes of the answer's body were handed to the connection, without chunked framing.
+    /// The size of the response's body in bytes, without chunked framing.
     public let bodyBytes: Int
-    /// From the turn of the loop in which the request's last byte was read to the answer; for a streaming answer, to its
-    /// end.
+    /// The time from the loop's round that read the request's last byte to the response, or to the end of a streaming
+    /// one.
     public var duration: Duration { .nanoseconds(nanoseconds) }
-    /// The same in nanoseconds, for those who count each request.
+    /// The same in nanoseconds.
     public let nanoseconds: Int64
     /// The client.
     public let peer: PeerAddress
-    /// Why the connection closed before a streaming answer had been ended; `nil` when it had.
+    /// Why the connection closed before the end of a streaming response; `nil` if the response is complete.
     public let abortReason: ConnectionCloseReason?
 }
 
-/// Something that was no valid request, or did not arrive in time, and was answered.
+/// The response to input that was no valid request or did not arrive in time.
 public struct RejectedRequest: Sendable {
-    /// What is wrong with it; `nil` for a timeout or for lack of a place.
+    /// The parser's error; `nil` for a timeout.
     public let error: HTTP1Error?
-    /// The answer's status.
+    /// The response's status.
     public let status: Int
-    /// How many bytes the answer's body has.
+    /// The size of the response's body in bytes.
     public let bodyBytes: Int
     /// The client.
     public let peer: PeerAddress

@@ -1,17 +1,17 @@
-/// What the kernel would not take yet. Empty nearly always, and then without memory.
+/// Output that the kernel has not taken yet. Nearly always empty, and then without memory.
 struct PendingOutput {
     private var bytes: [UInt8] = []
     private var start = 0
 
-    /// How many bytes wait.
+    /// The number of waiting bytes.
     var count: Int { bytes.count - start }
 
-    /// How many bytes of memory it holds, roughly.
+    /// The approximate memory in bytes.
     var capacity: Int { bytes.capacity }
 
-    /// Puts `new` behind what waits. Copies it.
+    /// Appends a copy of `new`.
     mutating func append(_ new: some Collection<UInt8>) {
-        // Bytes that are gone make room once they are the greater part: each is moved once on average.
+        // Removes sent bytes once they are the greater part, so each byte moves once on average.
         if start > 0, start >= count {
             bytes.removeSubrange(..<start)
             start = 0
@@ -19,7 +19,7 @@ struct PendingOutput {
         bytes.append(contentsOf: new)
     }
 
-    /// The kernel has taken `count` bytes from the front.
+    /// Removes `count` bytes that the kernel has taken.
     mutating func sent(_ count: Int) {
         start += count
         if start == bytes.count { self = PendingOutput() }

@@ -1,6 +1,5 @@
-/// Answers that were worked on, one behind the other in one buffer, until they are sent at the end of the round of the loop.
-/// Sent as it is ready, each would wake its client, which on a small machine then runs in place of the handlers that are
-/// still at work.
+/// The responses of one round of the loop, in one buffer, sent at its end. Each write wakes its client, which on few
+/// cores preempts the handlers that are still at work.
 struct ResponseBatch {
     struct Entry {
         let connection: Connection
@@ -10,7 +9,7 @@ struct ResponseBatch {
     private(set) var bytes: [UInt8] = []
     private(set) var entries: [Entry] = []
 
-    /// The most that is held back; what comes beyond it is sent as it is ready.
+    /// The size limit in bytes. Further responses are sent at once.
     private static let mostBytes = 262_144
 
     var isEmpty: Bool { entries.isEmpty }

@@ -1,19 +1,19 @@
 public import DispatchLoop
 public import HTTP1
 
-/// What a responder says to a request.
+/// A responder's answer to a request.
 public enum RouteResult: Sendable {
-    /// The answer is there. Costs no task and no allocation.
+    /// The response. Costs no task and no allocation.
     case now(Response)
-    /// The answer takes a while. The operation is cancelled when the client has gone. It and its child tasks run on the
-    /// loop, wherever they have no actor of their own: long computations belong on an executor of their own.
+    /// An operation that makes the response. The server cancels it when the client leaves. It and its child tasks run
+    /// on the loop unless they have an actor of their own, so long computations belong on another executor.
     case later(@LoopActor () async -> Response)
-    /// The answer's head is there, and its body comes in pieces: with chunked framing, or for HTTP/1.0 until the
-    /// connection closes. The closure is called once, on the loop, when the head has gone out, and not for `HEAD`; what
-    /// it is given may be kept and written to until it ends. A body in the response is the first piece.
+    /// The head of a response whose body comes in pieces: chunked, or until the connection closes in HTTP/1.0. The
+    /// server calls the closure once, on the loop, after it has sent the head, but not for `HEAD`. The closure may keep
+    /// the stream and write to it until it ends. A body in the response is the first piece.
     case stream(Response, @LoopActor (BodyStream) -> Void)
 
-    /// The response, whichever way it comes; of a streaming answer its head. For tests that try routes without a socket.
+    /// The response in each case; of a stream, its head. For tests of routes without a socket.
     @LoopActor
     public func response() async -> Response {
         switch self {
@@ -23,18 +23,17 @@ public enum RouteResult: Sendable {
     }
 }
 
-/// Answers requests. Called on the loop, one request at a time per connection, and must not block.
+/// Answers requests. The server calls it on the loop, one request at a time per connection. It must not block.
 @LoopActor
 public protocol Responder: Sendable {
     /// The answer to `request`.
     func respond(to request: RequestHead) -> RouteResult
 
-    /// Whether `request` is answered on a reserved place too, when all others are taken: health, and no more than that.
-    /// Asked only there. By default nothing is.
+    /// Whether `request` is a health check, which is answered on a reserved place too. The server asks only there.
     func isHealthCheck(_ request: RequestHead) -> Bool
 }
 
 extension Responder {
-    /// Nothing is.
+    /// Returns `false`.
     public func isHealthCheck(_ request: RequestHead) -> Bool { false }
 }

@@ -2,14 +2,15 @@ internal import DispatchLoop
 public import HTTP1
 public import HTTPTypes
 
-/// Exact paths to handlers. The router compares ``RequestHead/rawPath`` and normalizes nothing, so a path that a proxy in
-/// front does not recognize has no handler here either. `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere; other paths get 404, other
-/// methods 405 with `Allow` (RFC 9110 §15.5.6), methods that nobody here has heard of 501 (§9.1).
+/// Maps exact paths to handlers. The router compares ``RequestHead/rawPath`` and normalizes nothing, so a path that a
+/// proxy in front does not recognize has no handler here either. It answers `HEAD` wherever `GET` has a handler, and
+/// `OPTIONS` everywhere. Other paths get 404, other methods 405 with `Allow` (RFC 9110 §15.5.6), unknown methods 501
+/// (§9.1).
 public struct Router: Responder {
     /// Answers the requests of one path and method.
     public typealias Handler = @LoopActor (RequestHead) -> RouteResult
 
-    /// Not a tuple: the function in one is called through another that adapts it.
+    /// Not a tuple, which would call its function through an adapter.
     private struct Entry: Sendable {
         let method: HTTPRequest.Method
         let target: Target
@@ -30,7 +31,6 @@ public struct Router: Responder {
 
     private struct Route: Sendable {
         var entries: [Entry] = []
-        /// What `OPTIONS` and 405 say, prepared.
         var options = Response(status: .noContent)
         var notAllowed = Response(status: .methodNotAllowed)
 
@@ -39,7 +39,7 @@ public struct Router: Responder {
             return nil
         }
 
-        mutating func update() {
+        mutating func update(_ errorResponse: ErrorResponse) {
             var methods: [String] = []
             for entry in entries {
                 methods.append(entry.method.rawValue)
@@ -48,32 +48,35 @@ public struct Router: Responder {
             if !methods.contains("OPTIONS") { methods.append("OPTIONS") }
             let allow = methods.joined(separator: ", ")
             options = Response(status: .noContent, fields: [.allow: allow]).prepared()
-            notAllowed = ErrorBody.response(
-                .methodNotAllowed, "This path answers \(allow).", fields: [.allow: allow]
-            ).prepared()
+            notAllowed = errorResponse(.methodNotAllowed, "This path answers \(allow).", [.allow: allow]).prepared()
         }
     }
 
     private var routes: [Route] = []
     private var indices: [String: Int] = [:]
-    private var essentialPaths: Set<String> = []
+    private var healthPaths: Set<String> = []
     private var serverOptions = Response(status: .noContent, fields: [.allow: "OPTIONS"])
-    /// The methods of RFC 9110 §9.3 and RFC 5789, and all that have a handler somewhere.
+    /// The methods of RFC 9110 §9.3 and RFC 5789, and all that have a handler.
     private var recognized: Set<HTTPRequest.Method> = [
         .get, .head, .post, .put, .delete, .connect, .options, .trace, .patch,
     ]
-    private let notImplemented = ErrorBody.response(.notImplemented, "This server does not know this method.")
-        .prepared()
-    private let notFound = ErrorBody.response(.notFound, "There is nothing at this path.").prepared()
-    private var connectRefusal: Response
+    private let errorResponse: ErrorResponse
+    private let notImplemented: Response
+    private let notFound: Response
+    private var connectRejection: Response
 
     /// A router without routes.
-    public init() {
-        connectRefusal = ErrorBody.response(.notImplemented, "This server is no proxy.")
-        connectRefusal.closesConnection = true
+    ///
+    /// - Parameter errorResponse: Makes the responses with 404, 405 and 501.
+    public init(errorResponse: @escaping ErrorResponse = Response.plainTextError) {
+        self.errorResponse = errorResponse
+        notImplemented = errorResponse(.notImplemented, "This server does not know this method.", [:]).prepared()
+        notFound = errorResponse(.notFound, "There is nothing at this path.", [:]).prepared()
+        connectRejection = errorResponse(.notImplemented, "This server is no proxy.", [:])
+        connectRejection.closesConnection = true
     }
 
-    /// Answers `method` at `path` with what `handler` says. A later handler for the same replaces the earlier one.
+    /// Answers `method` at `path` with `handler`. A later handler replaces an earlier one.
     public mutating func on(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Handler) {
         set(.handler(handler), for: method, path)
     }
@@ -85,7 +88,7 @@ public struct Router: Responder {
         indices[path] = index
         routes[index].entries.removeAll { $0.method == method }
         routes[index].entries.append(Entry(method: method, target: target))
-        routes[index].update()
+        routes[index].update(errorResponse)
 
         var methods: [String] = []
         for route in routes {
@@ -98,31 +101,31 @@ public struct Router: Responder {
         serverOptions = Response(status: .noContent, fields: [.allow: methods.sorted().joined(separator: ", ")])
     }
 
-    /// The paths that something is served at.
+    /// The paths that have a handler.
     public var paths: [String] { indices.keys.sorted() }
 
-    /// Answers `GET` and `HEAD` at `path` with what `handler` says.
+    /// Answers `GET` and `HEAD` at `path` with `handler`.
     public mutating func get(_ path: String, _ handler: @escaping Handler) {
         on(.get, path, handler)
     }
 
-    /// Answers `GET` and `HEAD` at `path` always the same.
+    /// Answers `GET` and `HEAD` at `path` always with the same response.
     public mutating func get(_ path: String, always response: Response) {
         set(.always(.now(response.prepared())), for: .get, path)
     }
 
-    /// Answers `paths` also on the places that are reserved for the time when all others are taken. For health.
+    /// Makes `paths` health checks, which the server answers on its reserved places too, when all others are taken.
     public mutating func setEssential(_ paths: String...) {
-        essentialPaths.formUnion(paths)
+        healthPaths.formUnion(paths)
     }
 
-    /// Whether the request's path has been set essential.
-    public func isHealthCheck(_ request: RequestHead) -> Bool { essentialPaths.contains(request.rawPath) }
+    /// Whether the request's path is essential.
+    public func isHealthCheck(_ request: RequestHead) -> Bool { healthPaths.contains(request.rawPath) }
 
     /// The answer to `request`.
     public func respond(to request: RequestHead) -> RouteResult {
         let method = request.method
-        if method == .connect { return .now(connectRefusal) }
+        if method == .connect { return .now(connectRejection) }
         let path = request.rawPath
         guard let index = indices[path] else {
             // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.

@@ -1,4 +1,4 @@
-/// Why a connection was closed. The metric's label, the log's field and the tests' assertion.
+/// Why a connection was closed. The raw value is the metric's label and the log's field.
 public enum ConnectionCloseReason: String, Sendable, CaseIterable {
     /// The client closed between two requests.
     case clientClosed = "client_closed"
@@ -6,30 +6,30 @@ public enum ConnectionCloseReason: String, Sendable, CaseIterable {
     case clientClosedEarly = "client_closed_early"
     /// The connection was reset, or sending failed.
     case reset
-    /// The client asked for it, or speaks HTTP/1.0 and did not ask for more.
+    /// The client asked for the close, or speaks HTTP/1.0 without `keep-alive`.
     case requested
-    /// The answer asked for it.
+    /// The response required the close.
     case answered
-    /// The request was refused: bad HTTP, or over a limit.
+    /// The request was rejected: invalid HTTP, or beyond a limit.
     case refused
-    /// All ordinary places were taken, and what was asked for is not essential: answered with 503.
+    /// All general places were taken, and the request was no health check: 503.
     case overloaded
-    /// No request came for the idle time.
+    /// No request arrived within the idle time.
     case idleTimeout = "idle_timeout"
-    /// The header did not come in time.
+    /// The header did not arrive in time.
     case headTimeout = "head_timeout"
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     case bodyTimeout = "body_timeout"
-    /// The client did not read its answer.
+    /// The client did not read the response in time.
     case writeTimeout = "write_timeout"
-    /// The client did not read a streaming answer as fast as it was written.
+    /// The client fell too far behind a streaming response.
     case streamOverflow = "stream_overflow"
-    /// It was idle, or had been at a header longest, and another one needed the place or the descriptor.
+    /// The connection was idle, or longest within a header, and a new one needed its place or descriptor.
     case evicted
-    /// The server is shutting down, and nothing was in flight or it has been answered.
+    /// The server shuts down, and no complete request was unanswered.
     case drained
-    /// The server is shutting down, and the answer was not there in time.
+    /// The server shuts down, and a request was unanswered at the deadline.
     case drainForced = "drain_forced"
-    /// The loop would not watch it.
+    /// The event loop could not register the socket.
     case registrationFailed = "registration_failed"
 }

@@ -1,43 +1,44 @@
 public import DispatchLoop
 
-// The server's shutdown: performs what ``ServerDrain`` decides.
+// The server's shutdown: performs the decisions of ``ServerDrain``.
 extension HTTPServer {
-    /// What became of the connections when the server left.
+    /// The result of a shutdown.
     public struct DrainReport: Sendable, Equatable {
-        /// Requests answered since the drain began.
+        /// The number of requests answered since the drain began.
         public var answered: Int
-        /// Connections closed by force, because they were not done at the deadline.
+        /// The number of connections closed at the deadline with a request unanswered.
         public var forced: Int
 
-        /// A report.
+        /// Creates a report.
         public init(answered: Int, forced: Int) {
             self.answered = answered
             self.forced = forced
         }
     }
 
-    /// Whether `drain` has begun, so that the server accepts no more connections.
+    /// Whether the server accepts no more connections, because the drain's delay is over.
     var hasLeft: Bool { leaving.isLeaving }
 
-    /// Makes each answer from now on say `Connection: close` (RFC 9112 §9.6). The server still accepts and serves
-    /// connections. A client then sends its next request over a new connection, which a load balancer can send elsewhere,
-    /// so that ``drain(delay:deadline:stopsAccepting:)`` later finds no client that has not been told.
+    /// Makes each response from now on say `Connection: close` (RFC 9112 §9.6). The server still accepts and serves
+    /// connections. A client then sends its next request over a new connection, which a load balancer can send
+    /// elsewhere, so that ``drain(delay:deadline:stopsAccepting:)`` later meets no client that expects a persistent
+    /// connection.
     public func announceDrain() {
         guard leaving.announce() else { return }
         for connection in connections { connection.machine.announceLeaving() }
     }
 
-    /// Shuts the server down. For the delay it serves on with `Connection: close` on each answer. Then it stops accepting,
-    /// answers requests in flight, closes each connection that has been idle for
-    /// ``ServerConfiguration/Timeouts/drainGrace``, and closes the rest at the deadline.
+    /// Shuts the server down. For the delay it continues to serve, with `Connection: close` in each response. Then it
+    /// stops accepting, answers requests in flight, closes each connection that has been idle, or has had an incomplete
+    /// header, for ``ServerConfiguration/Timeouts/drainGrace``, and closes the rest at the deadline.
     ///
     /// The server first accepts the connections in the kernel's backlog, and answers a request that arrives on an idle
-    /// connection within the grace, because neither client can know that it comes too late.
+    /// connection within the grace, because neither client can know that it is too late.
     ///
     /// - Parameters:
-    ///   - delay: how long the server accepts connections after the announcement, so that load balancers notice. A second
-    ///     call can shorten it.
-    ///   - deadline: when connections close whose requests are not answered by then.
+    ///   - delay: how long the server still accepts connections, so that load balancers notice. A second call can
+    ///     shorten it.
+    ///   - deadline: when the remaining connections close.
     ///   - stopsAccepting: called when the delay is over.
     public func drain(
         delay: Duration = .zero, deadline: MonotonicTime, stopsAccepting: @escaping @LoopActor () -> Void = {}
@@ -46,14 +47,14 @@ extension HTTPServer {
         announceDrain()
         leaving.drain(from: loop.now + delay, by: deadline)
         if leaving.isLeaving { stopsAccepting() } else { leavingHandlers.append(stopsAccepting) }
-        // Not from within a connection's event: the buffers are in use.
+        // Not from within a connection's event, which uses the shared buffers.
         loop.submit { [self] in takeDrainSteps() }
         await withCheckedContinuation { continuation in
             drainWaiters.append(continuation)
-            // The drain may be over already: other work of the loop may run before this `await` continues.
+            // The drain may be over already, because other work of the loop can run before this `await`.
             if leaving.stage == .left { finishDraining() }
         }
-        return DrainReport(answered: answered - answeredBefore, forced: leaving.forced)
+        return DrainReport(answered: answered - answeredBefore, forced: forced)
     }
 
     private func takeDrainSteps() {
@@ -75,7 +76,7 @@ extension HTTPServer {
         stopListening()
         let all = connections
         for connection in all { connection.beginLeaving() }
-        // Streams come first, because they have no end of their own and their writers should know at once.
+        // Streams come first: they have no end of their own, and their writers learn it at once.
         for connection in all where connection.stream != nil {
             connection.perform(leaving.verdictAtStart(on: connection.doing))
         }
@@ -85,11 +86,15 @@ extension HTTPServer {
         finishDrainingIfEmpty()
     }
 
-    /// The deadline has passed. Requests that have arrived are still read, because the process may have been stopped
-    /// meanwhile; then all connections close.
+    /// The deadline has passed. Reads requests that have arrived, because the process may have been stopped meanwhile;
+    /// then closes all connections.
     private func forceRest() {
         for connection in connections { connection.look() }
-        for connection in connections { connection.perform(leaving.verdictAtDeadline(on: connection.doing)) }
+        for connection in connections {
+            let verdict = leaving.verdictAtDeadline(on: connection.doing)
+            if verdict == .force { forced += 1 }
+            connection.perform(verdict)
+        }
         finishDraining()
     }
 

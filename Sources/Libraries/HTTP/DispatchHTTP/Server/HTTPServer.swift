@@ -1,44 +1,50 @@
+internal import CLinux
 public import DispatchLoop
 public import HTTP1
+internal import HTTPTypes
 
-/// An HTTP/1.1 server on the loop: listens, accepts, keeps its connections, and leaves politely.
+/// An HTTP/1.1 server on the event loop: listens, accepts, serves connections, and shuts down gracefully.
 @LoopActor
 public final class HTTPServer {
-    /// What is set.
+    /// The settings.
     public let configuration: ServerConfiguration
-    /// Hears what happens.
+    /// Receives the server's events.
     public var observer: (any ServerObserver)?
-    /// Gives each request its id, before the handler sees it: one that the client or a proxy sent, or a new one. It is
-    /// in `RequestHead.id` from then on, and goes back as `X-Request-Id`. Called on the loop with each request; an id of
-    /// up to 15 bytes costs no allocation. Without it requests have no id.
+    /// Gives each request its id before the handler sees it: one that the client or a proxy sent, or a new one. The id
+    /// is in `RequestHead.id` and goes back as `X-Request-Id`. Called on the loop with each request; an id of up to 15
+    /// bytes costs no allocation. Without this closure requests have no id.
     public var requestIdentifier: (@LoopActor (RequestHead) -> String)?
 
     let loop = EventLoop.shared
     let responder: any Responder
+    let errorResponse: ErrorResponse
+    /// The response on a reserved place to everything but health checks.
+    let overloaded: Response
     let deadlines: TimeoutNanoseconds
-    /// The deadlines of connections on reserved places.
+    /// The timeouts of connections on reserved places.
     let reservedDeadlines: TimeoutNanoseconds
-    /// Who can make room for others.
+    /// The connections that can be evicted.
     var evictable = EvictionQueues()
-    /// Where all connections read into, one after the other.
+    /// The input buffer, shared by all connections.
     var input = [UInt8](repeating: 0, count: 65_536)
-    /// Where answers are collected during one event of one connection; empty between events.
+    /// The responses of one event of one connection; empty between events.
     var output: [UInt8] = []
-    /// Answers that wait for the end of the round, and the same while they are sent; empty between rounds.
+    /// Responses held back until the end of the round, and those being sent; empty between rounds.
     private var batch = ResponseBatch()
     private var sending = ResponseBatch()
-    /// Where the line before a piece of a stream is written, one after the other.
+    /// The chunk line of the current piece of a stream.
     var frame: [UInt8] = []
-    /// How many connections wait for their next turn although they could go on.
+    /// The number of connections that wait for their next turn although they could continue.
     var yielding = 0
-    /// How many requests have been answered.
+    /// The number of requests answered so far.
     public internal(set) var answered = 0
-    /// Whether the server leaves, or is about to, so that each answer says `Connection: close`.
+    /// Whether the server shuts down, or is about to, so that each response says `Connection: close`.
     public var isDraining: Bool { leaving.isAnnounced }
 
-    /// The state of the shutdown, the timer of its next step, what is called when leaving begins, and the callers that wait
-    /// for the end.
+    /// The state of the shutdown, the number of connections closed by force, the timer of the next step, the closures
+    /// to call when accepting stops, and the callers that wait for the end.
     var leaving = ServerDrain()
+    var forced = 0
     var drainTimer: TimerID?
     var leavingHandlers: [@LoopActor () -> Void] = []
     var drainWaiters: [CheckedContinuation<Void, Never>] = []
@@ -46,24 +52,25 @@ public final class HTTPServer {
     private(set) var listeners: [Listener] = []
     private var table = ConnectionTable()
     private var quotas: ConnectionQuota
-    private var cachedDate = HTTPDate(secondsSinceEpoch: 0)
-    /// Accepting waits for a place or a descriptor.
+    /// The `Date` field of the current second.
+    private var cachedDate: (seconds: Int, line: [UInt8]) = (.min, [])
+    /// Whether accepting waits for a place.
     private var isAcceptPaused = false
     private var pauseTimer: TimerID?
     private var memoryTimer: TimerID?
 
-    /// How many connections are accepted in one go before others have their turn.
+    /// The most connections accepted in one go.
     private static let acceptBatch = 64
-    /// How many requests all connections that want more than their share have answered in one round, roughly.
+    /// The approximate number of requests per round of all connections that want more than their share.
     private static let requestsPerRound = 512
-    /// How long after a peak its memory is kept for the next one.
+    /// The time after a peak before its memory is freed.
     private static let trimDelay = Duration.seconds(5)
-    /// How many connections are asked whether they can make room before one more is taken for crowded.
+    /// The most candidates examined for one eviction.
     private static let evictionTries = 32
-    /// How long accepting rests when the machine has nothing left to accept with.
+    /// The pause of accepting when descriptors or memory are exhausted.
     private static let acceptPause = Duration.milliseconds(100)
 
-    /// A server that answers with what `responder` says.
+    /// Creates a server that answers requests with `responder`.
     public init(
         configuration: ServerConfiguration, responder: any Responder, observer: (any ServerObserver)? = nil
     ) {
@@ -72,17 +79,22 @@ public final class HTTPServer {
         self.observer = observer
         deadlines = TimeoutNanoseconds(configuration.timeouts)
         reservedDeadlines = TimeoutNanoseconds(configuration.timeouts.onReservedPlace)
+        errorResponse = configuration.errorResponse
+        // RFC 9110 §15.6.4.
+        overloaded = errorResponse(
+            .serviceUnavailable, "All connections are in use; try again soon.", [.retryAfter: "1"]
+        ).prepared()
         quotas = ConnectionQuota(general: configuration.maxConnections, reserved: configuration.reservedConnections)
     }
 
     // MARK: Listening
 
-    /// Starts to listen and to answer.
+    /// Starts to listen. Blocks while getaddrinfo(3) looks up a host name.
     ///
-    /// - Parameter descriptors: Sockets that listen already, opened by somebody else – a service manager – and this
-    ///   server's from now on. Without any, it opens what ``ServerConfiguration/host`` and port say.
-    /// - Returns: The addresses, with the ports that the kernel chose where 0 was asked for.
-    /// - Throws: `ListenError`, which says where and what to do. Nothing is listened on then.
+    /// - Parameter descriptors: Listening sockets from a service manager, which the server then owns. Without any, it
+    ///   opens ``ServerConfiguration/host`` and ``ServerConfiguration/port``.
+    /// - Returns: The addresses, with the port that the kernel chose for port 0.
+    /// - Throws: `ListenError`, which names the address and a remedy. The server then listens on none.
     @discardableResult
     public func start(adopting descriptors: [Int32] = []) throws(ListenError) -> [SocketAddress] {
         guard listeners.isEmpty else { return addresses }
@@ -102,22 +114,22 @@ public final class HTTPServer {
         return addresses
     }
 
-    /// Where the server listens.
+    /// The addresses on which the server listens.
     public var addresses: [SocketAddress] { listeners.map(\.address) }
 
-    /// How many connections are open.
+    /// The number of open connections.
     public var connectionCount: Int { quotas.count }
 
-    /// How many of them are on reserved places.
-    public var reservedCount: Int { quotas.reservedTaken }
+    /// The number of connections on reserved places.
+    package var reservedCount: Int { quotas.reservedTaken }
 
-    /// How many of them wait for their next request.
+    /// The number of connections that wait for their next request.
     public var idleCount: Int { evictable.count(.idle) }
 
-    /// How many of them have sent a part of a request's header.
-    public var headCount: Int { evictable.count(.head) }
+    /// The number of connections that have sent a part of a request's header.
+    package var headCount: Int { evictable.count(.head) }
 
-    /// How many requests are being answered, streams included. Looks at each connection.
+    /// The number of requests in work, streams included. Iterates over all connections.
     public var activeCount: Int { table.connections.count { $0.isAnswering } }
 
     var connections: [Connection] { table.connections }
@@ -127,10 +139,10 @@ public final class HTTPServer {
         for _ in 0..<Self.acceptBatch {
             var quota = ConnectionQuota.Kind.general
             if !quotas.isFree(.general) {
-                // Nobody is sent away for a newcomer who is not there.
+                // Evict only if a connection is actually waiting.
                 guard Socket.isReadable(listener.descriptor) else { return }
                 guard let made = makeRoom() else {
-                    // With every place taken by a connection that is busy, newcomers wait in the kernel's backlog.
+                    // Every place has a busy connection, so new ones wait in the kernel's backlog.
                     isAcceptPaused = true
                     return
                 }
@@ -141,7 +153,7 @@ public final class HTTPServer {
             case .failure(.none): return
             case .failure(.next): continue
             case .failure(.exhausted(let error)):
-                // The kernel takes a descriptor before it looks for a connection: there may be none.
+                // The kernel allocates a descriptor before it looks for a connection, so there may be none.
                 guard Socket.isReadable(listener.descriptor) else { return }
                 guard evict(.idle) || evict(.head) || evict(.reserved) else { return pauseAccepting(error) }
             case .failure(.pause(let error)): return pauseAccepting(error)
@@ -150,15 +162,14 @@ public final class HTTPServer {
         loop.submit { [self] in accept(on: listener) }
     }
 
-    /// A place for a newcomer when all ordinary ones are taken. Who waits for a request goes first, then who has been
-    /// at a header longest; failing those there is the reserve.
+    /// Makes room for a connection when all general places are taken: evicts an idle connection, then the one that has
+    /// been within a header longest; failing those it uses a reserved place.
     private func makeRoom() -> ConnectionQuota.Kind? {
         if evict(.idle) || evict(.head) { return .general }
         return quotas.isFree(.reserved) || evict(.reserved) ? .reserved : nil
     }
 
-    /// Closes the oldest of a queue, but none for which bytes have arrived that nobody has looked at yet: its request
-    /// may be among them.
+    /// Closes the longest member of a queue that has no unread bytes, because those may be a request.
     private func evict(_ queue: EvictionQueues.Name) -> Bool {
         var candidate = evictable.oldest(queue)
         for _ in 0..<Self.evictionTries {
@@ -189,7 +200,7 @@ public final class HTTPServer {
     private func resumeAccepting() {
         guard isAcceptPaused else { return }
         isAcceptPaused = false
-        // Not from within a connection's event: the buffers are in use.
+        // Not from within a connection's event, which uses the shared buffers.
         loop.submit { [weak self] in self?.acceptAll() }
     }
 
@@ -204,8 +215,8 @@ public final class HTTPServer {
         connection.start()
     }
 
-    /// How many requests a connection may have answered before the others have their turn. The more want more than their
-    /// share, the smaller it is: a round of all of them stays a matter of milliseconds.
+    /// The most requests of one connection per turn. The more connections want more than their share, the smaller it
+    /// is, so that a round of all of them takes milliseconds.
     var requestsPerTurn: Int {
         yielding == 0
             ? configuration.requestsPerTurn
@@ -214,10 +225,10 @@ public final class HTTPServer {
 
     var maxStreamBacklog: Int { configuration.maxStreamBacklog ?? configuration.maxPendingOutput }
 
-    /// A connection can be asked to make room from now on.
+    /// A connection can be evicted from now on.
     func connectionBecameEvictable() { resumeAccepting() }
 
-    /// Gives a connection on a reserved place an ordinary one, if there is one by now.
+    /// Moves a connection from a reserved place to a general one if one is free, and returns whether it did.
     func promoteFromReserve() -> Bool { quotas.promote() }
 
     func connectionClosed(_ connection: Connection, _ reason: ConnectionCloseReason) {
@@ -230,7 +241,7 @@ public final class HTTPServer {
         trimMemorySoon()
     }
 
-    /// Some seconds after a peak has gone, gives back what it has left behind.
+    /// Frees memory some seconds after a peak.
     private func trimMemorySoon() {
         guard table.shouldTrim, memoryTimer == nil else { return }
         memoryTimer = loop.schedule(at: loop.now + Self.trimDelay) { [weak self] in
@@ -240,28 +251,31 @@ public final class HTTPServer {
         }
     }
 
-    /// Gives back what is not in use: the ends of tables to the allocator, and then pages to the kernel.
+    /// Frees unused memory: the ends of tables to the allocator, then pages to the kernel.
     func trimMemory() {
         table.shrink()
-        evictable.shrink(to: table.nextFreshSlot)
+        evictable.shrink(to: table.slotCount)
         if batch.isEmpty { batch = ResponseBatch() }
         if sending.isEmpty { sending = ResponseBatch() }
         loop.shrink()
-        Memory.returnUnused()
+        // The allocator keeps pages below its highest block in use, after a peak of connections most of them.
+        malloc_trim(0)
     }
 
-    /// How many places there are in the table of connections, taken or free.
-    var slotCount: Int { table.nextFreshSlot }
+    /// The number of slots in the table of connections, used or free.
+    package var slotCount: Int { table.slotCount }
 
-    /// The present for `Date` fields; built anew once a second.
-    func date() -> HTTPDate {
+    /// The `Date` field with its line end; built once a second.
+    func dateLine() -> [UInt8] {
         let seconds = Socket.wallClockSeconds()
-        if seconds != cachedDate.seconds { cachedDate = HTTPDate(secondsSinceEpoch: seconds) }
-        return cachedDate
+        if seconds != cachedDate.seconds {
+            cachedDate = (seconds, Array("Date: \(CivilTime(secondsSinceEpoch: seconds).imfFixdate)\r\n".utf8))
+        }
+        return cachedDate.line
     }
 
-    /// Has the collected output, all of it `connection`'s, sent at the end of the round, after which the connection goes on.
-    /// `false` when too much waits already.
+    /// Holds the collected output of `connection` back until the end of the round, after which the connection
+    /// continues. Returns `false` if too much waits already.
     func sendsAtEndOfRound(_ connection: Connection) -> Bool {
         guard batch.hasRoom(for: output) else { return false }
         if batch.isEmpty { loop.deferWrite(.response) { [self] in sendBatch() } }
@@ -277,7 +291,7 @@ public final class HTTPServer {
         sending.removeAll()
     }
 
-    /// Empties the collected output. A large answer does not keep its memory for ever.
+    /// Empties the collected output. Frees the buffer of a large response.
     func releaseOutput() {
         if output.capacity > 262_144 { output = [] } else { output.removeAll(keepingCapacity: true) }
     }
@@ -288,7 +302,7 @@ public final class HTTPServer {
         pauseTimer = nil
         for listener in listeners {
             var left = Int(configuration.backlog)
-            // An idle connection makes room, as for any newcomer: the new one's request may have arrived already.
+            // Evicts an idle connection as for any new one, whose request may have arrived already.
             while left > 0, Socket.isReadable(listener.descriptor), quotas.isFree(.general) || evict(.idle) {
                 left -= 1
                 switch Socket.accept(listener.descriptor) {

@@ -1,25 +1,25 @@
 internal import Glibc
 
-/// Why a server cannot listen: where, and what to do about it.
+/// Why a server cannot listen on an address, and a remedy.
 public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// The address as it was configured.
+    /// The address as configured.
     public let address: String
-    /// The error number, or 0 when there is no such address.
+    /// The error number, or 0 if no system call failed.
     public let errno: Int32
-    /// What is wrong and what to do, for a person.
+    /// The problem and a remedy, for a person.
     public let problem: String
 
     /// `cannot listen on …: …`
     public var description: String { "cannot listen on \(address): \(problem)" }
 
-    init(unknown host: String) {
+    /// The resolver does not know the name. `reason` is its own sentence.
+    init(unknown host: String, reason: String) {
         address = host
         errno = 0
-        problem =
-            "this is no IP address and no name in /etc/hosts; use for instance 127.0.0.1, ::1, localhost, or * for all"
+        problem = "\(reason); use an IP address, a host name of this machine, localhost, or * for all addresses"
     }
 
-    /// A socket that was handed over cannot be listened on.
+    /// The server cannot adopt a socket.
     init(descriptor: Int32, problem: String) {
         address = "descriptor \(descriptor)"
         errno = 0

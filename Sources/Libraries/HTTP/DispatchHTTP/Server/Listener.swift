@@ -2,7 +2,7 @@ internal import CLinux
 internal import DispatchLoop
 internal import Glibc
 
-/// One listening socket: where the server can be reached, as long as it accepts.
+/// One listening socket.
 @LoopActor
 final class Listener {
     let descriptor: Int32
@@ -14,7 +14,7 @@ final class Listener {
         self.address = address.withBoundPort(of: descriptor)
     }
 
-    /// Takes over sockets that others have opened; all of them or none.
+    /// Adopts open sockets, all of them or none.
     static func adopt(_ descriptors: [Int32]) throws(ListenError) -> [Listener] {
         var listeners: [Listener] = []
         for descriptor in descriptors {
@@ -30,29 +30,28 @@ final class Listener {
         Socket.close(descriptor)
     }
 
-    /// Listens on everything that `configuration.host` stands for, or on nothing.
+    /// Listens on all addresses of `configuration.host`, or on none.
     static func open(_ configuration: ServerConfiguration) throws(ListenError) -> [Listener] {
         let port = configuration.port
         let families = [SocketAddress.Family.ipv4, .ipv6]
         switch configuration.host {
-        // `::` includes IPv4, as in Node and Go. Each family has a socket, as for `*`.
+        // `::` includes IPv4, as in Node and Go, with one socket per family.
         case "", "*", "::": return try openAll(families.map { .any($0, port: port) }, configuration)
         case "localhost": return try openAll(families.map { .loopback($0, port: port) }, configuration)
         default:
             if let address = SocketAddress(configuration.host, port: port) {
                 return try openAll([address], configuration)
             }
-            let addresses = HostsFile.addresses(of: configuration.host, port: port)
-            guard !addresses.isEmpty else { throw ListenError(unknown: configuration.host) }
-            return try openAll(addresses, configuration)
+            return try openAll(SocketAddress.lookUp(configuration.host, port: port), configuration)
         }
     }
 
-    /// All addresses on one port. A machine that lacks some of them, as one without IPv6, is served with the others.
+    /// Listens on all addresses with one port. Skips addresses that the machine lacks, for instance without IPv6.
     private static func openAll(
         _ addresses: [SocketAddress], _ configuration: ServerConfiguration
     ) throws(ListenError) -> [Listener] {
-        // With port 0 the kernel chooses for the first, and the same number may be taken for another: then again.
+        // With port 0 the kernel chooses a port for the first address, which may be in use on another one. Then it
+        // tries again.
         var attempts = configuration.port == 0 && addresses.count > 1 ? 16 : 1
         while true {
             attempts -= 1

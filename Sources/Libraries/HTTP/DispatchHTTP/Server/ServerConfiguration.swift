@@ -1,63 +1,66 @@
 public import HTTP1
 
-/// Everything that can be set about a server.
+/// All settings of a server.
 public struct ServerConfiguration: Sendable {
-    /// What to listen on: an IPv4 or IPv6 address, a name that `/etc/hosts` has, `localhost` for both loopback addresses,
-    /// `*` or nothing for every address of both families.
+    /// The address to listen on: an IPv4 or IPv6 address, a host name, `localhost` for both loopback addresses, `*` or
+    /// an empty string for all addresses of both families.
     public var host: String
     /// The port; 0 lets the kernel choose one.
     public var port: UInt16
-    /// How many connections the kernel keeps that have not been accepted.
+    /// The most connections that the kernel queues before the server accepts them.
     public var backlog: Int32
-    /// Whether other processes may listen on the same port, which the kernel then spreads connections over.
+    /// Whether other processes may listen on the same port (`SO_REUSEPORT`); the kernel spreads connections over them.
     public var reusePort: Bool
-    /// The most connections at a time. The oldest idle one makes room for a new one; without an idle one, the one that
-    /// has been at a header longest; without that, new ones get a reserved place.
+    /// The most connections at a time. A new one evicts the oldest idle one, then the one that has been within a header
+    /// longest; failing those it gets a reserved place.
     public var maxConnections: Int
-    /// How many connections there may be beyond `maxConnections`. Only what the responder calls essential is answered on
-    /// them, everything else gets 503 with `Retry-After`, and they are closed after their answer. With these taken too,
-    /// new connections wait in the backlog.
+    /// The connections beyond `maxConnections`. On them the server answers health checks, and everything else with 503
+    /// and `Retry-After`, and closes them after the response. When these are taken too, new connections wait in the
+    /// backlog.
     public var reservedConnections: Int
-    /// What a request may hold.
+    /// The size limits of a request.
     public var limits: ParserLimits
-    /// How long what may take.
+    /// The time limits of a connection.
     public var timeouts: Timeouts
-    /// How many requests of one connection are answered before the others have their turn: who pipelines does not hold
-    /// them up. Fewer when many pipeline.
+    /// The most requests of one connection answered before the others have their turn, so that a client that pipelines
+    /// does not delay them. Fewer when many clients pipeline.
     public var requestsPerTurn: Int
-    /// How many bytes of answers may wait for one connection before no more of its requests are begun. A single answer
-    /// may be larger.
+    /// The most bytes of responses that may wait for one connection before the server takes no further request of it. A
+    /// single response may be larger.
     public var maxPendingOutput: Int
-    /// How many bytes of a streaming answer may wait for a client that does not read; it is dropped when a further piece
-    /// would exceed them. `nil` is `maxPendingOutput`.
+    /// The most bytes of a streaming response that may wait for a client; a piece that would exceed them closes the
+    /// connection. `nil` is `maxPendingOutput`.
     public var maxStreamBacklog: Int?
-    /// How many bytes are read and dropped at most after a last answer, so that the client can read that answer.
+    /// The most bytes that the server reads and drops after a last response, so that the client can read that response.
     public var maxLingerBytes: Int
+    /// Makes the server's own error responses: to invalid requests, timeouts, and 503.
+    public var errorResponse: ErrorResponse
 
-    /// How long what may take.
+    /// The time limits of a connection.
     public struct Timeouts: Sendable, Equatable {
-        /// From a request's first byte to the end of its header. A connection on which nothing has come yet is idle:
-        /// browsers and load balancers open some ahead, and it can make room like any other.
+        /// From a request's first byte to the end of its header. Before the first byte a connection is idle: browsers
+        /// and load balancers open some ahead, and it can be evicted like any other.
         public var head: Duration
         /// Between two pieces of a body.
         public var bodyStall: Duration
         /// For a whole body.
         public var body: Duration
-        /// Until the first byte of a request, between two requests, and from the connection to the first.
+        /// Before the first byte of each request.
         public var idle: Duration
-        /// Between two pieces of an answer that the client takes.
+        /// Between two pieces of a response that the client takes.
         public var writeStall: Duration
-        /// For everything that waits to be sent.
+        /// For all output that waits to be sent.
         public var write: Duration
-        /// For the client to notice its last answer and close.
+        /// For the client to read its last response and close.
         public var linger: Duration
-        /// For everything that waits for a client on a reserved place.
+        /// The upper bound of all others on a reserved place.
         public var reserved: Duration
-        /// How long the server, once it leaves, waits for the next request of an idle connection, to answer it with
-        /// `Connection: close`. It closes a connection at once that has been idle for longer.
+        /// The time that the server, once it shuts down, waits for a request on an idle connection, to answer it with
+        /// `Connection: close`, and for the rest of a header. It closes connections at once that have been idle for
+        /// longer.
         public var drainGrace: Duration
 
-        /// Timeouts, each with its default.
+        /// Creates timeouts.
         public init(
             head: Duration = .seconds(10), bodyStall: Duration = .seconds(30), body: Duration = .seconds(120),
             idle: Duration = .seconds(75), writeStall: Duration = .seconds(30), write: Duration = .seconds(120),
@@ -74,7 +77,7 @@ public struct ServerConfiguration: Sendable {
             self.drainGrace = drainGrace
         }
 
-        /// The same with nothing longer than `reserved`.
+        /// The same, bounded by `reserved`.
         var onReservedPlace: Timeouts {
             Timeouts(
                 head: min(head, reserved), bodyStall: min(bodyStall, reserved), body: min(body, reserved),
@@ -83,12 +86,13 @@ public struct ServerConfiguration: Sendable {
         }
     }
 
-    /// A configuration, each setting with its default.
+    /// Creates a configuration.
     public init(
         host: String = "", port: UInt16 = 8080, backlog: Int32 = 1024, reusePort: Bool = false,
         maxConnections: Int = 10_000, reservedConnections: Int = 16, limits: ParserLimits = ParserLimits(),
         timeouts: Timeouts = Timeouts(), requestsPerTurn: Int = 32, maxPendingOutput: Int = 65_536,
-        maxStreamBacklog: Int? = nil, maxLingerBytes: Int = 4_194_304
+        maxStreamBacklog: Int? = nil, maxLingerBytes: Int = 4_194_304,
+        errorResponse: @escaping ErrorResponse = Response.plainTextError
     ) {
         self.host = host
         self.port = port
@@ -102,5 +106,6 @@ public struct ServerConfiguration: Sendable {
         self.maxPendingOutput = maxPendingOutput
         self.maxStreamBacklog = maxStreamBacklog
         self.maxLingerBytes = maxLingerBytes
+        self.errorResponse = errorResponse
     }
 }

@@ -1,16 +1,16 @@
 internal import DispatchLoop
 
-/// The server's shutdown, as a value. Its inputs are the calls of `HTTPServer`, the time, and what each connection is
-/// doing; its outputs are the steps that are due, a verdict for each connection, and the moment at which the server has left.
+/// The server's shutdown, as a value. Its inputs are the calls of `HTTPServer`, the time, and the activity of each
+/// connection; its outputs are the steps that are due, a verdict for each connection, and the end of the shutdown.
 ///
 /// ```
 /// serving ─announce→ announced ─drain→ announced, scheduled ─delay over→ leaving ─no connection left→ left
-///    └─────────────drain────────────────▲                       └─deadline→ (idle ones drained, the rest forced) → left
+///    └─────────────drain────────────────▲                       └─deadline→ (idle drained, rest forced) → left
 /// ```
 /// - serving: connections persist.
-/// - announced: the server still accepts connections. Each answer says `Connection: close`, so clients move elsewhere.
-/// - leaving: the server accepts no connection and ends streams, which have no end of their own. An idle connection closes
-///   after a grace, a busy one after its answer.
+/// - announced: the server still accepts connections. Each response says `Connection: close`, so clients go elsewhere.
+/// - leaving: the server accepts no connection and ends streams, which have no end of their own. An idle connection
+///   closes after a grace, a busy one after its response.
 /// - left: no connection is open, or all are being closed by force.
 struct ServerDrain {
     enum Stage: Equatable {
@@ -26,37 +26,37 @@ struct ServerDrain {
         var deadline: MonotonicTime
     }
 
-    /// What the server does when a time has come.
+    /// The server's action at a scheduled time.
     enum Step: Equatable {
-        /// Stop to accept; carry out ``verdictAtStart(on:)``.
+        /// Stop accepting; perform ``verdictAtStart(on:)``.
         case leave
-        /// Carry out ``verdictAtDeadline(on:)``.
+        /// Perform ``verdictAtDeadline(on:)``.
         case forceRest
     }
 
-    /// What a connection is doing.
+    /// The activity of a connection.
     enum Doing: CaseIterable {
         /// It waits for a request.
         case idle
-        /// It has a part of a request, a handler works on one, or an answer is not sent yet.
+        /// It has a part of a request, a handler works on one, or a response is not sent yet.
         case busy
-        /// It streams an answer, and the client keeps up.
+        /// It streams a response, and the client keeps up.
         case streaming
-        /// It streams an answer, and the client is behind.
+        /// It streams a response, and the client is behind.
         case streamingBehind
-        /// It has sent its last answer and is half-closed.
+        /// It has sent its last response and is half-closed.
         case lingering
     }
 
-    /// What the server does with a connection.
+    /// The server's action on a connection.
     enum Verdict: Equatable {
         /// Leave it alone.
         case goesOn
-        /// Close it when it has been idle for the grace.
+        /// Close it once it has been idle for the grace.
         case awaitsRequest
-        /// End its stream in order.
+        /// End its stream properly.
         case endStream
-        /// Close it and discard what the client has not read.
+        /// Close it and discard unsent bytes.
         case abort
         /// Close it; no request is lost.
         case close
@@ -65,10 +65,8 @@ struct ServerDrain {
     }
 
     private(set) var stage = Stage.serving
-    /// How many connections were closed at the deadline with a request unanswered.
-    private(set) var forced = 0
 
-    /// Whether each answer says `Connection: close`.
+    /// Whether each response says `Connection: close`.
     var isAnnounced: Bool { stage != .serving }
 
     /// Whether the server accepts no more connections.
@@ -79,7 +77,7 @@ struct ServerDrain {
         }
     }
 
-    /// Makes each answer from now on the last one of its connection.
+    /// Makes each response from now on the last one of its connection.
     ///
     /// - Returns: `false` if the drain was announced already.
     mutating func announce() -> Bool {
@@ -88,7 +86,7 @@ struct ServerDrain {
         return true
     }
 
-    /// Schedules the end. Of several calls the earlier start and the earlier deadline count.
+    /// Schedules the shutdown. Of several calls the earliest start and the earliest deadline count.
     mutating func drain(from start: MonotonicTime, by deadline: MonotonicTime) {
         switch stage {
         case .serving, .announced(nil):
@@ -101,7 +99,7 @@ struct ServerDrain {
         }
     }
 
-    /// When the next step is due.
+    /// The time of the next step.
     var nextStep: MonotonicTime? {
         switch stage {
         case .serving, .announced(nil), .left: nil
@@ -110,9 +108,9 @@ struct ServerDrain {
         }
     }
 
-    /// Takes the time.
+    /// Advances to `now`.
     ///
-    /// - Returns: the step that is due, if one is. Another one may be due at the same time.
+    /// - Returns: the step that is due, if any. Another one may be due at the same time.
     mutating func step(at now: MonotonicTime) -> Step? {
         switch stage {
         case .announced(let schedule?) where now >= schedule.start:
@@ -136,18 +134,16 @@ struct ServerDrain {
     }
 
     /// The verdict on a connection at the deadline, after a look at its socket.
-    mutating func verdictAtDeadline(on doing: Doing) -> Verdict {
+    func verdictAtDeadline(on doing: Doing) -> Verdict {
         switch doing {
-        case .idle, .lingering: return .close
-        case .busy, .streaming, .streamingBehind:
-            forced += 1
-            return .force
+        case .idle, .lingering: .close
+        case .busy, .streaming, .streamingBehind: .force
         }
     }
 
-    /// Takes the number of open connections.
+    /// Notes the number of open connections.
     ///
-    /// - Returns: whether the server has left with this call.
+    /// - Returns: whether this call completes the shutdown.
     mutating func connections(_ count: Int) -> Bool {
         guard count == 0, case .leaving = stage else { return false }
         stage = .left

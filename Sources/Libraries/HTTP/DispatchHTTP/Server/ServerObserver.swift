@@ -1,24 +1,24 @@
 public import DispatchLoop
 
-/// Hears what a server does, to count and log it; the server itself knows no metrics and no logs. Called on the loop,
-/// must not block. Every method has a default that does nothing.
+/// Receives a server's events, for metrics and logs, which the server itself does not have. The server calls it on the
+/// loop; it must not block. Every method has a default that does nothing.
 @LoopActor
 public protocol ServerObserver: AnyObject, Sendable {
     /// A connection was accepted.
     func connectionOpened()
-    /// A connection was closed. Comes once for each that was opened.
+    /// A connection was closed. Called once for each opened connection.
     func connectionClosed(_ reason: ConnectionCloseReason)
-    /// A request was answered. A streaming answer is reported when it ends.
+    /// A request was answered. For a streaming response, called at its end.
     func answered(_ exchange: Exchange)
-    /// The head of a streaming answer was sent; `answered` follows when it ends.
+    /// The head of a streaming response was sent; `answered` follows at its end.
     func streamBegan(_ exchange: Exchange)
-    /// Something that was no valid request was answered and its connection given up, for an error or for a timeout.
+    /// Input that was no valid request, or did not arrive in time, was answered, and its connection closes.
     func refused(_ refusal: RejectedRequest)
-    /// A request's client went away before its answer was there.
+    /// The client left before the response to its request.
     func abandoned(_ exchange: Exchange)
-    /// No connection is accepted for a while, for lack of descriptors or memory. `errno` says which.
+    /// The server accepts no connections for a while, for lack of descriptors or memory, as `errno` tells.
     func acceptPaused(errno: Int32)
-    /// Connections are accepted again.
+    /// The server accepts connections again.
     func acceptResumed()
 }
 

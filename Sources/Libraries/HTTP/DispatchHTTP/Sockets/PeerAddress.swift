@@ -1,17 +1,16 @@
 internal import CLinux
 internal import Glibc
 
-/// Who is at the other end of a connection, as the kernel said when it was accepted. Plain numbers: it becomes text only
-/// when it is asked for.
+/// The client's address as accept(2) returned it. Plain numbers, which become text only on demand.
 public struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
-    /// An address as it goes over the network: four bytes of IPv4, or sixteen of IPv6, the first one lowest.
+    /// The address in network order: four bytes of IPv4, or sixteen of IPv6, the first one lowest.
     private var first: UInt64
     private var second: UInt64
     private var isIPv6: Bool
     /// The client's port.
     public let port: UInt16
 
-    /// The address in `storage`, which the kernel has filled. An unknown family becomes `0.0.0.0`, port 0.
+    /// The address in `storage`. An unknown family becomes `0.0.0.0`, port 0.
     init(_ storage: borrowing sockaddr_storage) {
         var first: UInt64 = 0
         var second: UInt64 = 0

@@ -5,14 +5,14 @@ internal import Glibc
 /// The system calls on sockets, with `errno` in their results.
 enum Socket {
     enum Outcome {
-        /// That many bytes went through. For reading, 0 is the end.
+        /// The number of transferred bytes. For a read, 0 is the end.
         case bytes(Int)
         case wouldBlock
         case failed(Int32)
     }
 
-    // Arrays are opened here and not where the loop's objects hand them over: a closure that belongs to the loop asks the
-    // runtime, each time that it is called, whether it runs there.
+    // `withUnsafeBytes` and its kind are called here, outside LoopActor: an isolated closure pays an executor check per
+    // call.
 
     static func receive(_ descriptor: Int32, into array: inout [UInt8], max: Int) -> Outcome {
         array.withUnsafeMutableBufferPointer { buffer in
@@ -70,19 +70,19 @@ enum Socket {
         iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
     }
 
-    /// Whether bytes are there that nobody has read. The client's end is none.
+    /// Whether the socket has unread bytes. The client's end is none.
     static func hasUnread(_ descriptor: Int32) -> Bool {
         var byte: UInt8 = 0
         return recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
     }
 
-    /// Whether the next thing to be read is the client's end. Reads nothing.
+    /// Whether a read would return the client's end. Reads nothing.
     static func isAtEnd(_ descriptor: Int32) -> Bool {
         var byte: UInt8 = 0
         return recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
     }
 
-    /// Takes the next connection, non-blocking and closed on exec; its `errno` when there is none.
+    /// Accepts the next connection, non-blocking and closed on exec.
     static func accept(_ descriptor: Int32) -> Result<(descriptor: Int32, peer: PeerAddress), AcceptFailure> {
         let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         var storage = sockaddr_storage()
@@ -93,21 +93,21 @@ enum Socket {
         return connection >= 0 ? .success((connection, PeerAddress(storage))) : .failure(AcceptFailure(errno))
     }
 
-    /// What a failed accept means.
+    /// The meaning of a failed accept.
     enum AcceptFailure: Error {
-        /// Nobody waits.
+        /// No connection waits.
         case none
-        /// This one is gone; the next may be there.
+        /// This connection has failed; another one may wait.
         case next
-        /// Descriptors are used up.
+        /// No descriptor is left.
         case exhausted(Int32)
-        /// Memory is used up, or something nobody has seen yet: better to pause than to spin.
+        /// No memory is left, or the error is unknown: accepting pauses, because it would spin.
         case pause(Int32)
 
         init(_ errno: Int32) {
             switch errno {
             case EAGAIN, EWOULDBLOCK: self = .none
-            // accept(2): errors of the new connection itself are passed on here, and are to be treated like EAGAIN.
+            // accept(2) passes on errors of the new connection, to be treated like EAGAIN.
             case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
                 ENETUNREACH, EPERM, ETIMEDOUT:
                 self = .next
@@ -123,13 +123,13 @@ enum Socket {
         return poll(&request, 1, 0) > 0
     }
 
-    /// Whether the kernel reports the socket as writable, which it does when a third of its buffer is free.
+    /// Whether the kernel reports the socket as writable: a third of its buffer is free.
     static func isWritable(_ descriptor: Int32) -> Bool {
         var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         return poll(&request, 1, 0) > 0
     }
 
-    /// The error that the kernel has noted, 0 for none. Asking clears it.
+    /// Returns and clears the socket's pending error, 0 for none.
     static func pendingError(_ descriptor: Int32) -> Int32 {
         var error: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
@@ -142,9 +142,9 @@ enum Socket {
         setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    /// Makes the kernel close a connection whose peer has vanished silently (a machine without power, a lost network) when
-    /// the peer has acknowledged nothing for `limit`: neither data (tcp(7), TCP_USER_TIMEOUT) nor, on an idle connection,
-    /// keep-alive probes (SO_KEEPALIVE).
+    /// Makes the kernel close a connection whose peer has vanished silently (a power failure, a lost network), after
+    /// the peer has acknowledged nothing for `limit`: neither data (tcp(7), TCP_USER_TIMEOUT) nor, on an idle
+    /// connection, keep-alive probes (SO_KEEPALIVE).
     static func watchPeer(_ descriptor: Int32, for limit: Duration) {
         let milliseconds = max(limit.nanoseconds / 1_000_000, 1)
         let third = Int32(clamping: min(max(milliseconds / 3000, 1), 32_767))
@@ -159,8 +159,7 @@ enum Socket {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
-    /// Closes and throws away what has not been sent, so that the kernel does not keep it for a client that reads no
-    /// more.
+    /// Closes and discards unsent bytes, so that the kernel does not keep them for a client that does not read.
     static func abort(_ descriptor: Int32) {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
@@ -171,7 +170,7 @@ enum Socket {
         Glibc.close(descriptor)
     }
 
-    /// A socket that listens on `address`.
+    /// Opens a socket that listens on `address`.
     static func listen(
         on address: SocketAddress, backlog: Int32, reusePort: Bool
     ) throws(ListenError) -> Int32 {
@@ -180,7 +179,7 @@ enum Socket {
         guard descriptor >= 0 else { throw ListenError(address, errno: errno) }
         set(descriptor, SOL_SOCKET, SO_REUSEADDR)
         if reusePort { set(descriptor, SOL_SOCKET, SO_REUSEPORT) }
-        // Accepted sockets inherit this on Linux: one call less per connection.
+        // Accepted sockets inherit it on Linux, which saves a call per connection.
         set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY)
         // IPv4 has a socket of its own.
         if address.family == .ipv6 { set(descriptor, Int32(IPPROTO_IPV6), Int32(IPV6_V6ONLY)) }
@@ -192,7 +191,7 @@ enum Socket {
         return descriptor
     }
 
-    /// Makes a listening socket that was opened by somebody else like one of ours; returns where it listens.
+    /// Prepares a listening socket that another process has opened, and returns its address.
     static func adoptListening(_ descriptor: Int32) throws(ListenError) -> SocketAddress {
         func option(_ name: Int32) -> Int32? {
             var value: Int32 = 0
@@ -200,7 +199,7 @@ enum Socket {
             return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
         }
         func problem(_ text: String) -> ListenError { ListenError(descriptor: descriptor, problem: text) }
-        guard let type = option(SO_TYPE) else { throw problem("what was handed over is no open socket") }
+        guard let type = option(SO_TYPE) else { throw problem("the descriptor is no open socket") }
         guard type == Int32(SOCK_STREAM.rawValue) else {
             throw problem("the socket is no stream socket; use ListenStream= in the socket unit")
         }
@@ -217,7 +216,7 @@ enum Socket {
         return address
     }
 
-    /// The seconds since 1970. Coarse, and therefore cheap; a `Date` field needs no more.
+    /// The seconds since 1970 from the coarse clock, which is cheap and fine enough for a `Date` field.
     static func wallClockSeconds() -> Int {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &time)

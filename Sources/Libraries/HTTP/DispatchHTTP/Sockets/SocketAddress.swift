@@ -14,7 +14,6 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     /// The port.
     public let port: UInt16
 
-    /// Loopback and wildcard addresses, by family.
     static func any(_ family: Family, port: UInt16) -> SocketAddress {
         SocketAddress(family: family, host: family == .ipv4 ? "0.0.0.0" : "::", port: port)
     }
@@ -28,7 +27,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         self.port = port
     }
 
-    /// The address that `text` writes as digits, or `nil`. Names are not looked up: that would block.
+    /// The address of a numeric `text`; `nil` for a name.
     init?(_ text: String, port: UInt16) {
         var v4 = in_addr()
         var v6 = in6_addr()
@@ -46,7 +45,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
 
     var domain: Int32 { family == .ipv4 ? AF_INET : AF_INET6 }
 
-    /// Hands the address to a system call.
+    /// Calls `body` with the address for a system call.
     func withSockAddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         switch family {
         case .ipv4:
@@ -72,33 +71,63 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Where a socket of TCP is bound; `nil` for any other.
+    /// The IP address in `address`; `nil` for another family.
+    private init?(_ address: UnsafePointer<sockaddr>, _ length: socklen_t, port: UInt16) {
+        switch Int32(address.pointee.sa_family) {
+        case AF_INET: family = .ipv4
+        case AF_INET6: family = .ipv6
+        default: return nil
+        }
+        var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        guard getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0 else {
+            return nil
+        }
+        self.host = String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        self.port = port
+    }
+
+    /// The address of a TCP socket; `nil` for any other.
     init?(of descriptor: Int32) {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-        let family: Family? = withUnsafeMutablePointer(to: &storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                guard getsockname(descriptor, address, &length) == 0,
-                    getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0
-                else { return nil }
-                switch Int32(address.pointee.sa_family) {
-                case AF_INET: return .ipv4
-                case AF_INET6: return .ipv6
-                default: return nil
-                }
+        let address: SocketAddress? = withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                getsockname(descriptor, $0, &length) == 0 ? SocketAddress($0, length, port: 0) : nil
             }
         }
-        guard let family else { return nil }
-        let digits = host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        self = SocketAddress(family: family, host: String(decoding: digits, as: UTF8.self), port: 0)
-            .withBoundPort(of: descriptor)
+        guard let address else { return nil }
+        self = address.withBoundPort(of: descriptor)
+    }
+
+    /// Looks up a host name with getaddrinfo(3), which reads /etc/hosts and may ask a name server. Blocks.
+    ///
+    /// - Throws: `ListenError` if the name has no address.
+    static func lookUp(_ host: String, port: UInt16) throws(ListenError) -> [SocketAddress] {
+        var hints = addrinfo()
+        hints.ai_flags = AI_PASSIVE
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var results: UnsafeMutablePointer<addrinfo>?
+        let status = getaddrinfo(host, nil, &hints, &results)
+        guard status == 0 else { throw ListenError(unknown: host, reason: String(cString: gai_strerror(status))) }
+        defer { freeaddrinfo(results) }
+        var found: [SocketAddress] = []
+        var next = results
+        while let result = next?.pointee {
+            next = result.ai_next
+            // Skips link-local addresses: `host` does not hold their zone in a form that inet_pton(3) reads.
+            guard let address = SocketAddress(result.ai_addr, result.ai_addrlen, port: port),
+                !address.host.utf8.contains(UInt8(ascii: "%")), !found.contains(address)
+            else { continue }
+            found.append(address)
+        }
+        guard !found.isEmpty else { throw ListenError(unknown: host, reason: "the name has no IP address") }
+        return found
     }
 
     /// The same address with another port.
     func withPort(_ port: UInt16) -> SocketAddress { SocketAddress(family: family, host: host, port: port) }
 
-    /// The same address with the port that the kernel has given to `descriptor`.
+    /// The same address with the port of `descriptor`.
     func withBoundPort(of descriptor: Int32) -> SocketAddress {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -106,7 +135,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
         }
         guard result == 0 else { return self }
-        // The port stands at the same place in both families.
+        // The port has the same offset in both families.
         let bound = withUnsafePointer(to: &storage) { pointer in
             pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }
         }

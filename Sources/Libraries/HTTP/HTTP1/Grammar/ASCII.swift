@@ -1,4 +1,4 @@
-// Byte classes of RFC 9110 and 9112. Everything compares bytes: a request never becomes text before it is asked for.
+// Byte classes of RFC 9110 and 9112. The parser compares bytes; a request becomes text only on demand.
 
 extension UInt8 {
     static var tab: UInt8 { 0x09 }
@@ -21,7 +21,7 @@ extension UInt8 {
         }
     }
 
-    /// What a field value may hold, RFC 9110 §5.5: visible characters, space, tab and `obs-text`.
+    /// A byte of a field value, RFC 9110 §5.5: a visible character, space, tab or `obs-text`.
     var isFieldValue: Bool {
         (self >= 0x20 && self != 0x7F) || self == .tab
     }
@@ -43,7 +43,7 @@ extension UInt8 {
 }
 
 extension Span<UInt8> {
-    /// Whether `range` is `name`, which is written in lower case, in any case of letters.
+    /// Whether `range` equals `name`, which is in lower case, ignoring case.
     func isEqual(_ range: Range<Int>, ignoringCase name: StaticString) -> Bool {
         guard range.count == name.utf8CodeUnitCount else { return false }
         let expected = name.utf8Start
@@ -55,13 +55,13 @@ extension Span<UInt8> {
         return true
     }
 
-    /// Whether `range` starts with `text`, which is written in lower case, in any case of letters.
+    /// Whether `range` starts with `text`, which is in lower case, ignoring case.
     func hasPrefix(_ range: Range<Int>, ignoringCase text: StaticString) -> Bool {
         let count = text.utf8CodeUnitCount
         return range.count >= count && isEqual(range.lowerBound..<(range.lowerBound + count), ignoringCase: text)
     }
 
-    /// Whether `range` is exactly `text`.
+    /// Whether `range` equals `text`.
     func isEqual(_ range: Range<Int>, _ text: StaticString) -> Bool {
         guard range.count == text.utf8CodeUnitCount else { return false }
         let expected = text.utf8Start
@@ -69,7 +69,7 @@ extension Span<UInt8> {
         return true
     }
 
-    /// `range` without the blanks at its ends.
+    /// `range` without leading and trailing blanks.
     func trimmed(_ range: Range<Int>) -> Range<Int> {
         var lower = range.lowerBound
         var upper = range.upperBound
@@ -78,15 +78,15 @@ extension Span<UInt8> {
         return lower..<upper
     }
 
-    /// The first place of `byte` in `range`, or the end of `range`.
+    /// The first index of `byte` in `range`, or the end of `range`.
     func firstIndex(of byte: UInt8, in range: Range<Int>) -> Int {
         var index = range.lowerBound
         while index < range.upperBound, self[index] != byte { index += 1 }
         return index
     }
 
-    /// The next element of a comma-separated list from `start` on, which moves behind it; `nil` at the list's end.
-    /// Empty elements are skipped (RFC 9110 §5.6.1.2).
+    /// The next element of a comma-separated list from `start`, which moves behind it; `nil` at the list's end. Skips
+    /// empty elements (RFC 9110 §5.6.1.2).
     func nextElement(from start: inout Int, in range: Range<Int>) -> Range<Int>? {
         while start < range.upperBound {
             let end = firstIndex(of: UInt8(ascii: ","), in: start..<range.upperBound)
@@ -97,7 +97,7 @@ extension Span<UInt8> {
         return nil
     }
 
-    /// The text of `range`. Bytes that are no UTF-8 become U+FFFD.
+    /// The text of `range`. Bytes that are not UTF-8 become U+FFFD.
     func text(_ range: Range<Int>) -> String {
         extracting(range).withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
     }

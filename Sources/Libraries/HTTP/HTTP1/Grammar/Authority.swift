@@ -1,7 +1,7 @@
 /// `uri-host [ ":" port ]`, RFC 9110 §4.2 and §7.2.
 enum Authority {
-    /// Whether `range` is a host with an optional port, by the grammar of RFC 3986 §3.2.2 and §3.2.3: RFC 9112 §3.2
-    /// demands that an invalid `Host` is refused. Whether such a host exists is nobody's business here.
+    /// Whether `range` is a host with an optional port by the grammar of RFC 3986 §3.2.2 and §3.2.3, because a server
+    /// must reject an invalid `Host` (RFC 9112 §3.2). Does not check whether the host exists.
     static func isValid(_ bytes: Span<UInt8>, _ range: Range<Int>, needsPort: Bool) -> Bool {
         var index = range.lowerBound
         if index < range.upperBound, bytes[index] == UInt8(ascii: "[") {
@@ -22,11 +22,12 @@ enum Authority {
             guard bytes[index].isDigit else { return false }
             number = number * 10 + Int(bytes[index] - UInt8(ascii: "0"))
         }
-        // RFC 9110 §9.3.6: CONNECT to an invalid port is refused. Elsewhere any digits are a port (RFC 3986 §3.2.3).
+        // RFC 9110 §9.3.6: a server rejects CONNECT to an invalid port. Elsewhere any digits are a port (RFC 3986
+        // §3.2.3).
         return !needsPort || (1...65535).contains(number)
     }
 
-    /// `*( unreserved / pct-encoded / sub-delims )`, with `further` as well.
+    /// `*( unreserved / pct-encoded / sub-delims / further )`.
     private static func isRegName(_ bytes: Span<UInt8>, _ range: Range<Int>, further: UInt8? = nil) -> Bool {
         var index = range.lowerBound
         while index < range.upperBound {
@@ -43,7 +44,7 @@ enum Authority {
         return true
     }
 
-    /// `IPv6address / IPvFuture`, and the zone of RFC 6874 behind `%25`, which some clients send.
+    /// `IPv6address / IPvFuture`, and the zone of RFC 6874 after `%25`, which some clients send.
     private static func isIPLiteral(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
         guard let first = range.first else { return false }
         if bytes[first] | 0x20 == UInt8(ascii: "v") {
@@ -64,7 +65,7 @@ enum Authority {
         return isIPv6(bytes, range.lowerBound..<percent)
     }
 
-    /// Eight groups of up to four hexadecimal digits; `::` once for those that are 0, and an IPv4 address for the last
+    /// Eight groups of up to four hexadecimal digits. `::` stands once for groups of 0, an IPv4 address for the last
     /// two.
     private static func isIPv6(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
         var groups = 0
@@ -93,11 +94,11 @@ enum Authority {
                 index += 1
             }
         }
-        // A gap stands for one group at least.
+        // A gap stands for at least one group.
         return hasGap ? groups <= 7 : groups == 8
     }
 
-    /// Four `dec-octet`, without zeros in front.
+    /// Four `dec-octet`, without leading zeros.
     private static func isIPv4(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
         var start = range.lowerBound
         for octet in 0..<4 {

@@ -1,8 +1,8 @@
-/// The extensions after the size of a chunk. The parser ignores them, as RFC 9112 §7.1.1 asks for unknown ones, but checks
-/// their grammar, because the grammar decides where the line ends: of two parsers, one may take a line end within an
-/// unclosed quote for a part of the extension and the other for the end of the line. That is request smuggling.
+/// The extensions after the size of a chunk. The parser ignores them, as RFC 9112 §7.1.1 requires of unknown ones, but
+/// checks their grammar, because it decides where the line ends. Two parsers that disagree on a line end within an
+/// unclosed quote allow request smuggling.
 enum ChunkExtensions {
-    /// Whether `range` holds extensions and nothing else.
+    /// Whether `range` contains only extensions.
     ///
     /// ```
     /// chunk-ext = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )

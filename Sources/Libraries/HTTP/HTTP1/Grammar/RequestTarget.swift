@@ -1,64 +1,47 @@
-/// What a request is for, as places in the request's bytes. RFC 9112 §3.2.
+/// A request target, as ranges of the request's bytes. RFC 9112 §3.2.
 struct RequestTarget: Sendable, Equatable {
-    /// The four forms of a request target.
-    enum Form: Sendable, Equatable {
-        /// `/path?query`
-        case origin
-        /// `http://host/path?query`, as sent to proxies
-        case absolute
-        /// `host:port`, `CONNECT` only
-        case authority
-        /// `*`, `OPTIONS` only
-        case asterisk
-    }
-
-    var form: Form
     var whole: Range<Int>
     var path: Range<Int>
-    /// Host and port, in the absolute-form and the authority-form.
+    /// Host and port of the absolute-form and the authority-form.
     var authority: Range<Int>?
-    /// Without the question mark; `nil` when there is none.
+    /// Without the question mark; `nil` if there is none.
     var query: Range<Int>?
-    /// The path with its percent-encoding removed, when it has one. An encoded slash stays `%2F`: it is no separator
-    /// (RFC 3986 §2.2), and a proxy's rule for `/private/` must not be passed by `/private%2F`.
+    /// The decoded path if it is percent-encoded. An encoded slash stays `%2F`, because it is no separator (RFC 3986
+    /// §2.2) and `/private%2F` must not evade a proxy's rule for `/private/`.
     var decodedPath: String?
 
-    /// Reads the target that stands in `range`.
+    /// Parses the target in `range`.
     init(_ bytes: Span<UInt8>, _ range: Range<Int>, isConnect: Bool, isOptions: Bool) throws(HTTP1Error) {
         whole = range
         path = range.lowerBound..<range.lowerBound
         guard let first = range.first.map({ bytes[$0] }) else { throw .malformedRequestLine }
 
         if isConnect {
-            // RFC 9112 §3.2.3: CONNECT has the authority-form and nothing else; the port is not optional.
-            form = .authority
+            // RFC 9112 §3.2.3: CONNECT allows only the authority-form, with a port.
             guard Authority.isValid(bytes, range, needsPort: true) else { throw .malformedTarget }
             authority = range
             return
         }
         if first == UInt8(ascii: "/") {
-            form = .origin
             try readPath(bytes, from: range.lowerBound)
             return
         }
         if first == UInt8(ascii: "*"), range.count == 1 {
             // RFC 9112 §3.2.4: the asterisk-form is for a server-wide OPTIONS only.
             guard isOptions else { throw .malformedTarget }
-            form = .asterisk
             path = range
             return
         }
 
-        // RFC 9112 §3.2.2: a server has to accept the absolute-form, also where clients rarely send it.
+        // RFC 9112 §3.2.2: a server must accept the absolute-form, although clients rarely send it.
         let (http, https): (StaticString, StaticString) = ("http://", "https://")
-        // RFC 9110 §7.4: https is rejected unless it came over TLS, which this server does not speak.
+        // RFC 9110 §7.4: a server rejects https that did not come over TLS, which this one does not speak.
         if bytes.hasPrefix(range, ignoringCase: https) { throw .misdirected }
         guard bytes.hasPrefix(range, ignoringCase: http) else { throw .malformedTarget }
-        form = .absolute
         let start = range.lowerBound + http.utf8CodeUnitCount
         var end = start
         while end < range.upperBound, bytes[end] != UInt8(ascii: "/"), bytes[end] != UInt8(ascii: "?") { end += 1 }
-        // RFC 9110 §4.2.1: an empty host is invalid; §4.2.4: user information is an error, and no authority has it.
+        // RFC 9110 §4.2.1: an empty host is invalid. §4.2.4: user information is an error; `Authority` rejects it.
         let authority = start..<end
         guard !authority.isEmpty, bytes[authority.lowerBound] != UInt8(ascii: ":"),
             Authority.isValid(bytes, authority, needsPort: false)
@@ -72,11 +55,10 @@ struct RequestTarget: Sendable, Equatable {
             let isEmpty = end == range.upperBound
             try readPath(bytes, from: end)
             decodedPath = isOptions && isEmpty ? "*" : "/"
-            if isOptions && isEmpty { form = .asterisk }
         }
     }
 
-    /// Follows the bytes when they move.
+    /// Adjusts the ranges when the bytes move.
     mutating func shift(by distance: Int) {
         whole = (whole.lowerBound + distance)..<(whole.upperBound + distance)
         path = (path.lowerBound + distance)..<(path.upperBound + distance)
@@ -84,7 +66,7 @@ struct RequestTarget: Sendable, Equatable {
         query = query.map { ($0.lowerBound + distance)..<($0.upperBound + distance) }
     }
 
-    /// Reads path and query, which start at `start` and end with the target.
+    /// Parses path and query, from `start` to the end of the target.
     private mutating func readPath(_ bytes: Span<UInt8>, from start: Int) throws(HTTP1Error) {
         let end = whole.upperBound
         var index = start
@@ -99,7 +81,7 @@ struct RequestTarget: Sendable, Equatable {
         path = start..<index
         if index < end {
             query = (index + 1)..<end
-            // The query stays as it was sent; a bare `?` or a stray percent sign in it is the handler's business.
+            // The query stays encoded. The handler deals with a bare `?` or a stray percent sign in it.
             while index < end {
                 guard Self.isAllowed(bytes[index]) else { throw .malformedTarget }
                 index += 1
@@ -108,8 +90,8 @@ struct RequestTarget: Sendable, Equatable {
         if isEncoded { decodedPath = try Self.decode(bytes, path) }
     }
 
-    /// Visible ASCII, without `#`: a fragment is never sent (RFC 9112 §3.2). Characters that a URI must encode but that
-    /// cannot be misread, like `|` and `{`, are let through, because browsers send them.
+    /// Visible ASCII without `#`, because a target has no fragment (RFC 9112 §3.2). Allows characters that a URI must
+    /// encode but that cannot be misread, such as `|` and `{`, because browsers send them.
     private static func isAllowed(_ byte: UInt8) -> Bool {
         byte > 0x20 && byte < 0x7F && byte != UInt8(ascii: "#")
     }

@@ -1,30 +1,29 @@
 public import HTTPTypes
 
-/// What is answered: a status, fields and a body.
+/// A response: a status, fields and a body.
 ///
-/// `Date`, `Content-Length`, `Connection` and `Transfer-Encoding` belong to the server, which sets them itself; here
-/// they are ignored.
+/// The server sets `Date`, `Content-Length`, `Connection` and `Transfer-Encoding` itself and ignores them here.
 public struct Response: Sendable {
     /// The status.
     public var status: HTTPResponse.Status { didSet { prefix = nil } }
-    /// The fields, without those that the server sets.
+    /// The fields, apart from those that the server sets.
     public var fields: HTTPFields { didSet { prefix = nil } }
     /// The body.
     public var body: [UInt8] { didSet { prefix = nil } }
-    /// Whether the connection is closed after this answer.
+    /// Whether the server closes the connection after this response.
     public var closesConnection = false
 
-    /// Status line and fields as they go out, when they have been prepared.
+    /// The serialized status line and fields, if prepared.
     private(set) var prefix: [UInt8]?
 
-    /// An answer.
+    /// A response.
     public init(status: HTTPResponse.Status, fields: HTTPFields = [:], body: [UInt8] = []) {
         self.status = status
         self.fields = fields
         self.body = body
     }
 
-    /// An answer whose body is text.
+    /// A response with a text body.
     ///
     /// - Parameters:
     ///   - status: The status.
@@ -36,8 +35,8 @@ public struct Response: Sendable {
         self.fields[.contentType] = contentType
     }
 
-    /// The same answer with its constant part serialized once. An answer that is given again and again costs little
-    /// more than copying its bytes. A later change of it undoes the preparation.
+    /// The same response with its constant part serialized once, so that a repeated response costs little more than a
+    /// copy of its bytes. A later change undoes the preparation.
     public func prepared() -> Response {
         var copy = self
         var bytes: [UInt8] = []

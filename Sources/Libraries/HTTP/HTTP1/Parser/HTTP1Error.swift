@@ -1,39 +1,39 @@
 public import HTTPTypes
 
-/// Why a request was refused. After one of these the connection cannot be used again, because where the next request
-/// would start is unknown: answer with `status` and close (RFC 9112 §2.2, §6.3, §9.6).
+/// Why the parser rejected a request. The connection is unusable afterwards, because the start of the next request is
+/// unknown: respond with `status` and close (RFC 9112 §2.2, §6.3, §9.6).
 public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     // MARK: Request line
 
     /// Not `method SP request-target SP HTTP-version`. RFC 9112 §3.
     case malformedRequestLine
-    /// The method is empty or holds something that no token may hold. RFC 9110 §9.1, §5.6.2.
+    /// The method is empty or no token. RFC 9110 §9.1, §5.6.2.
     case malformedMethod
-    /// No method ends within the longest request line. RFC 9112 §3: 501 for a method longer than any that is known.
+    /// No method ends within the longest request line. RFC 9112 §3: 501 for a method longer than all known ones.
     case methodTooLong
-    /// The target is in none of the four forms, or in one its method may not have. RFC 9112 §3.2.
+    /// The target has none of the four forms, or one that its method does not allow. RFC 9112 §3.2.
     case malformedTarget
-    /// An `https` target, and no TLS. RFC 9110 §7.4, §15.5.20.
+    /// An `https` target without TLS. RFC 9110 §7.4, §15.5.20.
     case misdirected
     /// A percent sign without two hexadecimal digits, or an encoded NUL. RFC 3986 §2.1.
     case malformedPercentEncoding
-    /// What the percent-encoding stands for is no UTF-8. RFC 3986 §2.5.
+    /// The decoded path is not UTF-8. RFC 3986 §2.5.
     case pathNotUTF8
     /// `HTTP/` and not `HTTP/digit.digit`. RFC 9112 §2.3.
     case malformedVersion
-    /// A version that is neither 1.0 nor 1.x. RFC 9110 §15.6.6.
+    /// A major version other than 1. RFC 9110 §15.6.6.
     case unsupportedVersion
-    /// The request line is over its limit. RFC 9112 §3, RFC 9110 §15.5.15.
+    /// The request line exceeds its limit. RFC 9112 §3, RFC 9110 §15.5.15.
     case requestLineTooLong
     /// Too many empty lines before a request line. RFC 9112 §2.2.
     case tooManyEmptyLines
 
     // MARK: Lines and fields
 
-    /// A line that ends in LF alone. RFC 9112 §2.2 lets a server accept it; two servers that differ in it disagree
-    /// on where a request ends, hence refused.
+    /// A line that ends in LF alone. RFC 9112 §2.2 allows it, but two servers that differ in it disagree on where a
+    /// request ends.
     case bareLineFeed
-    /// A CR that no LF follows. RFC 9112 §2.2.
+    /// A CR without LF. RFC 9112 §2.2.
     case bareCarriageReturn
     /// A field line that starts with a blank: obsolete folding, or a blank before the first field. RFC 9112 §5.2, §2.2.
     case foldedField
@@ -45,28 +45,28 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     case blankBeforeColon
     /// A control character in a field value. RFC 9110 §5.5.
     case controlCharacterInField
-    /// The field lines are over their limit. RFC 6585 §5.
+    /// The field lines exceed their limit. RFC 6585 §5.
     case fieldsTooLarge
-    /// More field lines than allowed. RFC 6585 §5.
+    /// Too many field lines. RFC 6585 §5.
     case tooManyFields
     /// HTTP/1.1 without `Host`. RFC 9112 §3.2.
     case missingHost
     /// More than one `Host`. RFC 9112 §3.2.
     case duplicateHost
-    /// A `Host` that is no host with an optional port. RFC 9112 §3.2.
+    /// A `Host` that is not a host with an optional port. RFC 9112 §3.2.
     case malformedHost
     /// An expectation other than `100-continue`. RFC 9110 §10.1.1.
     case unsupportedExpectation
 
     // MARK: Framing
 
-    /// A `Content-Length` that is not digits only. RFC 9112 §6.3 (5).
+    /// A `Content-Length` with anything but digits. RFC 9112 §6.3 (5).
     case malformedContentLength
-    /// More than one `Content-Length`, also when they agree. RFC 9112 §6.3 (5).
+    /// More than one `Content-Length`, even equal ones. RFC 9112 §6.3 (5).
     case duplicateContentLength
     /// `Content-Length` beside `Transfer-Encoding`. RFC 9112 §6.3 (3), §11.2.
     case contentLengthWithTransferEncoding
-    /// A transfer coding besides `chunked`. RFC 9112 §6.1.
+    /// A transfer coding other than `chunked`. RFC 9112 §6.1.
     case unsupportedTransferCoding
     /// An empty coding, `chunked` twice or with parameters, or `chunked` not last. RFC 9112 §6.1, §6.3 (4), §7.1.
     case malformedTransferEncoding
@@ -74,16 +74,16 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     case transferEncodingInHTTP10
     /// A chunk size that is not hexadecimal digits, or too many of them. RFC 9112 §7.1.
     case malformedChunkSize
-    /// The line that starts a chunk, or all extensions together, are over their limit. RFC 9112 §7.1.1.
+    /// A chunk line, or all extensions together, exceed their limit. RFC 9112 §7.1.1.
     case chunkLineTooLong
-    /// Something after the chunk size that is no extension. RFC 9112 §7.1.1.
+    /// The bytes after a chunk size are no extension. RFC 9112 §7.1.1.
     case malformedChunkExtension
-    /// No line end where a chunk's content ends. RFC 9112 §7.1.
+    /// A chunk's content does not end with a line end. RFC 9112 §7.1.
     case malformedChunkEnd
-    /// The body is over its limit. RFC 9110 §15.5.14.
+    /// The body exceeds its limit. RFC 9110 §15.5.14.
     case bodyTooLarge
 
-    /// What to answer with.
+    /// The status of the response.
     public var status: HTTPResponse.Status {
         switch self {
         case .requestLineTooLong: .uriTooLong
@@ -97,7 +97,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
         }
     }
 
-    /// One sentence for the person who sent the request. Holds nothing of what was sent.
+    /// One sentence for the client. Contains nothing from the request.
     public var reason: String {
         switch self {
         case .malformedRequestLine: "The request line is not a method, a target and a version."

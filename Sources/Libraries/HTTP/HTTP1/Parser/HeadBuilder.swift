@@ -1,7 +1,6 @@
 import HTTPTypes
 
-/// What is known of a request's head while its lines come in. Everything a second field could silently overrule is
-/// noticed here, line by line.
+/// A request's head, built line by line. Detects every field that a second one could silently override.
 struct HeadBuilder: Sendable {
     enum Length: Sendable, Equatable {
         case none
@@ -15,7 +14,7 @@ struct HeadBuilder: Sendable {
     private(set) var length = Length.none
     private(set) var expectsContinue = false
     private(set) var fieldCount = 0
-    /// Whether there is an `X-Request-Id`, of any value.
+    /// Whether the head has an `X-Request-Id` of any value.
     private(set) var hasRequestID = false
     private var hasHost = false
     private var hasClose = false
@@ -24,15 +23,15 @@ struct HeadBuilder: Sendable {
     /// RFC 9112 §9.3.
     var keepAlive: Bool { !hasClose && (version == .http11 || hasKeepAlive) }
 
-    /// Follows the bytes when they move.
+    /// Adjusts the ranges when the bytes move.
     mutating func shift(by distance: Int) { target?.shift(by: distance) }
 
-    /// Reads `method SP request-target SP HTTP-version`. RFC 9112 §3.
+    /// Parses `method SP request-target SP HTTP-version`. RFC 9112 §3.
     mutating func readRequestLine(_ bytes: Span<UInt8>, _ line: Range<Int>) throws(HTTP1Error) {
         var end = line.lowerBound
         while end < line.upperBound, bytes[end].isToken { end += 1 }
         let methodRange = line.lowerBound..<end
-        // RFC 9110 §9.1: the method is a token. Nothing but one SP may follow it.
+        // RFC 9110 §9.1: the method is a token, and one SP follows it.
         guard end < line.upperBound else { throw .malformedRequestLine }
         guard !methodRange.isEmpty, bytes[end] == .space else {
             throw bytes[end] == .cr ? .bareCarriageReturn : .malformedMethod
@@ -42,7 +41,7 @@ struct HeadBuilder: Sendable {
         let targetEnd = bytes.firstIndex(of: .space, in: targetStart..<line.upperBound)
         guard targetEnd < line.upperBound, targetEnd > targetStart else { throw .malformedRequestLine }
 
-        // The version first: what follows it belongs to another protocol, whatever the target looks like.
+        // The version comes first, because another version may have another target grammar.
         version = try Self.readVersion(bytes, (targetEnd + 1)..<line.upperBound)
         method = Self.readMethod(bytes, methodRange)
         target = try RequestTarget(
@@ -56,7 +55,7 @@ struct HeadBuilder: Sendable {
         case 3 where bytes.isEqual(range, "PUT"): .put
         case 4 where bytes.isEqual(range, "HEAD"): .head
         case 4 where bytes.isEqual(range, "POST"): .post
-        // The bytes are a token already, so this never falls back.
+        // The bytes are a token, so the fallback never applies.
         default: HTTPRequest.Method(bytes.text(range)) ?? .get
         }
     }
@@ -69,12 +68,13 @@ struct HeadBuilder: Sendable {
         guard range.count == 8, bytes.isEqual(start..<(start + 5), "HTTP/"), bytes[start + 5].isDigit,
             bytes[start + 6] == UInt8(ascii: "."), bytes[start + 7].isDigit
         else { throw .malformedVersion }
-        // RFC 9110 §15.6.6: another major version is not spoken; §2.5: a higher minor version is 1.1 to us.
+        // RFC 9110 §15.6.6: the server does not support another major version; §2.5: it treats a higher minor one as
+        // 1.1.
         guard bytes[start + 5] == UInt8(ascii: "1") else { throw .unsupportedVersion }
         return bytes[start + 7] == UInt8(ascii: "0") ? .http10 : .http11
     }
 
-    /// Reads one field line. RFC 9112 §5.
+    /// Parses one field line. RFC 9112 §5.
     mutating func readField(_ bytes: Span<UInt8>, _ line: Range<Int>, limit: Int) throws(HTTP1Error) {
         fieldCount += 1
         guard fieldCount <= limit else { throw .tooManyFields }
@@ -90,13 +90,13 @@ struct HeadBuilder: Sendable {
         }
     }
 
-    /// Checks what only the whole head can tell.
+    /// Checks the rules that concern the whole head.
     mutating func finish() throws(HTTP1Error) {
-        // RFC 9112 §3.2: a request without Host is refused, except in HTTP/1.0.
+        // RFC 9112 §3.2: a server rejects a request without Host, except in HTTP/1.0.
         guard hasHost || version == .http10 else { throw .missingHost }
-        // RFC 9112 §6.1: HTTP/1.0 has no transfer codings; such a message was framed by something that is broken.
+        // RFC 9112 §6.1: HTTP/1.0 has no transfer codings; the framing of such a message is faulty.
         if length == .chunked, version == .http10 { throw .transferEncodingInHTTP10 }
-        // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored, and so is one without a body.
+        // RFC 9110 §10.1.1: a server ignores an expectation in HTTP/1.0 or without a body.
         if version == .http10 || length == .none || length == .fixed(0) { expectsContinue = false }
     }
 
@@ -108,7 +108,7 @@ struct HeadBuilder: Sendable {
     }
 
     private mutating func readExpect(_ bytes: Span<UInt8>, _ value: Range<Int>) throws(HTTP1Error) {
-        // RFC 9110 §10.1.1: an expectation that cannot be met may be answered with 417.
+        // RFC 9110 §10.1.1: a server may respond with 417 to an expectation that it cannot meet.
         var start = value.lowerBound
         while let element = bytes.nextElement(from: &start, in: value) {
             guard bytes.isEqual(element, ignoringCase: "100-continue") else { throw .unsupportedExpectation }
@@ -116,7 +116,7 @@ struct HeadBuilder: Sendable {
         }
     }
 
-    /// RFC 9110 §7.6.1: a list of options in any case of letters. Unknown ones are ignored.
+    /// RFC 9110 §7.6.1: a case-insensitive list of options. Ignores unknown ones.
     private mutating func readConnection(_ bytes: Span<UInt8>, _ value: Range<Int>) {
         var start = value.lowerBound
         while let option = bytes.nextElement(from: &start, in: value) {
@@ -130,13 +130,13 @@ struct HeadBuilder: Sendable {
 
     private mutating func readContentLength(_ bytes: Span<UInt8>, _ value: Range<Int>) throws(HTTP1Error) {
         switch length {
-        // RFC 9112 §6.3 (5) would let equal ones pass; who sends two is broken or means harm.
+        // RFC 9112 §6.3 (5) allows equal ones, but only a broken or malicious client sends two.
         case .fixed: throw .duplicateContentLength
         // RFC 9112 §6.3 (3).
         case .chunked: throw .contentLengthWithTransferEncoding
         case .none: break
         }
-        // RFC 9110 §8.6: 1*DIGIT. No sign, no list, no blank, and nothing an Int cannot hold.
+        // RFC 9110 §8.6: 1*DIGIT. No sign, no list, no blank, no overflow.
         guard !value.isEmpty else { throw .malformedContentLength }
         var sum = 0
         for index in value {
@@ -153,7 +153,7 @@ struct HeadBuilder: Sendable {
         switch length {
         // RFC 9112 §6.3 (3).
         case .fixed: throw .contentLengthWithTransferEncoding
-        // RFC 9112 §6.1: chunked is applied at most once, so a second field can only be wrong.
+        // RFC 9112 §6.1: chunked is applied at most once, so a second field is always wrong.
         case .chunked: throw .malformedTransferEncoding
         case .none: break
         }
@@ -161,9 +161,9 @@ struct HeadBuilder: Sendable {
             length = .chunked
             return
         }
-        // RFC 9112 §6.3 (4): without chunked as the last coding nobody knows where the body ends; §6.1, §7.1: it is
-        // applied once and has no parameters. Empty elements, which other lists may have (RFC 9110 §5.6.1.2), have been
-        // used to make two servers disagree.
+        // RFC 9112 §6.3 (4): without chunked as the last coding the end of the body is unknown. §6.1, §7.1: it is
+        // applied once and has no parameters. Attackers have used empty elements, which other lists allow (RFC 9110
+        // §5.6.1.2), to make two servers disagree.
         var start = value.lowerBound
         var isLastChunked = false
         while start <= value.upperBound {
@@ -173,14 +173,14 @@ struct HeadBuilder: Sendable {
             isLastChunked = bytes.isEqual(coding, ignoringCase: "chunked")
             start = end + 1
         }
-        // RFC 9112 §6.1: a coding that is not understood, in a message whose end is known.
+        // RFC 9112 §6.1: an unknown coding in a message whose end is known.
         throw isLastChunked ? .unsupportedTransferCoding : .malformedTransferEncoding
     }
 }
 
 /// `field-name ":" OWS field-value OWS`, RFC 9112 §5.
 enum FieldLine {
-    /// Name and value of the line, as places in the bytes.
+    /// The ranges of the line's name and value.
     static func split(
         _ bytes: Span<UInt8>, _ line: Range<Int>
     ) throws(HTTP1Error) -> (name: Range<Int>, value: Range<Int>) {
@@ -189,7 +189,7 @@ enum FieldLine {
         guard colon < line.upperBound, bytes[colon] == UInt8(ascii: ":"), colon > line.lowerBound else {
             throw refusal(bytes, line, at: colon)
         }
-        // RFC 9110 §5.5: no control characters; a CR here is one that no LF follows (RFC 9112 §2.2).
+        // RFC 9110 §5.5: no control characters. A CR here has no LF (RFC 9112 §2.2).
         var index = colon + 1
         while index < line.upperBound {
             guard bytes[index].isFieldValue else {
@@ -200,14 +200,14 @@ enum FieldLine {
         return (line.lowerBound..<colon, bytes.trimmed((colon + 1)..<line.upperBound))
     }
 
-    /// What is wrong with a line whose name ends at `end` without a colon there.
+    /// The error of a line whose name ends at `end` without a colon there.
     private static func refusal(_ bytes: Span<UInt8>, _ line: Range<Int>, at end: Int) -> HTTP1Error {
         guard end < line.upperBound else { return .malformedField }
         switch bytes[end] {
-        // RFC 9112 §5.2: obsolete folding is refused.
+        // RFC 9112 §5.2: obsolete folding.
         case .space where end == line.lowerBound, .tab where end == line.lowerBound: return .foldedField
         case .space, .tab:
-            // RFC 9112 §5.1: a blank before the colon has been used to smuggle requests.
+            // RFC 9112 §5.1: attackers have used a blank before the colon to smuggle requests.
             let next = bytes.trimmed(end..<line.upperBound).lowerBound
             let isColon = next < line.upperBound && bytes[next] == UInt8(ascii: ":")
             return isColon ? .blankBeforeColon : .malformedField

@@ -1,36 +1,36 @@
 import HTTPTypes
 
-/// Bytes in, requests out. Incremental: the same bytes give the same requests and the same error however they are cut.
+/// An incremental parser: the same bytes give the same requests and the same error, however they are cut.
 ///
 /// ```
 /// requestLine ──line──▶ fields ──empty line, no body──▶ delivered, requestLine
 ///                         └──empty line, body──▶ fixedBody ──all dropped──▶ delivered, requestLine
 ///                                            └─▶ chunkLine ⇄ chunk → chunkEnd
 ///                                                  └──size 0──▶ trailers ──empty line──▶ delivered, requestLine
-/// any ──refused──▶ failed, for good
+/// any ──rejected──▶ failed, which is final
 /// ```
 ///
-/// Holds at every moment: no more than `limits.buffered` undelivered bytes are kept, and when `next()` needs more there
-/// is `room` for more. Bodies are dropped as they come in.
+/// Invariants: the parser keeps at most `limits.buffered` undelivered bytes, and has `room` for more when `next()`
+/// needs more. It drops bodies as they arrive.
 public struct RequestParser: Sendable {
-    /// What the bytes so far amount to.
+    /// The result of `next()`.
     public enum Step: Sendable {
-        /// Nothing more can be said before more bytes are appended.
+        /// The next request is incomplete.
         case needsMore
-        /// The client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1). Comes at most once per
-        /// request, and not when the body is already on its way. The request itself follows when its body has ended.
+        /// The client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1). At most once per request,
+        /// and not after the first byte of the body. The request itself follows after its body.
         case continueExpected
-        /// A whole request; its body has been read and dropped.
+        /// A whole request, whose body has been dropped.
         case request(RequestHead)
     }
 
-    /// How far the request has come that has not been delivered.
+    /// The progress of the undelivered request.
     public enum Progress: Sendable, Equatable {
-        /// Nothing of it is here.
+        /// No byte has arrived.
         case idle
-        /// A part of its head is here.
+        /// A part of the head has arrived.
         case head
-        /// Its head is here and its body is not.
+        /// The head has arrived; the body is incomplete.
         case body
     }
 
@@ -45,22 +45,22 @@ public struct RequestParser: Sendable {
         case failed(HTTP1Error)
     }
 
-    /// What a request may hold.
+    /// The size limits of a request.
     public let limits: ParserLimits
 
     private var buffer: [UInt8] = []
-    /// Where the first byte stands that belongs to no delivered request and no dropped body.
+    /// The first byte that belongs to no delivered request and no dropped body.
     private var start = 0
-    /// Where the current line starts.
+    /// The start of the current line.
     private var line = 0
-    /// Up to where the current line has been searched for its end.
+    /// The end of the part of the current line that has been searched for its end.
     private var scanned = 0
     private var state = State.requestLine
     private var head = HeadBuilder()
     private var fieldsStart = 0
-    /// The request whose body is being dropped.
+    /// The request whose body is arriving.
     private var pending: RequestHead?
-    /// Whether what was refused is the rest of a `HEAD`.
+    /// Whether the rejected request is a `HEAD`.
     private var rejectedHeadMethod = false
     private var offersContinue = false
     private var emptyLines = 0
@@ -69,18 +69,18 @@ public struct RequestParser: Sendable {
     private var trailerBytes = 0
     private var trailerCount = 0
 
-    /// A parser for one connection.
+    /// Creates a parser for one connection.
     public init(limits: ParserLimits = ParserLimits()) {
         self.limits = limits
     }
 
-    /// How many bytes `append` takes now.
+    /// The number of bytes that `append` takes now.
     public var room: Int { max(0, limits.buffered - (buffer.count - start)) }
 
-    /// How many bytes are here that no delivered request has used.
+    /// The number of bytes that belong to no delivered request.
     public var bufferedBytes: Int { buffer.count - start }
 
-    /// How far the next request has come.
+    /// The progress of the next request.
     public var progress: Progress {
         switch state {
         case .requestLine: start == buffer.count ? .idle : .head
@@ -90,8 +90,8 @@ public struct RequestParser: Sendable {
         }
     }
 
-    /// Whether the request that is being read, or was refused after its request line, is a `HEAD`: what is answered to
-    /// it has no body (RFC 9110 §9.3.2).
+    /// Whether the incomplete request, or the one rejected after its request line, is a `HEAD`, whose response has no
+    /// body (RFC 9110 §9.3.2).
     public var isHeadMethod: Bool {
         switch state {
         case .requestLine: false
@@ -100,9 +100,9 @@ public struct RequestParser: Sendable {
         }
     }
 
-    /// Appends what has been received, as much of it as there is `room` for.
+    /// Appends received bytes, up to `room`.
     ///
-    /// - Returns: How many bytes were taken. The caller keeps the rest until `next()` has made room.
+    /// - Returns: The number of appended bytes. The caller keeps the rest until `next()` has made room.
     @discardableResult
     public mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
         if case .failed = state { return bytes.count }
@@ -112,32 +112,27 @@ public struct RequestParser: Sendable {
         return taken
     }
 
-    /// Appends what has been received, as much of it as there is `room` for.
-    ///
-    /// - Returns: How many bytes were taken.
+    /// Appends received bytes in the same way.
     @discardableResult
     public mutating func append(_ bytes: [UInt8]) -> Int {
         bytes.withUnsafeBufferPointer { append($0) }
     }
 
-    /// Appends what has been received, as much of it as there is `room` for.
-    ///
-    /// - Returns: How many bytes were taken.
+    /// Appends received bytes in the same way.
     @discardableResult
     public mutating func append(_ bytes: ArraySlice<UInt8>) -> Int {
         bytes.withUnsafeBufferPointer { append($0) }
     }
 
-    /// Gives back the memory of bytes that have been used, unless it is so little that keeping it is cheaper.
-    /// For connections that go idle.
+    /// Frees the buffer of an idle connection, unless it is so small that keeping it is cheaper.
     public mutating func shrink() {
         guard start == buffer.count else { return }
         makeSpace()
         if buffer.capacity > 1024 { buffer = [] }
     }
 
-    /// Moves the undelivered bytes to the front once they are fewer than the used ones before them, so that each byte
-    /// is moved once on average.
+    /// Moves the undelivered bytes to the front once they are fewer than the used ones, so each byte moves once on
+    /// average.
     private mutating func makeSpace() {
         guard start > 0, start >= buffer.count - start else { return }
         let distance = start
@@ -153,12 +148,12 @@ public struct RequestParser: Sendable {
         head.shift(by: -distance)
     }
 
-    /// The next request, as far as the bytes go.
+    /// Parses the next request.
     ///
-    /// - Throws: `HTTP1Error` when the bytes are refused; from then on with each call.
+    /// - Throws: `HTTP1Error` if the bytes are no request, then with each further call.
     public mutating func next() throws(HTTP1Error) -> Step {
         do throws(HTTP1Error) {
-            // One reference for the whole call: a span of `buffer` itself would keep all of `self` from changing.
+            // A second reference to the buffer: a span of `buffer` itself would forbid every change of `self`.
             let bytes = buffer
             while true {
                 if let step = try advance(bytes.span) { return step }
@@ -173,7 +168,7 @@ public struct RequestParser: Sendable {
         }
     }
 
-    /// Goes on by one line or one piece of a body. `nil` when there may be more to do.
+    /// Parses one line or one piece of a body. `nil` if there may be more to do.
     private mutating func advance(_ bytes: Span<UInt8>) throws(HTTP1Error) -> Step? {
         switch state {
         case .requestLine: return try readRequestLine(bytes)
@@ -196,13 +191,13 @@ public struct RequestParser: Sendable {
     // MARK: Head
 
     private mutating func readRequestLine(_ bytes: Span<UInt8>) throws(HTTP1Error) -> Step? {
-        // What cannot start a method is refused at once: a TLS greeting may hold no line end to wait for.
+        // Rejected at once if it cannot start a method: a TLS greeting may never contain a line end.
         if line < bytes.count, !bytes[line].isToken, bytes[line] != .cr, bytes[line] != .lf {
             throw .malformedMethod
         }
         guard let range = try nextRequestLine(bytes) else { return .needsMore }
         guard !range.isEmpty else {
-            // RFC 9112 §2.2: an empty line before the request line is ignored.
+            // RFC 9112 §2.2: a server ignores an empty line before the request line.
             emptyLines += 1
             guard emptyLines <= ParserLimits.emptyLines else { throw .tooManyEmptyLines }
             start = line
@@ -236,13 +231,13 @@ public struct RequestParser: Sendable {
             state = .requestLine
             return .request(request)
         case .fixed(let length):
-            // RFC 9110 §15.5.14: said before the body is sent, when the client waits to be told.
+            // RFC 9110 §15.5.14: rejected before a client that expects 100 sends the body.
             guard length <= limits.body else { throw .bodyTooLarge }
             state = .fixedBody(remaining: length)
         case .chunked:
             state = .chunkLine
         }
-        // The body passes through the buffer, so the head moves out of it.
+        // The body passes through the buffer, so the head gets its own bytes.
         target.shift(by: -start)
         pending = RequestHead(
             head, target: target, bytes: Array(buffer[start..<line]),
@@ -258,7 +253,7 @@ public struct RequestParser: Sendable {
 
     // MARK: Body
 
-    /// Drops up to `count` bytes and says how many are still to come.
+    /// Drops up to `count` bytes and returns how many are missing.
     private mutating func drop(_ count: Int) -> Int {
         let dropped = min(count, buffer.count - start)
         start += dropped
@@ -290,7 +285,7 @@ public struct RequestParser: Sendable {
         var size = 0
         var end = range.lowerBound
         while end < range.upperBound, let digit = bytes[end].hexValue {
-            // 15 digits always fit an Int, and no sensible chunk needs more.
+            // 15 digits always fit an Int, and no reasonable chunk needs more.
             guard end - range.lowerBound < 15 else { throw .malformedChunkSize }
             size = size << 4 | Int(digit)
             end += 1
@@ -317,7 +312,7 @@ public struct RequestParser: Sendable {
         return nil
     }
 
-    /// RFC 9112 §7.1.2: trailer fields have to be fields; they are dropped and never merged into the head.
+    /// RFC 9112 §7.1.2. Checks trailer fields and drops them; never merges them into the head.
     private mutating func readTrailer(_ bytes: Span<UInt8>) throws(HTTP1Error) -> Step? {
         let left = limits.fieldBytes - trailerBytes
         guard let range = try nextLine(bytes, limit: max(0, left - 2), .fieldsTooLarge) else { return .needsMore }
@@ -336,15 +331,15 @@ public struct RequestParser: Sendable {
         do throws(HTTP1Error) {
             return try nextLine(bytes, limit: limits.requestLine, .requestLineTooLong)
         } catch .requestLineTooLong {
-            // RFC 9112 §3: 501 when it is the method that is too long, 414 when it is the target.
+            // RFC 9112 §3: 501 if the method is too long, 414 if the target is.
             let window = line..<(line + limits.requestLine + 2)
             throw bytes.firstIndex(of: .space, in: window) == window.upperBound ? .methodTooLong : .requestLineTooLong
         }
     }
 
-    /// The next line without its end, or `nil` when it has not ended yet. Moves `line` behind it.
+    /// The next line without its end, or `nil` if it is incomplete. Moves `line` behind it.
     ///
-    /// Whether it is too long depends on its first `limit + 2` bytes only, and on no cut between them.
+    /// Whether the line is too long depends only on its first `limit + 2` bytes, not on how they were cut.
     private mutating func nextLine(
         _ bytes: Span<UInt8>, limit: Int, _ tooLong: HTTP1Error
     ) throws(HTTP1Error) -> Range<Int>? {

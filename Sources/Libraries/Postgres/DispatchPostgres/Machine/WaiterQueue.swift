@@ -1,4 +1,4 @@
-import DispatchLoop
+@_spi(Containers) import DispatchLoop
 
 /// Names a waiter. Never valid again once the waiter is settled.
 public struct WaiterID: Hashable, Sendable {
@@ -23,7 +23,7 @@ struct WaiterQueue {
     private var free: [Int] = []
     /// Free as soon as the shell has told those who had them: until then it finds them by these numbers.
     private var retired: [Int] = []
-    private var deadlines = DeadlineHeap()
+    private var deadlines = TimerHeap<Int>()
     private var first = -1
     private var last = -1
     private(set) var count = 0

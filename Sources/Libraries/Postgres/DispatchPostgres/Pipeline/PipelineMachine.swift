@@ -1,5 +1,5 @@
 import DequeModule
-import DispatchLoop
+@_spi(Containers) import DispatchLoop
 
 /// A pipeline as a value: which statement goes out on which session, and what becomes of those that are lost.
 ///
@@ -75,7 +75,7 @@ struct PipelineMachine: Sendable {
     private(set) var waitingCount = 0
     /// Few, and so found by looking at each.
     private var sessions: [Session] = []
-    private var deadlines = DeadlineHeap()
+    private var deadlines = TimerHeap<Int>()
     private(set) var pendingOpens = 0
     private var actions: [Action] = []
 
@@ -98,7 +98,7 @@ struct PipelineMachine: Sendable {
     }
 
     /// A small number that is the statement's alone until it is settled.
-    static func place(of number: Int) -> Int { SlotMap<Statement>.place(of: number) }
+    static func place(of number: Int) -> Int { SlotMap<Statement>.index(of: number) }
 
     private func index(of session: Int) -> Int? { sessions.firstIndex { $0.number == session } }
 

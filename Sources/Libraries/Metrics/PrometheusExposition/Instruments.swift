@@ -1,16 +1,16 @@
 internal import CoreMetrics
 internal import Synchronization
 
-/// The values behind the instruments. From any thread, without a lock: one or two atomic operations for each record.
+// Instruments record from any thread without a lock, with one or two atomic operations.
 
 /// A count.
-final class CounterCell: CounterHandler, FloatingPointCounterHandler {
+final class CounterInstrument: CounterHandler, FloatingPointCounterHandler {
     private let whole = Atomic<Int>(0)
     private let fraction = AtomicDouble()
 
     var value: Double { Double(whole.load(ordering: .relaxed)) + fraction.value }
 
-    // A counter never goes back, except for a reset.
+    // A counter only grows, except for a reset.
     func increment(by amount: Int64) {
         if amount > 0 { whole.wrappingAdd(Int(amount), ordering: .relaxed) }
     }
@@ -26,7 +26,7 @@ final class CounterCell: CounterHandler, FloatingPointCounterHandler {
 }
 
 /// The latest value.
-final class GaugeCell: RecorderHandler, MeterHandler {
+final class GaugeInstrument: RecorderHandler, MeterHandler {
     private let latest = AtomicDouble()
 
     var value: Double { latest.value }
@@ -39,12 +39,12 @@ final class GaugeCell: RecorderHandler, MeterHandler {
     func decrement(by amount: Double) { latest.add(-amount) }
 }
 
-/// How many values there were between the boundaries, and their sum.
-final class HistogramCell: RecorderHandler, TimerHandler {
+/// The numbers of values between the boundaries, and their sum.
+final class HistogramInstrument: RecorderHandler, TimerHandler {
     let boundaries: [Double]
-    /// One for each boundary and one for what lies beyond them all.
-    // `nonisolated(unsafe)`, because a pointer is not Sendable. The memory is allocated in `init` and freed in `deinit`; in
-    // between only atomic operations touch it.
+    /// One per boundary, and one beyond the last.
+    // `nonisolated(unsafe)`, because a pointer is not Sendable. `init` allocates the memory, `deinit` frees it, and
+    // only atomic operations touch it in between.
     private nonisolated(unsafe) let counts: UnsafeMutablePointer<Atomic<Int>>
     private let total = AtomicDouble()
 
@@ -61,7 +61,7 @@ final class HistogramCell: RecorderHandler, TimerHandler {
 
     var sum: Double { total.value }
 
-    /// For each boundary and for infinity, how many values were not above it.
+    /// For each boundary and for infinity, the number of values up to it.
     var cumulativeCounts: [Int] {
         var sum = 0
         return (0...boundaries.count).map { index in
@@ -71,7 +71,7 @@ final class HistogramCell: RecorderHandler, TimerHandler {
     }
 
     func record(_ value: Double) {
-        // What is no number has no place in a distribution.
+        // NaN belongs to no bucket.
         guard !value.isNaN else { return }
         var index = 0
         while index < boundaries.count, value > boundaries[index] { index += 1 }
@@ -81,11 +81,11 @@ final class HistogramCell: RecorderHandler, TimerHandler {
 
     func record(_ value: Int64) { record(Double(value)) }
 
-    // Divided, not multiplied by 1e-9: a quotient is the double nearest to the decimal, and so equals a boundary.
+    // Divided, not multiplied by 1e-9: the quotient is the double nearest to the decimal, so it equals a boundary.
     func recordNanoseconds(_ duration: Int64) { record(Double(duration) / 1e9) }
 }
 
-/// A double that several threads add to.
+/// A double with atomic addition.
 private struct AtomicDouble: ~Copyable {
     private let bits = Atomic<UInt64>(0)
 
