@@ -67,7 +67,7 @@ import Testing
 
     @Test("connections, refusals, pauses and clients that leave are counted")
     func counts() throws {
-        let metrics = ServerMetrics(factory: backend)
+        let metrics = ServerMetrics(prefix: "daruma.http", factory: backend)
         metrics.connectionOpened()
         metrics.connectionClosed(.headTimeout)
         metrics.refused(
@@ -85,9 +85,9 @@ import Testing
 
     @Test("every metric is described, and named once")
     func described() {
-        let labels = ServerMetrics.descriptions.map(\.label)
+        let labels = ServerMetrics.descriptions().map(\.label)
         #expect(Set(labels).count == labels.count)
-        #expect(ServerMetrics.descriptions.allSatisfy { !$0.help.isEmpty })
+        #expect(ServerMetrics.descriptions().allSatisfy { !$0.help.isEmpty })
         _ = ServerMetrics(factory: backend)
         let made = Set(backend.counters.map(\.label) + backend.recorders.map(\.label) + backend.timers.map(\.label))
         #expect(made.isSubset(of: labels))
