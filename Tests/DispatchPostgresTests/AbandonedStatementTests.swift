@@ -65,7 +65,7 @@ import Testing
             #expect(
                 !recorder.events.contains { if case .healthChanged(_, .suspect, _, _) = $0 { true } else { false } })
             try await eventually("all slots are free again") { pool.snapshot.givenUp == 0 }
-            #expect(!recorder.reasons.contains(.resetFailed), "57014 came soon: the sessions were kept")
+            #expect(!recorder.reasons.contains(.resetFailed), "57014 came soon: the pool kept the sessions")
             try await ping(pool)
         }
     }

@@ -62,7 +62,7 @@ import Testing
         let before = estimate
         estimate.add(nanoseconds: -1)
         #expect(estimate == before)
-        #expect(estimate.limit(floor: 60_000 * millisecond) == 60_000 * millisecond, "a setting counts for more")
+        #expect(estimate.limit(floor: 60_000 * millisecond) == 60_000 * millisecond, "a larger setting wins")
     }
 }
 

@@ -33,7 +33,7 @@ import Testing
         #expect(third == [.send(numbers[2], on: 7)])
         machine.opened(8, at: at(3))
         let unused = machine.takeActions()
-        #expect(unused == [.giveBack(8)], "there is nothing for it to do any more")
+        #expect(unused == [.giveBack(8)], "the session has no statements left")
     }
 
     @Test("a session is given back when it has no statements, and after its quantum gets no new ones")
@@ -44,7 +44,7 @@ import Testing
         _ = machine.takeActions()
         let second = try mustSubmit(&machine, deadline: at(1_500 + 10_000), at: at(1_500))
         let later = machine.takeActions()
-        #expect(later.isEmpty, "the session has had its turn, and there may be no other beside it")
+        #expect(later.isEmpty, "the session's quantum is over, and no second one is allowed")
         _ = machine.completed(first, on: 1, at: at(1_501))
         let home = machine.takeActions()
         #expect(home == [.giveBack(1), .open])

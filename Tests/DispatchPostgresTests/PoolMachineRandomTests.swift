@@ -104,7 +104,7 @@ import Testing
             guard let waiter = world.waiting.randomElement(using: &random) else { return "-" }
             let first = world.giveUp(waiter)
             let second = world.giveUp(waiter)
-            #expect(first && !second, "a waiter is taken back once")
+            #expect(first && !second, "a waiter is withdrawn once")
             return "gave up \(waiter)"
         case 16:
             if let id = world.connecting.randomElement(using: &random), Bool.random(using: &random) {

@@ -122,7 +122,7 @@ import Testing
         let second = try world.mustWait()
         world.release(lease)
         let wasWaiting = world.giveUp(first)
-        #expect(!wasWaiting, "it has been granted already")
+        #expect(!wasWaiting, "it is granted already")
         world.release(lease)
         #expect(world.granted[second] == lease)
     }
@@ -190,7 +190,7 @@ import Testing
         #expect(world.sockets.count == 3)
         let id = world.machine.slots.id(at: try #require(world.machine.slots.idle.first))
         world.end(id, .idleSession)
-        #expect(world.connecting.isEmpty, "it had not answered anything yet: as good as a failed connect")
+        #expect(world.connecting.isEmpty, "lost before its first reply: counts as a failed connect")
         world.advance(.milliseconds(11))
         #expect(world.connecting.count == 1)
         #expect(world.health == .up)

@@ -161,7 +161,7 @@ import Testing
             #expect(failures[0]?.code == "25001")
             let done = failures.dropFirst().count { $0 == nil }
             let count = try await pipeline.query("select count(*) from behind_begin", deadline: soon)
-            #expect(count.values == ["\(done)"], "\(done) were said to be done")
+            #expect(count.values == ["\(done)"], "\(done) were reported as done")
             _ = try await pipeline.query("drop table behind_begin", deadline: soon)
         }
     }

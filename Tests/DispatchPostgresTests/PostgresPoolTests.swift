@@ -235,7 +235,7 @@ import Testing
         pool.start()
         // Begins in this round of the event loop, long before a connect can end.
         try await ping(pool)
-        try await eventually("the eager one has been served as well") { eager.served == 1 }
+        try await eventually("the eager observer has been served as well") { eager.served == 1 }
         #expect(pool.snapshot.leased == 0)
         await pool.close(deadline: soon)
     }

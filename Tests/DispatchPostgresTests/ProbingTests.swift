@@ -79,7 +79,7 @@ import Testing
         let times = world.connectTimes.filter { $0 >= start }
         let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
         #expect(worst <= 20, "\(worst) in the worst second")
-        #expect(times.count >= 5, "it has to go on trying: \(times.count)")
+        #expect(times.count >= 5, "the pool must keep trying: \(times.count)")
     }
 
     @Test("sockets count, not connects: after an attempt that opens three, the next follows three times later")
@@ -160,7 +160,7 @@ import Testing
         for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
         world.succeed()
         #expect(world.health == .up)
-        #expect(world.closeReasons.isEmpty, "those that began later may be as far soon")
+        #expect(world.closeReasons.isEmpty, "the later ones may succeed soon")
         #expect(world.breaches() == [])
     }
 
@@ -203,7 +203,7 @@ import Testing
         world.connecting.removeAll { $0 == youngest }
         world.apply { $0.connected(youngest, isReadOnly: false, took: 1_000_000, at: $1) }
         #expect(world.health == .up)
-        #expect(world.connecting.count == 3, "they may be log-ins that go on at the server")
+        #expect(world.connecting.count == 3, "they may be logins that still run at the server")
         world.advance(Prober.acceptedPatience)
         #expect(world.connecting.isEmpty, "the older ones were overtaken")
     }

@@ -106,17 +106,17 @@ import Testing
         world.advance(.milliseconds(301))
         world.silence(lease)
         #expect(world.health == .up)
-        #expect(world.checking.count == 1, "one idle connection is asked")
+        #expect(world.checking.count == 1, "one idle connection is checked")
         _ = try world.mustLease()  // The others continue to serve.
         world.advance(.milliseconds(599))
         #expect(world.health == .up)
         world.release(lease, took: .milliseconds(900))
-        #expect(world.hedged.isEmpty, "the answer was as late as the others': the database is slow")
+        #expect(world.hedged.isEmpty, "the reply was as late as the others: the database is slow")
         world.advance(.seconds(5))
         #expect(world.health == .up)
         #expect(world.closeReasons.isEmpty)
         let reports = world.events[before...].filter { if case .connecting = $0 { false } else { true } }
-        #expect(reports.isEmpty, "nothing to report but a connect: \(reports)")
+        #expect(reports.isEmpty, "only a connect is reported: \(reports)")
     }
 
     @Test("after two slow answers such a silence is usual", arguments: [310, 500, 900])
@@ -160,7 +160,7 @@ import Testing
         world.silence(silent)
         #expect(world.health == .up)
         #expect(world.machine.doubt == nil)
-        #expect(world.hedged.isEmpty, "there were too few queries for one more")
+        #expect(world.hedged.isEmpty, "the budget allows no further hedge")
     }
 
     // MARK: Hedges
@@ -269,7 +269,7 @@ import Testing
         #expect(world.sockets.contains(lease))
         world.passReset(lease)
         let next = try world.mustLease()
-        #expect(next == lease, "the session is as good as before")
+        #expect(next == lease, "the session is reusable")
     }
 
     @Test("with all slots taken by statements past their deadlines, a silent server makes the pool suspect")
@@ -300,7 +300,7 @@ import Testing
         let lease = try world.mustLease()
         world.advance(.seconds(1))
         world.overdue(lease)
-        #expect(world.machine.loginProvesNothing, "it may be a pooler whose server is away")
+        #expect(world.machine.loginProvesNothing, "it may be a pooler whose server is down")
         world.passReset(lease)
         #expect(!world.machine.loginProvesNothing, "57014 came from a server")
     }
