@@ -25,7 +25,7 @@ import Testing
         init(_ url: String, requiresDatabase: Bool = false, livenessLimit: Duration = .seconds(60)) {
             var settings = PoolSettings()
             settings.outageGrace = .milliseconds(100)
-            pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
+            pool = PostgresPool(ConnectionConfiguration(url), settings: settings, observers: [events])
             health = ServiceHealth(
                 pool: pool, requiresDatabase: requiresDatabase, livenessLimit: livenessLimit,
                 logger: Logger(label: "test"))
@@ -33,7 +33,6 @@ import Testing
             HealthRoutes(health).add(to: &router)
             self.router = router
             events.add(health)
-            pool.delegate = events
             health.start()
             pool.start()
         }

@@ -67,7 +67,7 @@ import Testing
 
     @Test("connections, rejections, pauses and abandoned requests are counted")
     func counts() throws {
-        let metrics = ServerMetrics(factory: backend)
+        let metrics = ServerMetrics(prefix: "daruma.http", factory: backend)
         metrics.connectionOpened()
         metrics.connectionClosed(.headTimeout)
         metrics.refused(
@@ -109,9 +109,9 @@ import Testing
 
     @Test("every metric has a description, and each name one metric")
     func described() {
-        let labels = ServerMetrics.descriptions.map(\.label)
+        let labels = ServerMetrics.descriptions().map(\.label)
         #expect(Set(labels).count == labels.count)
-        #expect(ServerMetrics.descriptions.allSatisfy { !$0.help.isEmpty })
+        #expect(ServerMetrics.descriptions().allSatisfy { !$0.help.isEmpty })
         _ = ServerMetrics(factory: backend)
         let made = Set(backend.counters.map(\.label) + backend.recorders.map(\.label) + backend.timers.map(\.label))
         #expect(made.isSubset(of: labels))

@@ -9,7 +9,7 @@ import Testing
 @testable import DispatchPostgres
 @testable import DispatchPostgresMetrics
 
-/// What the pool tells, told to it here: the story of an outage without a database.
+/// The events of an outage, sent to the metrics without a database.
 @LoopActor
 @Suite struct PoolMetricsTests {
     private let backend = TestMetrics()
@@ -18,7 +18,8 @@ import Testing
     private let start = MonotonicTime.now()
 
     init() {
-        metrics = PoolMetrics(of: pool, name: "p", factory: backend)
+        metrics = PoolMetrics(name: "p", prefix: "daruma.db", factory: backend)
+        metrics.watch(pool)
     }
 
     private func move(_ from: DatabaseState, _ to: DatabaseState, at seconds: Double, outageSince since: Double?) {
@@ -38,12 +39,12 @@ import Testing
         try backend.expectTimer(label, [("db.client.connection.pool.name", "p")] + more).values
     }
 
-    @Test("an outage counts once, from its first sign, whatever it turns into, and its end is a recovery")
+    @Test("an outage counts once, from its first sign, through all its states, and its end is a recovery")
     func outage() throws {
         move(.suspect, .up, at: 0.1, outageSince: 0)
         #expect(try gauge("daruma.db.up") == 1)
         move(.up, .suspect, at: 1, outageSince: 1)
-        #expect(try gauge("daruma.db.up") == 1, "requests still wait; nobody has been told")
+        #expect(try gauge("daruma.db.up") == 1, "requests still wait")
         move(.suspect, .down, at: 2, outageSince: 1)
         #expect(try gauge("daruma.db.up") == 0)
         #expect(try gauge("daruma.db.state", ("state", "down")) == 1)
@@ -58,7 +59,7 @@ import Testing
         #expect(try timer("daruma.db.recovery_time") == [5_000_000_000])
     }
 
-    @Test("a moment of suspicion is no outage")
+    @Test("a short suspicion is no outage")
     func hidden() throws {
         move(.suspect, .up, at: 0.1, outageSince: 0)
         move(.up, .suspect, at: 1, outageSince: 1)
@@ -69,7 +70,7 @@ import Testing
         #expect(try timer("daruma.db.recovery_time") == [])
     }
 
-    @Test("the outage that goes on counts with each refresh, and not twice at its end")
+    @Test("the current outage counts with each refresh, and not twice at its end")
     func runningOutage() throws {
         let since = -10.0
         move(.suspect, .down, at: 0, outageSince: since)
@@ -102,7 +103,7 @@ import Testing
         #expect(try counter("daruma.db.query_retries", ("reason", "ECONNREFUSED")) == 1)
     }
 
-    @Test("measurements go where the conventions want them")
+    @Test("measurements go to the instruments of the conventions")
     func measurements() throws {
         metrics.pool(pool, measured: .checkedOut(waitNanoseconds: 2_000_000))
         metrics.pool(pool, measured: .returned(useNanoseconds: 3_000_000))
@@ -122,7 +123,7 @@ import Testing
         #expect(try counter("daruma.db.query_retries_saved") == 1)
     }
 
-    @Test("error codes, which the server can invent, do not make series without end")
+    @Test("the number of series for error codes is bounded")
     func boundedCodes() {
         for number in 0..<5_000 {
             let code = "X\(number)"
@@ -134,17 +135,17 @@ import Testing
         #expect(backend.counters(label: "daruma.db.connect_attempts").count <= 110)
     }
 
-    @Test("every metric is described, and named once")
+    @Test("every metric has a description and a unique name")
     func described() {
-        let labels = PoolMetrics.descriptions.map(\.label)
+        let labels = PoolMetrics.descriptions(prefix: "daruma.db").map(\.label)
         #expect(Set(labels).count == labels.count)
-        #expect(PoolMetrics.descriptions.allSatisfy { !$0.help.isEmpty })
+        #expect(PoolMetrics.descriptions().allSatisfy { !$0.help.isEmpty })
         let made = Set(backend.counters.map(\.label) + backend.recorders.map(\.label) + backend.timers.map(\.label))
         #expect(made == Set(labels))
     }
 }
 
-/// The same with a real one.
+/// The metrics of a pool with a database.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct PoolMetricsOnDatabaseTests {
     private let backend = TestMetrics()
@@ -157,14 +158,15 @@ import Testing
             var settings = PoolSettings()
             settings.maximum = 1
             settings.outageGrace = .seconds(20)
-            let pool = PostgresPool(ConnectionConfiguration(sandbox.connectionURL()), settings: settings)
-            let metrics = PoolMetrics(of: pool, factory: backend)
-            pool.delegate = metrics
+            let metrics = PoolMetrics(factory: backend)
+            let pool = PostgresPool(
+                ConnectionConfiguration(sandbox.connectionURL()), settings: settings, observers: [metrics])
+            metrics.watch(pool)
             pool.start()
             let soon = MonotonicTime.now() + .seconds(20)
             let first = try await pool.checkOut(deadline: soon)
             _ = try await first.query("select 1", deadline: soon)
-            // Somebody has to wait, and somebody waits in vain.
+            // One request waits, and one times out.
             await #expect(throws: PoolError.self) { try await pool.checkOut(deadline: .now() + .milliseconds(20)) }
             async let second = pool.checkOut(deadline: soon)
             try await eventually("a waiter") { pool.snapshot.waiters == 1 }
@@ -185,7 +187,7 @@ import Testing
             metrics.refresh()
             let age =
                 WallClock.now().seconds
-                - Int(backend.recorders(label: "daruma.db.last_success.timestamp").first?.lastValue ?? 0)
+                - Int(backend.recorders(label: "db.pool.last_success.timestamp").first?.lastValue ?? 0)
             #expect((-1...60).contains(age))
             await pool.close(deadline: .now() + .seconds(5))
         }

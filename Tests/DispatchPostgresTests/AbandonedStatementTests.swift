@@ -5,13 +5,13 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Statements that were given up, counted where they would live on: at the server.
+/// Abandoned statements, counted at the server.
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct AbandonedStatementTests {
     private static let sessions =
         "select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name = 'given-up'"
 
-    /// Counts sessions at the server until it is told to stop; the most at a time are what counts.
+    /// Counts sessions at the server until it is stopped, and keeps the maximum.
     @LoopActor
     private final class SessionWatch {
         private(set) var most = 0
@@ -31,7 +31,8 @@ import Testing
     }
 
     @Test(
-        "readers that wait for a locked table until their deadlines leave no session behind", arguments: [1, 4])
+        "readers that wait for a locked table until their deadlines leave no extra session at the server",
+        arguments: [1, 4])
     func lockedTable(maximum: Int) async throws {
         let sandbox = try await SharedSandbox.get()
         let table = "locked_\(maximum)"
@@ -59,7 +60,7 @@ import Testing
                 }
             }
             watch.stop()
-            // One more for a moment: a session that ends is still counted while its successor begins.
+            // One more for a moment: an ending session still counts while its successor begins.
             #expect(watch.most <= maximum + 1)
             _ = try await locker.query("rollback", deadline: soon)
             other.release(locker)
@@ -67,12 +68,12 @@ import Testing
             #expect(
                 !recorder.events.contains { if case .healthChanged(_, .suspect, _, _) = $0 { true } else { false } })
             try await eventually("all slots are free again") { pool.snapshot.givenUp == 0 }
-            #expect(!recorder.reasons.contains(.resetFailed), "57014 came soon: the sessions were kept")
+            #expect(!recorder.reasons.contains(.resetFailed), "57014 came soon: the pool kept the sessions")
             try await ping(pool)
         }
     }
 
-    @Test("cancelled queries are cancelled at the server at once, and their sessions used again")
+    @Test("cancelled queries are cancelled at the server at once, and their sessions are reused")
     func cancelled() async throws {
         let sandbox = try await SharedSandbox.get()
         let url = sandbox.connectionURL(parameters: ["application_name": "given-up"])
@@ -101,7 +102,7 @@ import Testing
         }
     }
 
-    @Test("a request to cancel that comes too late does not stop the session's next statement")
+    @Test("a late cancel request does not stop the session's next statement")
     func lateCancel() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
@@ -112,7 +113,7 @@ import Testing
                         try await $0.query("select pg_sleep(0.002)", deadline: soon)
                     }
                 }
-                // Some are cancelled before their end, some as it comes, some after it.
+                // Some are cancelled before they end, some while, some after.
                 try await ContinuousClock().sleep(for: .microseconds(turn * 30))
                 task.cancel()
                 _ = await task.result

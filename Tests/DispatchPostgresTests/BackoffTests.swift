@@ -4,7 +4,7 @@ import Testing
 @testable import DispatchPostgres
 
 @Suite struct BackoffTests {
-    @Test("waits double from 10 ms to the cap, less a fifth at the most", arguments: 0..<10)
+    @Test("waits double from 10 ms to the cap, less at most a fifth", arguments: 0..<10)
     func waits(seed: Int) {
         var random = SplitMix64(seed: UInt64(seed))
         var backoff = Backoff()

@@ -18,22 +18,22 @@ import Testing
         #expect(LatencyEstimate().limit(floor: floor) == floor)
     }
 
-    @Test("one answer of a minute changes nothing, whenever it comes", arguments: 0..<10)
+    @Test("one answer of a minute does not change the limit", arguments: 0..<10)
     func outlier(position: Int) {
         var estimate = LatencyEstimate()
         for index in 0..<10 { estimate.add(nanoseconds: index == position ? 60_000 * millisecond : millisecond) }
-        // As the very first it is all that is known; the second is enough to know better.
+        // A first sample alone sets the estimate; the second corrects it.
         #expect(estimate.limit(floor: floor) == floor)
     }
 
-    @Test("a database that has become slow is known after its second answer", arguments: [310, 500, 900])
+    @Test("a database that has become slow is recognised after its second answer", arguments: [310, 500, 900])
     func shift(milliseconds: Int64) {
         var estimate = usual(millisecond)
         for _ in 0..<2 { estimate.add(nanoseconds: milliseconds * millisecond) }
         #expect(estimate.limit(floor: floor) > milliseconds * millisecond)
     }
 
-    @Test("constant latency settles at itself, and one that has gone is forgotten")
+    @Test("a constant latency converges, and an earlier one is forgotten")
     func settles() {
         var estimate = usual(500 * millisecond)
         #expect(estimate.mean == 500 * millisecond)
@@ -42,7 +42,7 @@ import Testing
         #expect(estimate.limit(floor: floor) == floor)
     }
 
-    @Test("with jitter, the limit is above all but few samples", arguments: 0..<20)
+    @Test("with jitter, few samples exceed the limit", arguments: 0..<20)
     func jitter(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         var estimate = LatencyEstimate()
@@ -55,14 +55,14 @@ import Testing
         #expect(above <= 100, "seed \(seed): \(above) of 2,000")
     }
 
-    @Test("nothing is taken for longer than five seconds, or for less than nothing")
+    @Test("samples are capped at five seconds, and negative ones are ignored")
     func bounds() {
         var estimate = usual(3_600_000 * millisecond)
         #expect(estimate.limit(floor: floor) == LatencyEstimate.ceiling)
         let before = estimate
         estimate.add(nanoseconds: -1)
         #expect(estimate == before)
-        #expect(estimate.limit(floor: 60_000 * millisecond) == 60_000 * millisecond, "a setting counts for more")
+        #expect(estimate.limit(floor: 60_000 * millisecond) == 60_000 * millisecond, "a larger setting wins")
     }
 }
 
@@ -78,7 +78,7 @@ import Testing
         #expect(allowed == 5)
     }
 
-    @Test("what is older than ten seconds does not count")
+    @Test("queries older than ten seconds do not count")
     func forgets() {
         var budget = HedgeBudget()
         for _ in 0..<100 { budget.begin(at: at(0)) }

@@ -4,19 +4,19 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Stands in for the shell: performs the machine's actions on a world made of sets, and keeps the books.
+/// Replaces the shell: performs the machine's actions on sets, and records them.
 struct MachineHarness {
     var machine: PoolMachine
     var now = MonotonicTime(nanoseconds: 1_000_000_000)
-    /// What would have a socket.
+    /// Connections with a socket.
     var sockets: Set<ConnectionID> = []
     var connecting: [ConnectionID] = []
     var checking: [ConnectionID] = []
     var resetting: [ConnectionID] = []
     var leased: [ConnectionID] = []
-    /// Slots of further sockets that a connect has.
+    /// Slots of additional sockets.
     var borrowed: [ConnectionID] = []
-    /// Whose queries were allowed to run on another connection as well.
+    /// Connections whose queries may also run on another one.
     var hedged: [ConnectionID] = []
     var waiting: [WaiterID] = []
     var granted: [WaiterID: ConnectionID] = [:]
@@ -40,7 +40,7 @@ struct MachineHarness {
 
     mutating func start() { apply { $0.start(at: $1) } }
 
-    /// A pool that is up with one idle connection, and has been for long enough to probe at once if it must.
+    /// A pool that is up with one idle connection, for long enough that the next probe may start at once.
     mutating func startUp() {
         start()
         succeed()
@@ -76,7 +76,7 @@ struct MachineHarness {
         if case .wait(let waiter) = checkOut(within: patience) { waiter } else { nil }
     }
 
-    /// `false` when the waiter has been settled already.
+    /// `false` when the waiter is settled already.
     mutating func giveUp(_ waiter: WaiterID) -> Bool {
         let wasWaiting = machine.giveUp(waiter)
         if wasWaiting { waiting.removeAll { $0 == waiter } }
@@ -84,26 +84,26 @@ struct MachineHarness {
     }
 
     mutating func release(
-        _ id: ConnectionID, needsReset: Bool = false, heard: Bool = true, took: Duration = .milliseconds(1)
+        _ id: ConnectionID, needsReset: Bool = false, replied: Bool = true, took: Duration = .milliseconds(1)
     ) {
         leased.removeAll { $0 == id }
-        if heard { apply { $0.recordReply(id, took: took.nanoseconds, at: $1) } }
+        if replied { apply { $0.recordReply(id, took: took.nanoseconds, at: $1) } }
         apply { $0.release(id, needsReset: needsReset, at: $1) }
     }
 
-    /// The query runs into its deadline; the server may still be at it.
+    /// The query runs into its deadline; the server may still run it.
     mutating func overdue(_ id: ConnectionID) {
         leased.removeAll { $0 == id }
         apply { $0.release(id, needsReset: true, isOverdue: true, at: $1) }
     }
 
-    /// The oldest connect under way succeeds, within a millisecond.
+    /// The oldest running connect succeeds, within a millisecond.
     mutating func succeed(isReadOnly: Bool = false, took: Duration = .milliseconds(1)) {
         let id = connecting.removeFirst()
         apply { $0.connected(id, isReadOnly: isReadOnly, took: took.nanoseconds, at: $1) }
     }
 
-    /// The oldest connect under way fails.
+    /// The oldest running connect fails.
     mutating func fail(_ error: PostgresError = .refused, sockets count: Int = 1) {
         let id = connecting.removeFirst()
         sockets.remove(id)
@@ -122,7 +122,7 @@ struct MachineHarness {
 
     mutating func end(_ id: ConnectionID, _ error: PostgresError = .ended) {
         forget(id)
-        apply { $0.ended(id, error, at: $1) }
+        apply { $0.disconnected(id, error, at: $1) }
     }
 
     mutating func silence(
@@ -132,7 +132,7 @@ struct MachineHarness {
         apply { $0.silent(id, canBeAbandoned: canBeAbandoned, answerBy: answerBy, path: path, at: $1) }
     }
 
-    /// A connect races a further address; `false` when there is no slot for it.
+    /// A connect races another address; `false` without a free slot.
     mutating func borrow() -> Bool {
         guard let id = machine.borrowSlot(at: now) else { return false }
         borrowed.append(id)
@@ -140,29 +140,29 @@ struct MachineHarness {
         return true
     }
 
-    /// That socket is closed.
+    /// The additional socket is closed.
     mutating func giveBackBorrowed() {
         guard let id = borrowed.popLast() else { return }
         sockets.remove(id)
         apply { $0.returnSlot(id, at: $1) }
     }
 
-    /// A server accepts the connect, or says something in it.
+    /// A server accepts the connect, or sends something.
     mutating func progress(_ id: ConnectionID) {
         let isAnswer = machine.slots.slot(id)?.acceptedAt != nil
         apply { $0.progressed(id, isAnswer: isAnswer, at: $1) }
     }
 
-    /// Lets time pass, ticking at each of the machine's deadlines on the way.
+    /// Advances the time, with a tick at each of the machine's deadlines.
     mutating func advance(_ duration: Duration) {
         let end = now + duration
         var ticks = 0
-        var next = machine.nextDeadline
+        var next = machine.nextDeadline()
         while next <= end, ticks < 10_000 {
             now = max(now, next)
             apply { $0.tick(at: $1) }
-            next = machine.nextDeadline
-            #expect(next > now, "a tick at its deadline must settle what was due, while \(health)")
+            next = machine.nextDeadline()
+            #expect(next > now, "a tick at its deadline must handle what was due, while \(health)")
             ticks += 1
         }
         #expect(ticks < 10_000, "the machine asks for ticks without end")
@@ -222,7 +222,7 @@ struct MachineHarness {
 
     // MARK: Invariants
 
-    /// What must hold after every step, whatever happened. Returns what does not.
+    /// Returns the invariants that do not hold.
     func breaches() -> [String] {
         var found: [String] = []
         func require(_ holds: Bool, _ text: @autoclosure () -> String) { if !holds { found.append(text()) } }
@@ -239,38 +239,37 @@ struct MachineHarness {
         require(slots.leasedCount == leased.count, "the count of leased is \(slots.leasedCount)")
         require(slots.silentCount == slots.slots.count { $0.isSilent }, "the count of silent is \(slots.silentCount)")
         require(
-            slots.dedicatedCount == slots.slots.count { $0.isPinned },
-            "the count of dedicated is \(slots.dedicatedCount)")
+            slots.pinnedCount == slots.slots.count { $0.isPinned },
+            "the count of pinned is \(slots.pinnedCount)")
         require(machine.waiters.count == waiting.count, "\(machine.waiters.count) waiters for \(waiting.count)")
-        require(waiting.isEmpty || slots.idle.isEmpty, "somebody waits while a connection is idle")
-        require(
-            machine.health.isProbing == (machine.outage != nil),
-            "\(health) with outage \(String(describing: machine.outage))")
-        require(machine.health.isProbing || machine.prober.probes.isEmpty, "probes in flight while \(health)")
-        require(Set(machine.prober.probes.map(\.id)).isSubset(of: connecting), "a flight that is no connect")
-        if machine.health.isProbing {
+        require(waiting.isEmpty || slots.idle.isEmpty, "a waiter while a connection is idle")
+        require(machine.state.isProbing || machine.prober.probes.isEmpty, "probes in flight while \(health)")
+        require(Set(machine.prober.probes.map(\.id)).isSubset(of: connecting), "a probe that is not a connect")
+        if machine.state.isProbing {
             require(machine.prober.isRunning, "no prober while \(health)")
-            require(Set(machine.prober.probes.map(\.id)) == Set(connecting), "a connect that is no flight")
+            require(Set(machine.prober.probes.map(\.id)) == Set(connecting), "a connect that is not a probe")
             var asked = machine
-            require(asked.nextDeadline != .distantFuture, "no deadline while \(health)")
+            require(asked.nextDeadline() != .distantFuture, "no deadline while \(health)")
             for index in slots.idle {
-                let heard = slots.slots[index].lastReplyAt
-                require(heard >= machine.outage?.since ?? now, "an unproven connection is idle while \(health)")
+                let latest = slots.slots[index].lastReplyAt
+                require(latest >= machine.outage?.since ?? now, "an unproven connection is idle while \(health)")
             }
         }
         if machine.health.failsAtOnce {
-            require(waiting.isEmpty || machine.onDemandDeadline != nil, "somebody waits without end while \(health)")
+            require(
+                waiting.isEmpty || machine.state.search?.onDemandDeadline != nil,
+                "a waiter without a deadline while \(health)")
         }
         if machine.health == .up, !waiting.isEmpty, slots.hasFree, slots.connectingCount == 0 {
-            require(machine.slowStart.blockedUntil > now, "nobody connects for those who wait")
+            require(machine.slowStart.blockedUntil > now, "no connect for the waiters")
         }
         require(machine.doubt == nil || machine.health == .up, "a doubt while \(health)")
         if machine.retirement.isWanted, machine.health == .up, slots.hasFree, slots.connectingCount == 0 {
             var asked = machine
-            require(asked.nextDeadline != .distantFuture, "no deadline for a connection that is due")
+            require(asked.nextDeadline() != .distantFuture, "no deadline for a connection that is due")
         }
         require(machine.retirement.credit >= -1, "two connections closed ahead of their successors")
-        if machine.health == .draining { require(waiting.isEmpty, "somebody waits while draining") }
+        if machine.health == .draining { require(waiting.isEmpty, "a waiter while draining") }
         if machine.health == .closed { require(sockets.isEmpty, "sockets after closing") }
         return found
     }

@@ -6,11 +6,11 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// In transaction mode a session is lent for one transaction: one that is left open keeps it for good, and everything
-/// else that was left in it is found by somebody else.
+/// In transaction mode a client has a server session for one transaction: an open transaction keeps it, and whatever
+/// the client leaves in the session, another client finds.
 @Suite("a pool behind PgBouncer", .enabled(if: getenv("DARUMA_SANITIZER") == nil), .timeLimit(.minutes(1)))
 struct PgBouncerTests {
-    @Test("rolls back what was left open, so that the few sessions are not lost to it")
+    @Test("rolls back an open transaction, which would occupy one of the few sessions")
     func rollback() async throws {
         let sandbox = try await SharedSandbox.get()
         let bouncer = try PgBouncer(for: sandbox, poolSize: 1)
@@ -20,7 +20,7 @@ struct PgBouncerTests {
                 let connection = try await pool.checkOut(deadline: soon)
                 _ = try? await connection.query(statement, deadline: soon)
                 pool.release(connection)
-                // On another connection to PgBouncer, which has but one session for both.
+                // On another connection to PgBouncer, which has one session for both.
                 let others = try await [pool.checkOut(deadline: soon), pool.checkOut(deadline: soon)]
                 for other in others {
                     let id = try await other.query("select pg_current_xact_id_if_assigned()", deadline: soon)
@@ -33,7 +33,7 @@ struct PgBouncerTests {
         try await bouncer.kill()
     }
 
-    @Test("keeps a statement prepared, whoever has used the session in between")
+    @Test("keeps a statement prepared while other clients use the session")
     func prepared() async throws {
         let sandbox = try await SharedSandbox.get()
         let bouncer = try PgBouncer(for: sandbox, poolSize: 1)
@@ -45,7 +45,7 @@ struct PgBouncerTests {
                     let result = try await connection.query("select 1", isPrepared: true, deadline: soon)
                     #expect(result.values == ["1"])
                 }
-                // The session goes, and with it what was prepared in it; or somebody else tidies it up.
+                // The session ends, and its prepared statements with it; or another client deallocates them.
                 if round.isMultiple(of: 2) {
                     try await bouncer.console("RECONNECT")
                 } else {

@@ -13,7 +13,7 @@ import Testing
         MonotonicTime(nanoseconds: milliseconds * 1_000_000)
     }
 
-    @Test("a first statement asks for a session; more of them share it, up to its depth, before another is asked for")
+    @Test("the first statement requests a session; further ones share it, up to its depth, before another is requested")
     func fewSessions() {
         var machine = Self.machine()
         var numbers: [Int] = []
@@ -27,16 +27,16 @@ import Testing
         machine.opened(7, at: at(1))
         let sent = machine.takeActions()
         #expect(sent == [.send(numbers[0], on: 7), .send(numbers[1], on: 7)])
-        let isWanted = machine.answered(numbers[0], on: 7, at: at(2))
+        let isWanted = machine.completed(numbers[0], on: 7, at: at(2))
         #expect(isWanted)
         let third = machine.takeActions()
         #expect(third == [.send(numbers[2], on: 7)])
         machine.opened(8, at: at(3))
         let unused = machine.takeActions()
-        #expect(unused == [.giveBack(8)], "there is nothing for it to do any more")
+        #expect(unused == [.giveBack(8)], "the session has no statements left")
     }
 
-    @Test("a session is given back when it has answered all, and after a while gets nothing new")
+    @Test("a session is given back when it has no statements, and after its quantum gets no new ones")
     func givesBack() throws {
         var machine = Self.machine(sessions: 1)
         let first = try mustSubmit(&machine, deadline: at(0 + 10_000), at: at(0))
@@ -44,8 +44,8 @@ import Testing
         _ = machine.takeActions()
         let second = try mustSubmit(&machine, deadline: at(1_500 + 10_000), at: at(1_500))
         let later = machine.takeActions()
-        #expect(later.isEmpty, "the session has had its turn, and there may be no other beside it")
-        _ = machine.answered(first, on: 1, at: at(1_501))
+        #expect(later.isEmpty, "the session's quantum is over, and no second one is allowed")
+        _ = machine.completed(first, on: 1, at: at(1_501))
         let home = machine.takeActions()
         #expect(home == [.giveBack(1), .open])
         machine.opened(2, at: at(1_502))
@@ -60,7 +60,7 @@ import Testing
         return try #require(number, "expected to be taken")
     }
 
-    @Test("a lost session fails what it was sent and may not be repeated; the rest is sent once more, before newcomers")
+    @Test("a lost session fails its non-idempotent statements; the others are sent once more, before new ones")
     func lostSession() throws {
         var machine = Self.machine(sessions: 1, depth: 3)
         let safe = try mustSubmit(&machine, isIdempotent: true, deadline: at(0 + 10_000), at: at(0))
@@ -82,10 +82,10 @@ import Testing
                 == [
                     .fail(safe, .lost(session: 2)), .fail(other, .lost(session: 2)),
                     .fail(newcomer, .lost(session: 2)),
-                ], "once more, and not for ever")
+                ], "once more only")
     }
 
-    @Test("what a lost session never sent has not had its turn: it is sent whether or not it may be repeated")
+    @Test("statements that a lost session never sent are sent again, idempotent or not")
     func neverSent() throws {
         var machine = Self.machine(sessions: 1, depth: 3)
         let sent = try mustSubmit(&machine, deadline: at(10_000), at: at(0))
@@ -103,7 +103,7 @@ import Testing
         #expect(failed == [.fail(unsent, .lost(session: 2))], "this time it was sent")
     }
 
-    @Test("an overdue answer closes its session; one that is behind another only is not waited for")
+    @Test("an overdue result closes its session; one behind another statement only fails")
     func deadlines() throws {
         var machine = Self.machine(sessions: 1, depth: 3)
         let slow = try mustSubmit(&machine, isIdempotent: false, deadline: at(5_000), at: at(0))
@@ -118,7 +118,7 @@ import Testing
         #expect(second == [.fail(slow, .timeout(wasSent: true)), .close(1)])
     }
 
-    @Test("a session that owes an answer which nobody wants any more is not kept for ever")
+    @Test("a session that owes the result of a cancelled statement is closed at the deadline")
     func abandoned() throws {
         var machine = Self.machine(sessions: 1)
         let hanging = try mustSubmit(&machine, deadline: at(1_000), at: at(0))
@@ -130,10 +130,10 @@ import Testing
         machine.tick(at: at(1_000))
         let actions = machine.takeActions()
         #expect(actions.contains(.close(1)))
-        #expect(!actions.contains(.fail(hanging, .timeout(wasSent: true))), "its task has been told already")
+        #expect(!actions.contains(.fail(hanging, .timeout(wasSent: true))), "its task has left")
     }
 
-    @Test("a statement given up behind another one that then does not come either costs the session")
+    @Test("an abandoned statement behind another one closes the session when its own result does not come either")
     func givenUpBehind() throws {
         var machine = Self.machine(sessions: 1)
         let first = try mustSubmit(&machine, deadline: at(5_000), at: at(0))
@@ -142,13 +142,13 @@ import Testing
         machine.tick(at: at(1_000))
         let given = machine.takeActions()
         #expect(given.contains(.fail(second, .timeout(wasSent: true))) && !given.contains(.close(1)))
-        _ = machine.answered(first, on: 1, at: at(1_100))
+        _ = machine.completed(first, on: 1, at: at(1_100))
         machine.tick(at: at(1_400))
         let closed = machine.takeActions()
         #expect(closed.contains(.close(1)))
     }
 
-    @Test("those who wait are told when there is no session to be had, and at their deadlines")
+    @Test("waiting statements fail when no session is available, and at their deadlines")
     func waiting() throws {
         var machine = Self.machine()
         let first = try mustSubmit(&machine, isIdempotent: false, deadline: at(10), at: at(0))
@@ -161,7 +161,7 @@ import Testing
         #expect(refused == [.fail(second, .refused)])
     }
 
-    @Test("more than may wait are not taken")
+    @Test("statements beyond the maximum of waiting ones are refused")
     func bounded() {
         var machine = Self.machine(waiting: 3)
         var taken: [Bool] = []
@@ -170,7 +170,7 @@ import Testing
     }
 
     @Test(
-        "whatever happens: depth and sessions keep to their limits, every statement is settled once", arguments: 0..<40)
+        "no sequence of events exceeds depth or sessions, and every statement is settled once", arguments: 0..<40)
     func random(seed: Int) {
         var world = PipelineWorld(seed: UInt64(seed))
         for _ in 0..<2_000 {
@@ -186,12 +186,12 @@ import Testing
     }
 }
 
-/// A server side that answers, loses sessions and lets time pass at random.
+/// A server that answers and loses sessions at random times.
 private struct PipelineWorld {
     var machine = PipelineMachine(maximumSessions: 3, depth: 4, maximumWaiting: 50, silence: .milliseconds(300))
     var random: SplitMix64
     var now = MonotonicTime(nanoseconds: 0)
-    /// Not settled: whether it may be repeated, and how often it was sent.
+    /// Unsettled statements: whether each is idempotent, and how often it was sent.
     var open: [Int: (isIdempotent: Bool, sent: Int)] = [:]
     var sessions: [Int: [Int]] = [:]
     var wanted = 0
@@ -247,14 +247,14 @@ private struct PipelineWorld {
         guard let session = sessions.keys.sorted().randomElement(using: &random), let number = sessions[session]?.first
         else { return }
         sessions[session]?.removeFirst()
-        let isWanted = machine.answered(number, on: session, at: now)
+        let isWanted = machine.completed(number, on: session, at: now)
         if isWanted != (open[number] != nil) { breach = "\(number) is wanted: \(isWanted)" }
         open[number] = nil
     }
 
     private mutating func lose(_ session: Int) {
         let flights = sessions.removeValue(forKey: session) ?? []
-        // Some of the last ones may not have left.
+        // Some of the last ones may be unsent.
         let unsent = Array(flights.suffix(Int.random(in: 0...flights.count, using: &random)))
         for number in unsent { open[number]?.sent -= 1 }
         machine.lost(session, unsent: unsent, at: now)
@@ -265,7 +265,7 @@ private struct PipelineWorld {
             switch action {
             case .open:
                 wanted += 1
-                if sessions.count + wanted > 3 { breach = "\(sessions.count) sessions and \(wanted) asked for" }
+                if sessions.count + wanted > 3 { breach = "\(sessions.count) sessions and \(wanted) requested" }
             case .send(let number, let session):
                 sessions[session, default: []].append(number)
                 open[number]?.sent += 1

@@ -4,7 +4,7 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Drives the machine through random sequences of everything that can happen to it, and checks every invariant after
+/// Drives the machine through random sequences of all inputs, and checks every invariant after
 /// each step. The seed of a failing run is in its name and message.
 @Suite struct PoolMachineRandomTests {
     static let steps = 1_500
@@ -33,7 +33,7 @@ import Testing
         Self.finish(&world, seed: seed)
     }
 
-    /// However it went, the database's return brings the pool up, and closing ends it.
+    /// Afterwards a working database brings the pool up, and closing ends it.
     private static func finish(_ world: inout MachineHarness, seed: Int) {
         while !world.borrowed.isEmpty { world.giveBackBorrowed() }
         for _ in 0..<400 where world.health != .up || world.leased.isEmpty {
@@ -44,7 +44,7 @@ import Testing
             world.advance(.milliseconds(50))
         }
         #expect(world.health == .up, "seed \(seed): a database that answers makes the pool \(world.health)")
-        #expect(!world.leased.isEmpty, "seed \(seed): nobody gets a connection from a database that answers")
+        #expect(!world.leased.isEmpty, "seed \(seed): no connection although the database answers")
         world.apply { $0.drain(at: $1, deadline: $1 + .seconds(5)) }
         #expect(world.waiting.isEmpty, "seed \(seed)")
         for id in world.leased.dropFirst() { world.release(id) }
@@ -68,7 +68,7 @@ import Testing
         case 4...6:
             guard let id = world.leased.randomElement(using: &random) else { return "-" }
             world.release(
-                id, needsReset: Int.random(in: 0..<5, using: &random) == 0, heard: Bool.random(using: &random))
+                id, needsReset: Int.random(in: 0..<5, using: &random) == 0, replied: Bool.random(using: &random))
             return "release \(id)"
         case 7, 8:
             guard !world.connecting.isEmpty else { return "-" }
@@ -104,7 +104,7 @@ import Testing
             guard let waiter = world.waiting.randomElement(using: &random) else { return "-" }
             let first = world.giveUp(waiter)
             let second = world.giveUp(waiter)
-            #expect(first && !second, "a waiter is taken back once")
+            #expect(first && !second, "a waiter is withdrawn once")
             return "gave up \(waiter)"
         case 16:
             if let id = world.connecting.randomElement(using: &random), Bool.random(using: &random) {
@@ -121,15 +121,14 @@ import Testing
         case 17:
             if let id = world.leased.randomElement(using: &random), Int.random(in: 0..<10, using: &random) == 0 {
                 world.apply { $0.pin(id, at: $1) }
-                return "dedicated \(id)"
+                return "pinned \(id)"
             }
             if Int.random(in: 0..<10, using: &random) == 0 {
-                let isHard = Bool.random(using: &random)
                 world.apply {
-                    if isHard { $0.retireGeneration(at: $1) } else { $0.replaceAll(at: $1) }
+                    $0.retireGeneration(at: $1)
                     $0.serveWaiters(at: $1)
                 }
-                return isHard ? "retired" : "replaced"
+                return "retired"
             }
             return "-"
         case 18:

@@ -4,7 +4,7 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// What the machine decides, case by case. No socket, no clock, no sleep.
+/// The machine's decisions, case by case, without sockets, clock or sleep.
 @Suite struct CheckOutTests {
     @Test("an idle connection is leased at once")
     func leased() throws {
@@ -14,7 +14,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("the connection that came home last is leased first")
+    @Test("the connection released last is leased first")
     func warmest() throws {
         var world = MachineHarness { $0.minimum = 2 }
         world.startUp()
@@ -27,7 +27,7 @@ import Testing
         #expect(next == first)
     }
 
-    @Test("without an idle connection a request waits, and a connect is begun for it")
+    @Test("without an idle connection a request waits, and a connect begins for it")
     func grows() throws {
         var world = MachineHarness()
         world.startUp()
@@ -38,7 +38,7 @@ import Testing
         #expect(world.granted[waiter] != nil)
     }
 
-    @Test("at the maximum, requests wait for connections to come home, first come, first served")
+    @Test("at the maximum, requests wait for releases, in FIFO order")
     func fifo() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.startUp()
@@ -53,7 +53,7 @@ import Testing
         #expect(world.waiting == [waiters[2]])
     }
 
-    @Test("a request that gives up leaves the others their order")
+    @Test("a withdrawn request does not change the order of the others")
     func givesUp() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.startUp()
@@ -67,7 +67,7 @@ import Testing
         #expect(world.granted[first] == nil)
     }
 
-    @Test("requests that have waited until their deadlines are told that the pool is saturated, each at its own time")
+    @Test("requests fail as saturated at their deadlines, each at its own time")
     func deadlines() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.startUp()
@@ -87,7 +87,7 @@ import Testing
         #expect(world.granted[endless] == lease)
     }
 
-    @Test("a request whose deadline passes during an outage is told of the outage")
+    @Test("a request whose deadline passes during an outage fails with the outage")
     func deadlineDuringOutage() throws {
         var world = MachineHarness { $0.outageGrace = .seconds(5) }
         world.start()
@@ -96,7 +96,7 @@ import Testing
         #expect(world.failed[waiter]?.kind == .unavailable)
     }
 
-    @Test("more waiters than allowed are told at once that the pool is saturated")
+    @Test("requests beyond the maximum of waiters fail at once as saturated")
     func boundedQueue() {
         var world = MachineHarness {
             $0.maximum = 1
@@ -113,7 +113,7 @@ import Testing
         #expect(error.kind == .saturated)
     }
 
-    @Test("a connection that a waiter was granted as it gave up goes to the next one, not astray")
+    @Test("a connection granted to a waiter that leaves goes to the next waiter")
     func grantAndCancel() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.startUp()
@@ -122,7 +122,7 @@ import Testing
         let second = try world.mustWait()
         world.release(lease)
         let wasWaiting = world.giveUp(first)
-        #expect(!wasWaiting, "it has been granted already")
+        #expect(!wasWaiting, "it is granted already")
         world.release(lease)
         #expect(world.granted[second] == lease)
     }
@@ -140,7 +140,7 @@ import Testing
         #expect(world.granted[waiter] == lease)
     }
 
-    @Test("surplus idle connections are closed when they come home, unless somebody waits")
+    @Test("surplus idle connections are closed on release, unless a request waits")
     func surplus() throws {
         var world = MachineHarness { $0.maximumIdle = 1 }
         world.startUp()
@@ -171,7 +171,7 @@ import Testing
         #expect(batches.reduce(0, +) == 16)
     }
 
-    @Test("no more connects are begun than there are requests waiting")
+    @Test("the number of connects does not exceed the number of waiting requests")
     func asNeeded() {
         var world = MachineHarness { $0.maximum = 20 }
         world.startUp()
@@ -182,7 +182,7 @@ import Testing
         #expect(world.connecting.count == 2)
     }
 
-    @Test("the minimum is kept, and made up for when one of it ends")
+    @Test("the minimum is kept, and restored when a connection ends")
     func minimum() throws {
         var world = MachineHarness { $0.minimum = 3 }
         world.startUp()
@@ -190,13 +190,13 @@ import Testing
         #expect(world.sockets.count == 3)
         let id = world.machine.slots.id(at: try #require(world.machine.slots.idle.first))
         world.end(id, .idleSession)
-        #expect(world.connecting.isEmpty, "it had not answered anything yet: as good as a failed connect")
+        #expect(world.connecting.isEmpty, "lost before its first reply: counts as a failed connect")
         world.advance(.milliseconds(11))
         #expect(world.connecting.count == 1)
         #expect(world.health == .up)
     }
 
-    @Test("too many clients is no outage while a connection works: it is reported once, and growth goes on later")
+    @Test("\"too many clients\" is no outage while a connection works: it is reported once, and growth resumes later")
     func tooManyClients() throws {
         var world = MachineHarness()
         world.startUp()
@@ -213,7 +213,7 @@ import Testing
         #expect(world.granted[waiter] == lease)
     }
 
-    @Test("too many clients is an outage when no connection works")
+    @Test("\"too many clients\" is an outage when no connection works")
     func tooManyWithoutAny() {
         var world = MachineHarness()
         world.start()
@@ -225,7 +225,7 @@ import Testing
 }
 
 @Suite struct MaintenanceTests {
-    @Test("connections above the minimum are closed when they have been idle for too long")
+    @Test("connections above the minimum are closed after the idle timeout")
     func idleTimeout() throws {
         var world = MachineHarness {
             $0.minimum = 1
@@ -244,7 +244,7 @@ import Testing
         #expect(world.sockets.count == 1)
     }
 
-    @Test("lifetimes differ by no more than a tenth and never end within a second of each other", arguments: 0..<20)
+    @Test("lifetimes vary by at most a tenth and end at least a second apart", arguments: 0..<20)
     func jitter(seed: Int) {
         var world = MachineHarness(seed: UInt64(seed)) {
             $0.maximum = 30
@@ -261,7 +261,7 @@ import Testing
         for end in ends { #expect(abs((end - world.now).nanoseconds - 600_000_000_000) <= 91_000_000_000) }
     }
 
-    @Test("a connection unheard of for too long is asked for a sign of life, and dropped when it gives none")
+    @Test("the keepalive checks an idle connection, and closes it when it does not answer")
     func keepalive() throws {
         var world = MachineHarness { $0.keepalive = .seconds(30) }
         world.startUp()
@@ -275,13 +275,13 @@ import Testing
         world.release(id)
         world.advance(.seconds(31))
         world.end(try #require(world.checking.first), .noAnswer)
-        #expect(world.health == .suspect, "silence that nobody else has disproved")
+        #expect(world.health == .suspect, "silence without another reply")
         #expect(world.connecting.count == 1)
     }
 }
 
 @Suite struct DrainTests {
-    @Test("draining closes idle connections at once and leased ones when they come home")
+    @Test("draining closes idle connections at once and leased ones on release")
     func drain() throws {
         var world = MachineHarness { $0.minimum = 2 }
         world.startUp()
@@ -295,7 +295,7 @@ import Testing
         #expect(world.closeReasons == [.drained, .drained])
     }
 
-    @Test("whoever waits is told, and whoever comes is refused")
+    @Test("draining fails waiters and refuses new requests")
     func refuses() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.startUp()
@@ -310,7 +310,7 @@ import Testing
         #expect(error.kind == .closed)
     }
 
-    @Test("what is not home at the deadline is closed all the same")
+    @Test("draining closes leased connections at the deadline")
     func deadline() {
         var world = MachineHarness()
         world.startUp()

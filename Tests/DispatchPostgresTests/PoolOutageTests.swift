@@ -22,7 +22,7 @@ import Testing
                 try await eventually("up") { pool.snapshot.health == .up }
                 try await sandbox.stop(mode)
                 try await sandbox.start()
-                // On a busy machine the restart may be over before this process has had a turn: then there is no event.
+                // On a busy machine the restart may end before this process runs: then there is no event.
                 try await ping(pool)
                 load.cancel()
                 do { #expect(try await load.value > 0) } catch let error as PoolError {
@@ -34,7 +34,7 @@ import Testing
         }
     }
 
-    @Test("a database that comes after the pool is found, and one that goes is said to be down at once")
+    @Test("the pool finds a database that starts after it, and fails at once when that stops")
     func comesAndGoes() async throws {
         let sandbox = try await PostgresSandbox.make()
         try await withPool(sandbox.connectionURL(), { $0.outageGrace = .milliseconds(50) }) { pool, recorder in
@@ -54,7 +54,7 @@ import Testing
         try await sandbox.remove()
     }
 
-    @Test("a wrong password is named, and mending it at the database is enough")
+    @Test("a wrong password is reported, and fixing it at the database is enough")
     func password() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             try await withPool(sandbox.connectionURL(password: "new")) { pool, recorder in
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    @Test("a bad connection string fails every check-out with what is wrong, and closing still works")
+    @Test("a bad connection string fails every check-out with its cause, and closing still works")
     func badString() async throws {
         try await withPool("nonsense") { pool, _ in
             try await eventually("misconfigured") { pool.snapshot.health == .misconfigured }
@@ -78,7 +78,7 @@ import Testing
         }
     }
 
-    @Test("a black hole is down after silence, and over as soon as the network is back")
+    @Test("a black hole is an outage after silence, which ends as soon as the network works again")
     func blackHole() async throws {
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)

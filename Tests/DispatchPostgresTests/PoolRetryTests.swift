@@ -7,7 +7,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct PoolRetryTests {
-    @Test("a session killed in mid-query costs a repeatable query nothing but time, and fails any other")
+    @Test("a session killed in mid-query delays an idempotent query, and fails any other")
     func killed() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.silenceTimeout = .seconds(60) }) { pool, recorder in
@@ -15,7 +15,7 @@ import Testing
                 let connection = try await pool.checkOut(deadline: soon)
                 defer { pool.release(connection) }
                 let pid = try #require(connection.backendProcessID)
-                // Sleeps on the session that is going to be killed only.
+                // Sleeps only on the session that will be killed.
                 let sql = "select case when pg_backend_pid() = \(pid) then pg_sleep(60) end"
                 async let outcome = connection.query(sql, isIdempotent: isIdempotent, deadline: soon)
                 try await eventually("the query runs") {
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test("a repeatable query meets sessions that are terminated one after the other: five times it is run again")
+    @Test("an idempotent query whose sessions are terminated one after the other runs again up to five times")
     func killedAgainAndAgain() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             try await withPool(sandbox.connectionURL(), { $0.silenceTimeout = .seconds(60) }) { pool, recorder in
@@ -82,12 +82,12 @@ import Testing
         }
     }
 
-    @Test("a connection that a firewall forgot costs a repeatable query a delay, not a failure")
+    @Test("a connection that a firewall forgot delays an idempotent query, and does not fail it")
     func forgottenByFirewall() async throws {
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)
         try await withPool(sandbox.connectionURL(port: relay.port), { $0.minimum = 3 }) { pool, recorder in
-            // The relay goes on acknowledging, as no firewall does: what is silent may be slow, and the hedge has to be
+            // The relay acknowledges, as no firewall does: the silent query may be slow, and its hedge must be
             // within the budget.
             for _ in 0..<200 { try await ping(pool) }
             try await eventually("three idle connections") { pool.snapshot.idle == 3 }
@@ -98,7 +98,7 @@ import Testing
         await relay.shutDown()
     }
 
-    @Test("with every connection forgotten and in use, there are never more sockets than the maximum")
+    @Test("with every connection in use and forgotten, sockets never exceed the maximum")
     func forgottenWhileFull() async throws {
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)
@@ -120,7 +120,7 @@ import Testing
         await relay.shutDown()
     }
 
-    @Test("the first query may move to another session; a later one stays with what the session holds")
+    @Test("the first query may move to another session; a later one stays on its session")
     func pinned() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, recorder in

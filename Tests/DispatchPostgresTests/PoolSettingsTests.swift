@@ -3,11 +3,11 @@ import Testing
 @testable import DispatchPostgres
 
 @Suite struct PoolSettingsTests {
-    @Test("the defaults can be used")
+    @Test("the defaults are valid")
     func defaults() { #expect(PoolSettings().problem == nil) }
 
     @Test(
-        "settings that cannot be meant are named",
+        "invalid settings are reported",
         arguments: [
             ("maximum", settings { $0.maximum = 0 }), ("minimum", settings { $0.minimum = -1 }),
             ("minimum", settings { $0.minimum = 11 }), ("idle", settings { $0.maximumIdle = 0 }),

@@ -4,13 +4,13 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Keeps what the pool reports.
+/// Records the pool's events.
 @LoopActor
-final class EventRecorder: PoolDelegate {
+final class EventRecorder: PoolObserver {
     private(set) var events: [PoolEvent] = []
     private var watches: [Watch] = []
 
-    /// An event to come, from the moment at which it is asked for.
+    /// Waits for an event that happens after its creation.
     @LoopActor
     final class Watch {
         private let isWanted: @LoopActor (PoolEvent) -> Bool
@@ -28,7 +28,7 @@ final class EventRecorder: PoolDelegate {
             continuation = nil
         }
 
-        /// Waits until it has happened.
+        /// Waits until the event has happened.
         func happened() async {
             await withCheckedContinuation { if hasHappened { $0.resume() } else { continuation = $0 } }
         }
@@ -39,7 +39,7 @@ final class EventRecorder: PoolDelegate {
         for watch in watches { watch.note(event) }
     }
 
-    /// Watches for an event. It is not missed, however long it takes until somebody waits for it.
+    /// Watches for an event from now on, before anything waits for it.
     func watch(for isWanted: @escaping @LoopActor (PoolEvent) -> Bool) -> Watch {
         let watch = Watch(isWanted)
         watches.append(watch)
@@ -65,12 +65,11 @@ func withPool(
     _ body: @LoopActor (PostgresPool, EventRecorder) async throws -> Void
 ) async throws {
     var settings = PoolSettings()
-    // All tests run at once, on a machine that may be small: how fast a server answers is not what they are about.
+    // All tests run at once, perhaps on a small machine: they do not test how fast a server answers.
     settings.outageGrace = .seconds(20)
     change(&settings)
-    let pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
     let recorder = EventRecorder()
-    pool.delegate = recorder
+    let pool = PostgresPool(ConnectionConfiguration(url), settings: settings, observers: [recorder])
     pool.start()
     do { try await body(pool, recorder) } catch {
         await pool.close(deadline: .now() + .seconds(1))

@@ -7,7 +7,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct PostgresPipelineTests {
-    @Test("many statements share few connections, and each gets its own answer", arguments: [false, true])
+    @Test("many statements share few connections, and each gets its own result", arguments: [false, true])
     func ownAnswers(isPrepared: Bool) async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -23,12 +23,12 @@ import Testing
                 #expect(result.values == ["\(number * 2)"])
             }
             #expect(pool.snapshot.total <= 2)
-            try await eventually("the connections come home") { pool.snapshot.leased == 0 }
+            try await eventually("the connections are released") { pool.snapshot.leased == 0 }
             try await ping(pool)
         }
     }
 
-    @Test("a statement that fails takes no other along, and nothing that was done before it is undone")
+    @Test("a statement fails alone, and earlier ones stay committed")
     func ownFailures() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -49,7 +49,7 @@ import Testing
         }
     }
 
-    @Test("a statement that cannot be sent takes no other along")
+    @Test("a statement that cannot be sent fails alone")
     func unsendable() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, recorder in
@@ -68,12 +68,12 @@ import Testing
         }
     }
 
-    @Test("of a connection that dies, what may be repeated is answered by another; only the rest fails")
+    @Test("idempotent statements of a dead connection run on another one; only the rest fails")
     func deadConnection() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
             let pipeline = PostgresPipeline(pool, maximumSessions: 1)
-            // The first one holds those behind it up until its session is ended.
+            // The first one delays those behind it until its session is terminated.
             async let victim = failure {
                 _ = try await pipeline.query("select pg_sleep(60), 'pipeline victim'", deadline: soon)
             }
@@ -95,7 +95,7 @@ import Testing
         }
     }
 
-    @Test("what had not left when its connection ended is answered by another, though it may not be repeated")
+    @Test("unsent statements of a dead connection run on another one, though they are not idempotent")
     func neverSent() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -103,7 +103,7 @@ import Testing
             async let victim = failure { _ = try await pipeline.query("select pg_sleep(60)", deadline: soon) }
             try await eventually("the first is sent") { pipeline.flightCount == 1 }
             var values: [String?] = []
-            // Runs up to where it waits. It is sent at the end of the round, which the connection does not live to see.
+            // Runs until it waits. It would be sent at the end of the round, before which the connection ends.
             let task = EventLoop.shared.task {
                 let answer = try? await pipeline.query("select 'unsent'", deadline: soon)
                 values = answer?.values ?? []
@@ -115,7 +115,7 @@ import Testing
         }
     }
 
-    @Test("an overdue answer costs its own statement and the session, and the ones behind it are sent again")
+    @Test("an overdue result fails its own statement and closes the session; those behind it are sent again")
     func overdue() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -133,7 +133,7 @@ import Testing
         }
     }
 
-    @Test("a statement that opens a transaction is refused, and nothing runs inside of it")
+    @Test("a statement that opens a transaction is refused, and nothing runs inside it")
     func transaction() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -145,7 +145,7 @@ import Testing
         }
     }
 
-    @Test("what stands behind a statement that opens a transaction is not said to be done and then undone")
+    @Test("a statement behind one that opens a transaction is not reported as done and then rolled back")
     func transactionInFront() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -161,12 +161,12 @@ import Testing
             #expect(failures[0]?.code == "25001")
             let done = failures.dropFirst().count { $0 == nil }
             let count = try await pipeline.query("select count(*) from behind_begin", deadline: soon)
-            #expect(count.values == ["\(done)"], "\(done) were said to be done")
+            #expect(count.values == ["\(done)"], "\(done) were reported as done")
             _ = try await pipeline.query("drop table behind_begin", deadline: soon)
         }
     }
 
-    @Test("a pipeline that is dropped leaves no connection behind")
+    @Test("a dropped pipeline leaves no connection behind")
     func dropped() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -183,7 +183,7 @@ import Testing
         }
     }
 
-    @Test("statements that the session has lost are prepared again, unseen")
+    @Test("statements that the session has lost are prepared again transparently")
     func preparedAgain() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -200,7 +200,7 @@ import Testing
         }
     }
 
-    @Test("a task that is cancelled is told at once, and the connection serves the others")
+    @Test("a cancelled task returns at once, and the connection serves the others")
     func cancelled() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in

@@ -22,7 +22,7 @@ import Testing
         }
     }
 
-    @Test("a forgotten lease goes home by itself")
+    @Test("a forgotten lease returns by itself")
     func forgotten() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
@@ -43,7 +43,7 @@ import Testing
         }
     }
 
-    @Test("an open transaction is rolled back before the next one gets the connection")
+    @Test("an open transaction is rolled back before the next lease")
     func rollback() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
@@ -57,7 +57,7 @@ import Testing
         }
     }
 
-    @Test("a waiter that is cancelled leaves; the connection goes to the next")
+    @Test("a cancelled waiter leaves; the connection goes to the next")
     func cancelledWaiter() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test("a statement that cannot be sent fails alone: the lease keeps its connection, and the pool suspects nothing")
+    @Test("a statement that cannot be sent fails alone: the lease keeps its connection, and the pool stays up")
     func unsendable() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, recorder in
@@ -111,14 +111,14 @@ import Testing
         }
     }
 
-    @Test("a pool that was never started says so at once")
+    @Test("a pool that was never started refuses check-outs at once")
     func neverStarted() async throws {
         let pool = PostgresPool(ConnectionConfiguration("postgres://localhost"), settings: PoolSettings())
         let error = await #expect(throws: PoolError.self) { try await pool.checkOut(deadline: soon) }
         #expect(error?.code == "POOL_NOT_STARTED")
     }
 
-    @Test("a lease released while its query is under way goes home when that has ended, and is of no use after it")
+    @Test("a lease released during its query returns when the query has ended, and cannot be used afterwards")
     func releasedWhileQuerying() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, _ in
@@ -135,7 +135,7 @@ import Testing
         }
     }
 
-    @Test("a second query at a time is told that the connection is busy, and does the first no harm")
+    @Test("a second query at the same time fails as busy, and does not disturb the first")
     func twoQueries() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -151,7 +151,7 @@ import Testing
         }
     }
 
-    @Test("a session lost in a transaction is remembered with its cause")
+    @Test("after a session is lost in a transaction, queries throw the cause")
     func lossIsKept() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -169,7 +169,7 @@ import Testing
         }
     }
 
-    @Test("a cancelled query's connection is waited for and used again")
+    @Test("a cancelled query's connection is reset and reused")
     func cancelledQuery() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.maximum = 1 }) { pool, recorder in
@@ -180,12 +180,12 @@ import Testing
             await #expect(throws: (any Error).self) { try await task.value }
             pool.release(connection)
             try await ping(pool)
-            // On a busy machine the first connect may have had rivals; the connection itself was not closed.
+            // On a busy machine there may have been other connects; the connection itself was not closed.
             #expect(Set(recorder.reasons).isSubset(of: [.hung, .overtaken]))
         }
     }
 
-    @Test("closing waits for what is leased, refuses newcomers, and leaves no session")
+    @Test("closing waits for leased connections, refuses new requests, and leaves no session")
     func close() async throws {
         let sandbox = try await SharedSandbox.get()
         let url = sandbox.connectionURL(parameters: ["application_name": "closing"])
@@ -223,27 +223,27 @@ import Testing
         }
     }
 
-    @Test("one who asks for a connection from within an event does not take the place of one who waits")
+    @Test("a check-out from within an event does not overtake a waiter")
     func asksFromWithinAnEvent() async throws {
         let sandbox = try await SharedSandbox.get()
         var settings = PoolSettings()
         settings.maximum = 1
         settings.outageGrace = .seconds(20)
-        let pool = PostgresPool(ConnectionConfiguration(sandbox.connectionURL()), settings: settings)
-        let eager = EagerDelegate()
-        pool.delegate = eager
+        let eager = EagerObserver()
+        let pool = PostgresPool(
+            ConnectionConfiguration(sandbox.connectionURL()), settings: settings, observers: [eager])
         pool.start()
-        // Begins in this round of the loop, long before a connect can have come to its end.
+        // Begins in this round of the event loop, long before a connect can end.
         try await ping(pool)
-        try await eventually("the eager one has been served as well") { eager.served == 1 }
+        try await eventually("the eager observer has been served as well") { eager.served == 1 }
         #expect(pool.snapshot.leased == 0)
         await pool.close(deadline: soon)
     }
 }
 
-/// Checks a connection out in the moment in which the database is found.
+/// Checks a connection out when the database is found.
 @LoopActor
-private final class EagerDelegate: PoolDelegate {
+private final class EagerObserver: PoolObserver {
     private(set) var served = 0
 
     func pool(_ pool: PostgresPool, did event: PoolEvent) {

@@ -16,7 +16,7 @@ import Testing
         return world
     }
 
-    /// Connects begun in the time, when each is refused on the spot and a request arrives every `interval`.
+    /// The connects begun in this time, when each is refused at once and a request arrives every `interval`.
     private func connects(in time: Duration, requestsEvery interval: Duration?, _ error: PostgresError) -> (
         rate: Double, worst: Int
     ) {
@@ -38,17 +38,17 @@ import Testing
         return (Double(times.count) / (Double(time.nanoseconds) / 1e9), worst)
     }
 
-    @Test("down, with nobody asking, at most five connects a second are begun")
+    @Test("down, without requests, at most five connects a second begin")
     func rateAlone() {
         #expect(connects(in: .seconds(60), requestsEvery: nil, .refused).rate <= 5)
     }
 
-    @Test("down, with a thousand requests a second, at most twenty connects in any second are begun")
+    @Test("down, with a thousand requests a second, at most twenty connects begin in any second")
     func rateOnDemand() {
         #expect(connects(in: .seconds(20), requestsEvery: .milliseconds(1), .refused).worst <= 20)
     }
 
-    @Test("a server that lets everybody in and hangs up at the first query gets at most twenty connects a second")
+    @Test("a server that admits clients and hangs up at the first query gets at most twenty connects a second")
     func hangsUp() {
         var world = MachineHarness { $0.minimum = 0 }
         world.start()
@@ -64,7 +64,7 @@ import Testing
         #expect(worst <= 20, "\(worst) in the worst second")
     }
 
-    @Test("a server that has no room for more sessions is not asked for one with every query that it answers")
+    @Test("a server without room for more sessions does not get a connect with every query")
     func noRoom() throws {
         var world = MachineHarness { $0.minimum = 0 }
         world.startUp()
@@ -79,10 +79,10 @@ import Testing
         let times = world.connectTimes.filter { $0 >= start }
         let worst = times.map { first in times.count { $0 >= first && $0 < first + .seconds(1) } }.max() ?? 0
         #expect(worst <= 20, "\(worst) in the worst second")
-        #expect(times.count >= 5, "it has to go on trying: \(times.count)")
+        #expect(times.count >= 5, "the pool must keep trying: \(times.count)")
     }
 
-    @Test("sockets are counted, not connects: an attempt that opens three is followed three times later")
+    @Test("sockets count, not connects: after an attempt that opens three, the next follows three times later")
     func severalSockets() {
         for (interval, limit) in [(nil, 5.0), (Duration.milliseconds(1), 20.0)] as [(Duration?, Double)] {
             var world = MachineHarness()
@@ -101,7 +101,7 @@ import Testing
         }
     }
 
-    @Test("while somebody waits, the next probe is due at the spacing of demand: waiting is as good as asking")
+    @Test("while a request waits, the next probe is due at the spacing of demand")
     func waitersAreDemand() throws {
         var world = MachineHarness()
         world.startUp()
@@ -114,7 +114,7 @@ import Testing
         }
     }
 
-    @Test("a probe that hangs keeps no request from bringing a fresh one forward, unless a server has accepted it")
+    @Test("a hanging probe does not keep a request from bringing a new one forward, unless a server has accepted it")
     func hungIsNoReason() throws {
         for isAccepted in [false, true] {
             var world = MachineHarness { $0.maximum = 10 }
@@ -128,7 +128,7 @@ import Testing
     }
 
     @Test(
-        "a probe whose server has hung up, and that goes on with a dead address, holds up neither requests nor the grace"
+        "a probe that tries a dead address after its server hung up delays neither requests nor the grace period"
     )
     func lostServer() throws {
         var world = MachineHarness { $0.maximum = 10 }
@@ -140,12 +140,12 @@ import Testing
         world.advance(.milliseconds(5))
         world.apply { $0.lostServer(probe, at: $1) }
         world.advance(Prober.demandSpacing)
-        #expect(world.connecting.count == 2, "those who wait have a fresh one")
+        #expect(world.connecting.count == 2, "the waiters get a new one")
         world.advance(.milliseconds(750))
         #expect(world.failed[waiter] != nil, "the grace was not prolonged")
     }
 
-    @Test("log-ins that were accepted and are silent are left alone: one more a second, and none is closed")
+    @Test("silent logins stay open: one more a second, and none is closed")
     func slowLogins() throws {
         var world = MachineHarness { $0.maximum = 10 }
         world.start()
@@ -160,11 +160,12 @@ import Testing
         for id in world.connecting { if world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) } }
         world.succeed()
         #expect(world.health == .up)
-        #expect(world.closeReasons.isEmpty, "those that began later may be as far soon")
+        #expect(world.closeReasons.isEmpty, "the later ones may succeed soon")
         #expect(world.breaches() == [])
     }
 
-    @Test("slow start goes on with each answer in a log-in: one, two, four for those who wait, where log-ins take long")
+    @Test(
+        "slow start counts each first message in a login: one, two, four connects for waiters, where logins take long")
     func talkingLogins() throws {
         for isUp in [false, true] {
             var world = MachineHarness { $0.maximum = 10 }
@@ -187,7 +188,7 @@ import Testing
         }
     }
 
-    @Test("what accepts and never says anything is asked afresh once a second, and overtaken when it has come back")
+    @Test("a server that accepts and stays silent gets a new probe once a second; old ones are overtaken on its return")
     func acceptingHole() throws {
         var world = MachineHarness { $0.maximum = 4 }
         world.start()
@@ -202,12 +203,12 @@ import Testing
         world.connecting.removeAll { $0 == youngest }
         world.apply { $0.connected(youngest, isReadOnly: false, took: 1_000_000, at: $1) }
         #expect(world.health == .up)
-        #expect(world.connecting.count == 3, "they may be log-ins that go on at the server")
+        #expect(world.connecting.count == 3, "they may be logins that still run at the server")
         world.advance(Prober.acceptedPatience)
         #expect(world.connecting.isEmpty, "the older ones were overtaken")
     }
 
-    @Test("what holds a log-in up on this side is the cause until the server says something")
+    @Test("a delay of the login on this side is the cause until the server sends something")
     func heldUp() {
         let keys = PostgresError(code: PostgresError.Code.loginKeys, message: "keys", disposition: .outage)
         var world = MachineHarness { $0.maximum = 1 }
@@ -220,7 +221,7 @@ import Testing
         #expect(world.machine.outage?.cause == .badPassword)
     }
 
-    @Test("an older connect's answer does not replace what a newer one said")
+    @Test("an older connect's failure does not replace a newer one's")
     func olderAnswer() throws {
         var world = MachineHarness { $0.maximum = 10 }
         world.start()
@@ -235,13 +236,13 @@ import Testing
         #expect(world.machine.outage?.cause == .badPassword)
     }
 
-    @Test("misconfigured, about one connect a second is begun, however many ask")
+    @Test("misconfigured, about one connect a second begins, however many requests arrive")
     func rateMisconfigured() {
         let rate = connects(in: .seconds(60), requestsEvery: .milliseconds(1), .badPassword).rate
         #expect(rate <= 1.05 && rate >= 0.9, "\(rate) a second")
     }
 
-    @Test("down, the next probe follows the last by less than 300 ms, for ever")
+    @Test("down, the next probe always follows the last by less than 300 ms")
     func neverGivesUp() {
         var world = downByRefusal()
         var last = world.now
@@ -253,7 +254,7 @@ import Testing
         }
     }
 
-    /// Down by refusal, with the latest probe long enough ago for a request to bring the next one forward.
+    /// Down by refusal, long enough after the latest probe for a request to bring the next one forward.
     private func readyForDemand() throws -> MachineHarness {
         var world = downByRefusal()
         for _ in 0..<2_000 {
@@ -275,7 +276,7 @@ import Testing
         #expect(world.granted[waiter] != nil)
     }
 
-    @Test("down by refusal, a request whose probe fails is told at once")
+    @Test("down by refusal, a request whose probe fails fails at once")
     func demandRefused() throws {
         var world = try readyForDemand()
         let waiter = try world.mustWait()
@@ -283,7 +284,7 @@ import Testing
         #expect(world.failed[waiter]?.kind == .unavailable)
     }
 
-    @Test("down by refusal, a request waits 25 ms and no longer for a probe that hangs")
+    @Test("down by refusal, a request waits 25 ms for a hanging probe")
     func demandHangs() throws {
         var world = try readyForDemand()
         let waiter = try world.mustWait()
@@ -293,7 +294,7 @@ import Testing
         #expect(world.failed[waiter] != nil)
     }
 
-    @Test("down by silence, a request is told at once, and at most twenty connects in any second are begun")
+    @Test("down by silence, a request fails at once, and at most twenty connects begin in any second")
     func downBySilence() {
         var world = MachineHarness { $0.maximum = 10 }
         world.start()
@@ -301,7 +302,7 @@ import Testing
         #expect(world.health == .down)
         for _ in 0..<5_000 {
             guard case .fail = world.checkOut() else {
-                Issue.record("expected to be told at once")
+                Issue.record("expected to fail at once")
                 return
             }
             world.advance(.milliseconds(1))
@@ -312,7 +313,7 @@ import Testing
     }
 
     @Test(
-        "while probes hang, four are in flight, a fresh one every quarter of a second, and the first keeps its patience"
+        "while probes hang, four run, a new one every quarter of a second, and the first keeps running"
     )
     func hungProbes() throws {
         var world = MachineHarness { $0.maximum = 10 }
@@ -328,7 +329,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("where only one socket is allowed, a hung probe has a second before it is replaced")
+    @Test("with a maximum of one socket, a hanging probe is replaced after a second")
     func soloTimeout() throws {
         var world = MachineHarness { $0.maximum = 1 }
         world.start()
@@ -340,7 +341,7 @@ import Testing
         #expect(world.connecting != [first])
     }
 
-    @Test("the first probe to succeed wins, and the others that hang are given up unless somebody needs them")
+    @Test("the first probe to succeed wins, and hanging ones are closed unless a request needs them")
     func firstWins() {
         var world = MachineHarness { $0.maximum = 10 }
         world.start()
@@ -355,7 +356,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a change of cause is one event, not one for each try")
+    @Test("a change of cause is one event, not one per attempt")
     func causes() {
         var world = downByRefusal()
         world.events.removeAll()
@@ -367,7 +368,7 @@ import Testing
         #expect(changes == [.causeChanged(.starting)])
     }
 
-    @Test("a wrong password after an outage, and an outage after a wrong password, each have their name")
+    @Test("a wrong password after an outage, and an outage after a wrong password, have their own states")
     func names() {
         var world = downByRefusal()
         world.advance(.milliseconds(300))

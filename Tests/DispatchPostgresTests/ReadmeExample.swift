@@ -1,6 +1,6 @@
 import DispatchPostgres
 
-/// Reads accounts, however often the database has been away in between.
+/// Reads and changes accounts, across outages of the database.
 @LoopActor
 struct Accounts {
     private let pool: PostgresPool
@@ -9,20 +9,34 @@ struct Accounts {
         var settings = PoolSettings()
         settings.maximum = 20
         pool = PostgresPool(ConnectionConfiguration(url), settings: settings)
-        pool.start()  // A database that is away is no error: the pool looks for it.
+        pool.start()  // An unreachable database is not an error: the pool searches until it answers.
     }
 
-    /// The balance; `nil` when there is no such account. Throws `PoolError` when no connection is to be had (at once
-    /// while the database is known to be away), `PostgresError` when the database refuses the query.
+    /// The balance; `nil` without such an account. Throws `PoolError` when no connection is available (at once during
+    /// an outage), `PostgresError` when the database rejects the query.
     func balance(of name: String) async throws -> String? {
         let deadline = MonotonicTime.now() + .seconds(1)
         let connection = try await pool.checkOut(deadline: deadline)
         defer { pool.release(connection) }
         let result = try await connection.query(
             "select balance from accounts where name = $1", parameters: [name],
-            isIdempotent: true,  // Reading twice does no harm: run again if the session dies under it.
+            isIdempotent: true,  // Reading twice does no harm: the pool runs it again if the session dies.
             deadline: deadline)
         return result.values.first ?? nil
+    }
+
+    /// Several statements on one connection. If `body` throws, the pool rolls the open transaction back.
+    func transfer(_ amount: String, from: String, to: String) async throws {
+        let deadline = MonotonicTime.now() + .seconds(1)
+        try await pool.withConnection(deadline: deadline) { connection in
+            _ = try await connection.query("begin", deadline: deadline)
+            for (name, sign) in [(from, "-"), (to, "+")] {
+                _ = try await connection.query(
+                    "update accounts set balance = balance \(sign) $1::numeric where name = $2",
+                    parameters: [amount, name], deadline: deadline)
+            }
+            _ = try await connection.query("commit", deadline: deadline)
+        }
     }
 
     func close() async {

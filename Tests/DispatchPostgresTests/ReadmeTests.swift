@@ -9,7 +9,7 @@ import Testing
         return try String(contentsOf: here.deletingLastPathComponent().appendingPathComponent(path), encoding: .utf8)
     }
 
-    @Test("the README's example is the one that is compiled here")
+    @Test("the guide contains the example that is compiled here")
     func example() throws {
         let example = try file("ReadmeExample.swift").trimmingCharacters(in: .newlines)
         let guide = "../../Sources/Libraries/Postgres/DispatchPostgres/DispatchPostgres.docc/DispatchPostgres.md"
@@ -17,7 +17,7 @@ import Testing
     }
 
     @LoopActor
-    @Test("and it works")
+    @Test("the example works")
     func works() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             _ = try await sandbox.execute(
@@ -26,6 +26,8 @@ import Testing
             let accounts = Accounts(sandbox.connectionURL())
             #expect(try await accounts.balance(of: "Ada") == "12.50")
             #expect(try await accounts.balance(of: "Bob") == nil)
+            try await accounts.transfer("2.50", from: "Ada", to: "Bob")
+            #expect(try await accounts.balance(of: "Ada") == "10.00")
             await accounts.close()
         }
     }

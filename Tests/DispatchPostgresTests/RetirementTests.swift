@@ -4,7 +4,7 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Connections that are as old as they may become: the successor comes first.
+/// Connections at the end of their lifetime: the successor comes first.
 @Suite struct RetirementTests {
     private func pool(_ change: (inout PoolSettings) -> Void = { _ in }) -> MachineHarness {
         var world = MachineHarness {
@@ -17,7 +17,7 @@ import Testing
         return world
     }
 
-    @Test("an idle connection at the end of its life is closed when its successor has proved itself")
+    @Test("an idle connection at the end of its lifetime is closed when its successor has answered")
     func successorFirst() throws {
         var world = pool()
         let old = try #require(world.sockets.first)
@@ -33,7 +33,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a leased one is closed when it comes home, if its successor is there by then")
+    @Test("a leased connection is closed on release, if its successor has answered by then")
     func leased() throws {
         var world = pool()
         let lease = try world.mustLease()
@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test(
-        "while newcomers are refused the old ones serve on; that is said once, and over as soon as one is let in",
+        "while new logins are refused the old sessions serve; that is reported once, and ends with the first success",
         arguments: [1, 3])
     func refused(minimum: Int) throws {
         var world = pool { $0.minimum = minimum }
@@ -78,7 +78,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("where all slots are taken, one is closed for its successor; if that is refused, no further one")
+    @Test("with all slots taken, one connection is closed for its successor; if that is refused, no further one")
     func full() throws {
         var world = pool {
             $0.minimum = 4
@@ -112,7 +112,7 @@ import Testing
         #expect(world.connecting.count == 1)
     }
 
-    @Test("the successor of a connection that has ended by itself is nobody else's: the next one due waits for its own")
+    @Test("the successor of a connection that ended by itself replaces no other one")
     func credit() throws {
         var world = pool()
         let lease = try world.mustLease()
@@ -124,7 +124,7 @@ import Testing
         #expect(world.machine.retirement.credit == 0)
     }
 
-    @Test("in an outage nothing is closed for its age")
+    @Test("during an outage no connection is closed for its age")
     func outage() throws {
         var world = pool { $0.minimum = 2 }
         let lease = try world.mustLease()
@@ -141,22 +141,7 @@ import Testing
         #expect(world.sockets.contains(lease))
     }
 
-    @Test("replacing all connections goes the same way")
-    func replaceAll() throws {
-        var world = pool { $0.minimum = 3 }
-        let old = world.sockets
-        world.apply { $0.replaceAll(at: $1) }
-        #expect(world.sockets.isSuperset(of: old), "nothing is closed yet")
-        for _ in 0..<10 {
-            while !world.connecting.isEmpty { world.succeed() }
-            world.advance(.seconds(1))
-        }
-        #expect(world.sockets.isDisjoint(with: old))
-        #expect(world.sockets.count == 3)
-        #expect(Set(world.closeReasons) == [.retired])
-    }
-
-    @Test("what cannot be had again is not closed for being idle")
+    @Test("while new logins fail, no connection is closed by the idle timeout")
     func idle() throws {
         var world = pool {
             $0.minimum = 1
@@ -168,8 +153,8 @@ import Testing
         world.succeed()
         _ = world.wait()
         world.fail(.badPassword)
-        for id in world.leased { world.release(id, heard: false) }
-        for id in world.leased { world.release(id, heard: false) }
+        for id in world.leased { world.release(id, replied: false) }
+        for id in world.leased { world.release(id, replied: false) }
         #expect(world.machine.slowStart.hasFailed)
         world.advance(.seconds(60))
         #expect(world.sockets.count == 2)

@@ -4,9 +4,9 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// A query that is silent: a dead way, a dead session, a slow database or a stuck one.
+/// Silent queries: a dead network path, a dead session, a slow or a stuck database.
 @Suite struct SilenceTests {
-    /// A pool with this many idle connections, and a history of quick queries, so that some may be hedged.
+    /// A pool with this many idle connections and enough quick queries before, so that hedges are within the budget.
     private func quickPool(_ count: Int, maximum: Int = 10) throws -> MachineHarness {
         var world = MachineHarness {
             $0.minimum = count
@@ -19,9 +19,9 @@ import Testing
         return world
     }
 
-    // MARK: A dead way
+    // MARK: A dead path
 
-    @Test("on a dead way a repeatable query is hedged at once, and the database suspect if nobody else was heard")
+    @Test("on a dead path an idempotent query is hedged at once, and the database is suspect without other replies")
     func lost() throws {
         var world = MachineHarness()
         world.startUp()
@@ -33,7 +33,7 @@ import Testing
         #expect(world.connecting.count == 1)
     }
 
-    @Test("a dead way is one session's own affair when others have been heard meanwhile")
+    @Test("a dead path concerns one session when others have replied meanwhile")
     func lostAlone() throws {
         var world = MachineHarness { $0.minimum = 2 }
         world.startUp()
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test(
-        "with all slots taken by queries on dead ways that may be repeated, the longest silent makes room for a probe")
+        "with all slots taken by idempotent queries on dead paths, the longest silent is closed for a probe")
     func makesRoom() throws {
         var world = MachineHarness { $0.maximum = 2 }
         world.startUp()
@@ -63,7 +63,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("idle connections of unknown fate make room before anybody's query does")
+    @Test("unchecked idle connections are closed for a probe before a query is")
     func idleMakesRoom() throws {
         var world = MachineHarness {
             $0.maximum = 3
@@ -81,7 +81,7 @@ import Testing
         #expect(world.connecting.count == 1)
     }
 
-    @Test("with all slots taken by queries that nobody wants to lose, the answer is saturated, not down")
+    @Test("with all slots taken by queries that must not be lost, requests fail as saturated, and the pool is not down")
     func saturated() throws {
         for path in [PostgresConnection.Path.acknowledged, .open, .lost] {
             var world = MachineHarness { $0.maximum = 1 }
@@ -98,7 +98,7 @@ import Testing
 
     // MARK: A slow database
 
-    @Test("acknowledged silence is a doubt: nothing is taken away, nothing is reported, and a late answer ends it")
+    @Test("acknowledged silence is a doubt: no connection is closed, nothing is reported, and a late answer ends it")
     func slow() throws {
         var world = try quickPool(4)
         let lease = try world.mustLease()
@@ -106,34 +106,34 @@ import Testing
         world.advance(.milliseconds(301))
         world.silence(lease)
         #expect(world.health == .up)
-        #expect(world.checking.count == 1, "one idle connection is asked")
-        _ = try world.mustLease()  // The others serve on.
+        #expect(world.checking.count == 1, "one idle connection is checked")
+        _ = try world.mustLease()  // The others continue to serve.
         world.advance(.milliseconds(599))
         #expect(world.health == .up)
         world.release(lease, took: .milliseconds(900))
-        #expect(world.hedged.isEmpty, "the answer was as late as the others': the database is slow")
+        #expect(world.hedged.isEmpty, "the reply was as late as the others: the database is slow")
         world.advance(.seconds(5))
         #expect(world.health == .up)
         #expect(world.closeReasons.isEmpty)
         let reports = world.events[before...].filter { if case .connecting = $0 { false } else { true } }
-        #expect(reports.isEmpty, "nothing to report but a connect: \(reports)")
+        #expect(reports.isEmpty, "only a connect is reported: \(reports)")
     }
 
-    @Test("once two answers have been slow, such a silence is usual", arguments: [310, 500, 900])
+    @Test("after two slow answers such a silence is usual", arguments: [310, 500, 900])
     func learns(milliseconds: Int) throws {
         var world = try quickPool(2)
         for _ in 0..<2 { world.release(try world.mustLease(), took: .milliseconds(milliseconds)) }
         #expect(world.machine.silenceLimit > Int64(milliseconds) * 1_000_000)
     }
 
-    @Test("silence of everybody for 950 ms is a suspicion, and an answer that comes after all ends the outage")
+    @Test("silence of all sessions for 950 ms makes the pool suspect, and a late answer ends the outage")
     func stuck() throws {
         var world = MachineHarness()
         world.startUp()
         let lease = try world.mustLease()
         world.advance(.milliseconds(300))
         world.silence(lease)
-        #expect(world.connecting.count == 1, "a fresh log-in tells a stuck server from a slow query")
+        #expect(world.connecting.count == 1, "a new login distinguishes a stuck server from a slow query")
         world.progress(try #require(world.connecting.first))
         world.advance(.milliseconds(649))
         #expect(world.health == .up)
@@ -148,7 +148,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a silent query is its own affair when others have been heard meanwhile")
+    @Test("a silent query concerns one session when others have replied meanwhile")
     func notShared() throws {
         var world = MachineHarness { $0.minimum = 2 }
         world.startUp()
@@ -160,12 +160,14 @@ import Testing
         world.silence(silent)
         #expect(world.health == .up)
         #expect(world.machine.doubt == nil)
-        #expect(world.hedged.isEmpty, "there were too few queries for one more")
+        #expect(world.hedged.isEmpty, "the budget allows no further hedge")
     }
 
     // MARK: Hedges
 
-    @Test("when another session answers as quickly as usual, the silent query is hedged, and the others are asked")
+    @Test(
+        "when another session answers as quickly as usual, the silent query is hedged, and idle connections are checked"
+    )
     func hedged() throws {
         var world = try quickPool(4)
         let lease = try world.mustLease()
@@ -174,12 +176,12 @@ import Testing
         #expect(world.hedged.isEmpty)
         world.succeed()
         #expect(world.hedged == [lease])
-        #expect(world.checking.count == 3, "nobody is sent from one dead connection to the next")
+        #expect(world.checking.count == 3, "the hedge must not move from one dead connection to the next")
         #expect(world.health == .up)
     }
 
     @Test(
-        "a query is hedged only where the usual answer would come in time for it; on a slow database nobody's spare is asked",
+        "a query is hedged only if the usual answer would come in time; a slow database gets no checks",
         arguments: [(900, 140, false), (900, 1_000, true), (1, 140, true)])
     func inTime(usual: Int, left: Int, isHedged: Bool) throws {
         var world = try quickPool(4)
@@ -196,7 +198,7 @@ import Testing
         if usual == 900 { #expect(world.checking.count <= 1, "a check takes as long as a query") }
     }
 
-    @Test("five slow reads that may be repeated are executed five times")
+    @Test("five slow idempotent reads are executed five times")
     func slowReads() throws {
         var world = MachineHarness { $0.maximum = 10 }
         world.startUp()
@@ -213,7 +215,7 @@ import Testing
         #expect(world.hedged.isEmpty)
     }
 
-    @Test("in a database that suddenly takes 500 ms, at most one in twenty queries is hedged")
+    @Test("on a database that suddenly takes 500 ms, at most one in twenty queries is hedged")
     func budget() throws {
         var world = try quickPool(10)
         let before = 200
@@ -234,7 +236,7 @@ import Testing
         #expect(world.machine.silenceLimit > 500_000_000)
     }
 
-    @Test("a full pool whose idle connections are silent as well gives one up for a fresh one, once")
+    @Test("a full pool whose idle connections are silent as well closes one of them for a new one, once")
     func fullAndForgotten() throws {
         var world = try quickPool(4, maximum: 4)
         let lease = try world.mustLease()
@@ -250,10 +252,11 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    // MARK: Statements given up
+    // MARK: Abandoned statements
 
     @Test(
-        "a statement that ran into its deadline is no sign of trouble, and its slot is taken until the server lets go")
+        "a statement past its deadline does not make the pool suspect, and keeps its slot until the server has ended it"
+    )
     func overdue() throws {
         var world = MachineHarness { $0.maximum = 2 }
         world.startUp()
@@ -266,10 +269,10 @@ import Testing
         #expect(world.sockets.contains(lease))
         world.passReset(lease)
         let next = try world.mustLease()
-        #expect(next == lease, "the session is as good as before")
+        #expect(next == lease, "the session is reusable")
     }
 
-    @Test("with all slots taken by statements past their deadlines, a server that says nothing is found out")
+    @Test("with all slots taken by statements past their deadlines, a silent server makes the pool suspect")
     func allOverdue() throws {
         var world = MachineHarness { $0.maximum = 2 }
         world.startUp()
@@ -290,21 +293,21 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a first statement that waits for a lock says nothing against later log-ins")
+    @Test("a first statement that waits for a lock does not affect later logins")
     func lockedFirst() throws {
         var world = MachineHarness { $0.maximum = 2 }
         world.startUp()
         let lease = try world.mustLease()
         world.advance(.seconds(1))
         world.overdue(lease)
-        #expect(world.machine.loginProvesNothing, "it may be a pooler whose server is away")
+        #expect(world.machine.loginProvesNothing, "it may be a pooler whose server is down")
         world.passReset(lease)
         #expect(!world.machine.loginProvesNothing, "57014 came from a server")
     }
 
     // MARK: Connects
 
-    @Test("a connect that nobody accepts while nothing lives is silence as well")
+    @Test("a connect that no server accepts counts as silence while no session works")
     func hungConnect() {
         var world = MachineHarness {
             $0.minimum = 0
@@ -319,7 +322,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a log-in of 900 ms that was accepted is slow, not down, at the start and later")
+    @Test("an accepted login of 900 ms is slow, not down, at the start and later")
     func slowLogin() throws {
         for isStart in [true, false] {
             var world = MachineHarness {
@@ -343,7 +346,7 @@ import Testing
         }
     }
 
-    @Test("a log-in in which the server goes on saying something is waited for beyond the grace")
+    @Test("requests wait beyond the grace period for a login in which the server keeps sending")
     func chattyLogin() throws {
         var world = MachineHarness()
         world.start()

@@ -5,11 +5,11 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// A real server that takes its time, behind a relay.
+/// A slow server behind a relay.
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct SlowDatabaseTests {
     @Test(
-        "what answers within the deadline is up: nothing fails, nothing is closed, nothing is suspected",
+        "a server that answers within the deadline is up: no query fails, no connection is closed, the pool stays up",
         arguments: [310, 600])
     func delayed(milliseconds: Int) async throws {
         let sandbox = try await SharedSandbox.get()
@@ -38,7 +38,7 @@ import Testing
         await relay.shutDown()
     }
 
-    @Test("five slow reads that may be repeated are executed five times")
+    @Test("five slow idempotent reads are executed five times")
     func slowReads() async throws {
         let sandbox = try await SharedSandbox.get()
         _ = try await sandbox.execute("create sequence if not exists executions", database: "mydb")
@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    @Test("one answer of many seconds leaves the limits as they were")
+    @Test("one answer of many seconds does not change the limits")
     func outlier() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in

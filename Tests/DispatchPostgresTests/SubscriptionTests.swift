@@ -7,7 +7,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct SubscriptionTests {
-    /// Reads until an event is wanted.
+    /// Reads until an event matches.
     private func first(
         in events: inout Subscription.Iterator, where isWanted: (SubscriptionEvent) -> Bool
     ) async throws -> SubscriptionEvent {
@@ -19,8 +19,8 @@ import Testing
 
     private struct Ended: Error {}
 
-    @Test("a subscription hears what is sent after it says that it listens, in order")
-    func hears() async throws {
+    @Test("a subscription receives in order what is sent after `listening`")
+    func receives() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
             let subscription = try pool.subscribe(to: "My \"News\"")
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test("after an outage it listens again on the new connection, and tells of the gap")
+    @Test("after an outage it listens on the new connection, and reports the gap")
     func comesBack() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             try await withPool(sandbox.connectionURL(), { $0.outageGrace = .seconds(2) }) { pool, _ in
@@ -50,7 +50,7 @@ import Testing
                 try await eventually("down") { pool.snapshot.health == .down }
                 try await sandbox.start()
                 guard case .gap(.disconnected(let duration)) = await events.next() else {
-                    Issue.record("expected to be told of the gap")
+                    Issue.record("expected a gap")
                     return
                 }
                 #expect(duration > .zero)
@@ -62,7 +62,7 @@ import Testing
         }
     }
 
-    @Test("a firewall that forgets the listening connection is found out by the sign of life that is asked for")
+    @Test("the keepalive notices that a firewall has forgotten the listening connection")
     func forgotten() async throws {
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)
@@ -72,7 +72,7 @@ import Testing
             #expect(await events.next() == .listening)
             relay.forgetAll()
             guard case .gap(.disconnected) = await events.next() else {
-                Issue.record("expected to be told of the gap")
+                Issue.record("expected a gap")
                 return
             }
         }
@@ -96,7 +96,99 @@ import Testing
         }
     }
 
-    @Test("closing the pool ends the sequence, and so does cancelling its reader")
+    @Test("at the end of its lifetime the listening session hands over; no notification is lost or repeated")
+    func handsOver() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL(), { $0.maximumLifetime = .seconds(1) }) { pool, recorder in
+            let subscription = try pool.subscribe(to: "ticks")
+            let reader = Task {
+                var events: [SubscriptionEvent] = []
+                for await event in subscription {
+                    events.append(event)
+                    if case .notification(let notification) = event, notification.payload == "end" { break }
+                }
+                return events
+            }
+            var backends: [Int32] = []
+            var sent = 0
+            let deadline = soon
+            while backends.count < 3, MonotonicTime.now() < deadline {
+                if let index = pool.machine.slots.slots.firstIndex(where: \.isPinned),
+                    let backend = pool.connections[index]?.backendProcessID, !backends.contains(backend)
+                {
+                    backends.append(backend)
+                }
+                // What is sent before the server has confirmed LISTEN does not arrive.
+                if sent > 0 || pool.machine.slots.pinnedCount > 0 {
+                    try await notify(pool, "ticks", "\(sent)")
+                    sent += 1
+                }
+                await Task.yield()
+            }
+            try await notify(pool, "ticks", "end")
+            let events = await reader.value
+            #expect(backends.count == 3, "the backend changed twice")
+            let payloads = events.compactMap { event -> Int? in
+                if case .notification(let notification) = event { Int(notification.payload) } else { nil }
+            }
+            let first = try #require(payloads.first)
+            #expect(payloads == Array(first..<sent))
+            #expect(events.allSatisfy { if case .gap = $0 { false } else { true } })
+            #expect(!recorder.reasons.contains(.unsubscribed))
+            withExtendedLifetime(subscription) {}
+        }
+    }
+
+    private func notify(_ pool: PostgresPool, _ channel: String, _ payload: String) async throws {
+        _ = try await pool.withConnection(deadline: soon) {
+            try await $0.query("select pg_notify($1, $2)", parameters: [channel, payload], deadline: soon)
+        }
+    }
+
+    @Test("a pool of one connection replaces the listening session with a gap")
+    func handsOverAlone() async throws {
+        let sandbox = try await SharedSandbox.get()
+        let change: (inout PoolSettings) -> Void = {
+            $0.maximum = 1
+            $0.maximumLifetime = .milliseconds(200)
+        }
+        try await withPool(sandbox.connectionURL(), change) { pool, recorder in
+            let subscription = try pool.subscribe(to: "news")
+            var events = subscription.makeAsyncIterator()
+            #expect(await events.next() == .listening)
+            guard case .gap(.disconnected) = await events.next() else {
+                Issue.record("expected a gap")
+                return
+            }
+            #expect(recorder.reasons.contains(.lifetime))
+        }
+    }
+
+    @Test("a standby refuses LISTEN: the close reason and the error say so, and the hub backs off")
+    func refused() async throws {
+        try await PostgresSandbox.withSandbox { primary in
+            let standby = try await PostgresSandbox.makeStandby(of: primary)
+            try await standby.start()
+            try await withPool(standby.connectionURL()) { pool, recorder in
+                let subscription = try pool.subscribe(to: "news")
+                var refusals: [MonotonicTime] = []
+                for _ in 0..<3 {
+                    let refusal = recorder.watch {
+                        if case .closed(_, .listenRefused, let error) = $0 { error?.code == "25006" } else { false }
+                    }
+                    await refusal.happened()
+                    refusals.append(.now())
+                }
+                #expect(refusals[1] - refusals[0] > .milliseconds(900))
+                #expect(refusals[2] - refusals[1] > .milliseconds(1_900))
+                #expect(pool.snapshot.health == .up)
+                withExtendedLifetime(subscription) {}
+            }
+            try await standby.remove()
+        }
+    }
+
+    @Test("closing the pool or cancelling the reader ends the sequence")
     func ends() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
@@ -115,7 +207,7 @@ import Testing
         }
     }
 
-    @Test("a reader that is too slow loses the oldest, and is told how many")
+    @Test("a slow reader loses the oldest events, and learns how many")
     func overflow() async {
         let buffer = SubscriptionBuffer()
         for index in 0..<SubscriptionBuffer.limit + 5 {
@@ -126,7 +218,7 @@ import Testing
     }
 
     @Test(
-        "names that the server would cut off or not take are refused",
+        "names that the server would truncate or reject are refused",
         arguments: ["", String(repeating: "x", count: 64), "a\0b"])
     func names(name: String) async throws {
         let sandbox = try await SharedSandbox.get()
@@ -138,7 +230,7 @@ import Testing
 
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct CancelAtServerTests {
-    @Test("a query given up at its deadline is stopped at the server")
+    @Test("a query past its deadline is cancelled at the server")
     func cancelled() async throws {
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL(), { $0.minimum = 2 }) { pool, _ in

@@ -6,14 +6,14 @@ import Testing
 
 @Suite struct SuspicionTests {
     @Test(
-        "a session that the server ends for itself is no outage", arguments: [PostgresError.idleSession, .terminated])
+        "the end of a single session is no outage", arguments: [PostgresError.idleSession, .terminated])
     func lone(error: PostgresError) throws {
         var world = MachineHarness { $0.minimum = 2 }
         world.startUp()
         world.succeed()
         world.end(try world.mustLease(), error)
         #expect(world.health == .up)
-        _ = try world.mustLease()  // The other one serves on.
+        _ = try world.mustLease()  // The other one continues to serve.
     }
 
     @Test("two sessions terminated within a second make the database suspect, a second apart they do not")
@@ -29,7 +29,7 @@ import Testing
         #expect(world.health == .suspect)
     }
 
-    @Test("an end without a word makes it suspect: idle connections are checked, survivors serve on")
+    @Test("an end without a message makes it suspect: idle connections are checked, and those that answer serve")
     func survivors() throws {
         var world = MachineHarness { $0.minimum = 3 }
         world.startUp()
@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test(
-        "whoever lets us in and hangs up at once, as a pooler without its server does, has to prove more from then on")
+        "after a session was admitted and closed at once, as by a pooler without its server, a connect needs a reply")
     func pooler() throws {
         var world = MachineHarness()
         world.startUp()
@@ -59,7 +59,7 @@ import Testing
         #expect(world.machine.loginProvesNothing)
     }
 
-    @Test("a probe is begun at once when there is nothing to check, and after a head start when there is")
+    @Test("a probe begins at once without idle connections to check, and otherwise after their head start")
     func headStart() throws {
         var world = MachineHarness { $0.minimum = 1 }
         world.startUp()
@@ -95,7 +95,7 @@ import Testing
         #expect(world.health == .up)
     }
 
-    @Test("after the grace everybody is told, with the cause, the duration and the next try")
+    @Test("after the grace period requests fail with the cause, the duration and the next attempt")
     func graceEnds() throws {
         var world = MachineHarness()
         world.startUp()
@@ -114,7 +114,7 @@ import Testing
         #expect(error.nextAttempt != nil)
     }
 
-    @Test("a wrong password makes it misconfigured at once, without waiting for the grace")
+    @Test("a wrong password makes it misconfigured at once, before the end of the grace period")
     func misconfigured() throws {
         var world = MachineHarness()
         world.start()
@@ -124,7 +124,7 @@ import Testing
         #expect(world.failed[waiter]?.code == "28P01")
     }
 
-    @Test("a wrong password met in growing is no outage while a connection works")
+    @Test("a wrong password during growth is no outage while a connection works")
     func misconfiguredGrowth() throws {
         var world = MachineHarness()
         world.startUp()
@@ -136,7 +136,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a server in the wrong role is not used where writing is asked for, and its connections are retired")
+    @Test("a server in the wrong role is not used for read-write, and its connections are retired")
     func readOnly() throws {
         var world = MachineHarness(requiresReadWrite: true) { $0.minimum = 2 }
         world.startUp()
@@ -152,7 +152,7 @@ import Testing
         #expect(world.health == .up)
     }
 
-    @Test("a retired connection's answer is no proof")
+    @Test("a retired connection's reply does not end the outage")
     func retiredProof() throws {
         var world = MachineHarness(requiresReadWrite: true)
         world.startUp()
@@ -165,7 +165,7 @@ import Testing
 }
 
 @Suite struct StandbyTests {
-    @Test("an idle standby is asked for a sign of life every second, on one connection; a primary is not")
+    @Test("the pool checks an idle standby every second, on one connection; not a primary")
     func asked() throws {
         for role in [ServerRole.replica, .primary, nil] {
             var harness = MachineHarness { $0.minimum = 3 }
@@ -181,7 +181,7 @@ import Testing
         }
     }
 
-    @Test("a standby that is asked something anyway is not asked for signs of life")
+    @Test("a standby that answers queries is not checked")
     func busy() throws {
         var harness = MachineHarness()
         harness.machine.role = .replica

@@ -4,7 +4,7 @@ import Testing
 @testable import DispatchPostgres
 
 @Suite struct WaiterQueueTests {
-    @Test("waiters leave from the front, or from anywhere when they give up", arguments: 0..<10)
+    @Test("waiters leave from the front, or from anywhere when withdrawn", arguments: 0..<10)
     func model(seed: Int) {
         var random = SplitMix64(seed: UInt64(seed))
         var queue = WaiterQueue()
@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    @Test("those whose deadlines have passed leave by their deadlines, the others stay in order", arguments: 0..<10)
+    @Test("expired waiters leave by deadline, the others keep their order", arguments: 0..<10)
     func deadlines(seed: Int) {
         var random = SplitMix64(seed: UInt64(seed))
         var queue = WaiterQueue()

@@ -22,9 +22,11 @@ import Testing
         let port: UInt16
 
         init(viewerLimit: Int = 500, _ change: (inout ServerConfiguration) -> Void = { _ in }) throws {
-            pool = PostgresPool(ConnectionConfiguration("postgres://admin:hunter2@127.0.0.1:1/mydb"))
+            let events = PoolEventFanOut()
+            pool = PostgresPool(
+                ConnectionConfiguration("postgres://admin:hunter2@127.0.0.1:1/mydb"), observers: [events])
             hub = StatusHub(pool: pool, viewerLimit: viewerLimit)
-            pool.delegate = hub
+            events.add(hub)
             var router = Router()
             hub.add(to: &router)
             var configuration = ServerConfiguration(host: "127.0.0.1", port: 0)

@@ -3,33 +3,33 @@ import PostgresSession
 
 @testable import DispatchPostgres
 
-/// What a database server, and the way to it, do in a simulation: nothing but numbers.
+/// A database server and its network in the simulation, as numbers.
 struct ModelServer {
-    /// What somebody meets who comes now.
+    /// How the server treats a new connection.
     enum Door: Hashable {
         case open
         /// Connection refused.
         case refusing
-        /// The kernel accepts, and nobody answers: a server that is stopped (SIGSTOP).
+        /// The kernel accepts, and no process answers: a server stopped by SIGSTOP.
         case stuck
-        /// Nothing comes through.
+        /// The network drops everything.
         case unreachable
     }
 
-    /// A phase of its life.
+    /// A phase of the server.
     struct Phase {
         var begins: MonotonicTime
         var door = Door.open
-        /// What an answer takes, and how much more at random.
+        /// How long an answer takes, and the random part on top.
         var latency = Duration.milliseconds(1)
         var jitter = Duration.zero
-        /// What a log-in takes beside its round trips.
+        /// How long a login takes besides its round trips.
         var login = Duration.milliseconds(2)
-        /// How many of a thousand messages are lost and sent again after 200 ms.
+        /// How many of a thousand messages are lost and retransmitted after 200 ms.
         var lossPerMille = 0
-        /// Whether readers find their table locked.
+        /// Whether the readers' table is locked.
         var isLocked = false
-        /// Whether all sessions are reset as it begins.
+        /// Whether all sessions are reset when it begins.
         var resets = false
     }
 
@@ -41,15 +41,15 @@ struct ModelServer {
 
     func phase(at now: MonotonicTime) -> Phase { phases.last { $0.begins <= now } ?? phases[0] }
 
-    /// When the phase that goes on at `now` ends.
+    /// When the phase at `now` ends.
     func end(of now: MonotonicTime) -> MonotonicTime {
         phases.first { $0.begins > now }?.begins ?? .distantFuture
     }
 
-    /// When what is sent now and answered at once comes back, and whether something had to be sent again.
+    /// When the answer to a message sent now arrives, and whether a message was retransmitted.
     mutating func answer(to now: MonotonicTime) -> (at: MonotonicTime, wasLost: Bool) {
         var time = now
-        // What is held up by a server that is stuck is answered when it goes on.
+        // A stuck server answers when it continues.
         while [.stuck, .unreachable].contains(phase(at: time).door) {
             let end = end(of: time)
             if end == .distantFuture { return (.distantFuture, true) }

@@ -3,15 +3,15 @@ import PostgresSession
 
 @testable import DispatchPostgres
 
-/// The machine, a shell made of numbers, a modelled server, and clients that ask again and again: a minute of it takes some
+/// The machine, a simulated shell and server, and clients that query in a loop. A simulated minute takes some
 /// milliseconds.
 struct PoolSimulation {
     struct Client {
         var begins = MonotonicTime(nanoseconds: 0)
-        /// What it runs on; the second one is the hedge.
+        /// The connections it runs on; the second one is the hedge.
         var first, second: ConnectionID?
         var waiter: WaiterID?
-        /// Counts its requests, so that what comes for an earlier one is known.
+        /// Counts its requests, to recognise events of an earlier one.
         var turn = 0
     }
 
@@ -43,14 +43,14 @@ struct PoolSimulation {
     private var clients: [Client]
     private var clientOf: [ConnectionID: Int] = [:]
     private var waiterOf: [WaiterID: (client: Int, turn: Int, isHedge: Bool)] = [:]
-    /// What runs on a connection: which statement, and until when its bytes are not acknowledged.
+    /// What runs on a connection: the statement, and until when its bytes are unacknowledged.
     private var running: [ConnectionID: (serial: Int, lostUntil: MonotonicTime, isLocked: Bool)] = [:]
     private var serial = 0
     private var loginEnds: [ConnectionID: MonotonicTime] = [:]
     private var open: Set<ConnectionID> = []
     private var nextTick = MonotonicTime.distantFuture
 
-    /// What the server has: sessions and log-ins of ours, those that it has not noticed the end of included.
+    /// Our sessions and logins at the server, including those whose end it has not noticed.
     private(set) var atServer: Set<ConnectionID> = []
     private(set) var mostAtServer = 0
     private(set) var connects: [MonotonicTime] = []
@@ -95,7 +95,7 @@ struct PoolSimulation {
     }
 
     private mutating func pop(until end: MonotonicTime) -> (time: MonotonicTime, order: Int, event: Event)? {
-        let deadline = machine.nextDeadline
+        let deadline = machine.nextDeadline()
         if let first = events.first, first.time <= min(deadline, end) { return events.pop() }
         return deadline <= end ? (deadline, 0, .tick) : nil
     }
@@ -112,7 +112,7 @@ struct PoolSimulation {
                 at: now)
         case .answer(let id, let sentAt, let serial) where running[id]?.serial == serial: answered(id, sentAt)
         case .accepted(let id) where open.contains(id):
-            // A server that is stuck does not know of it yet.
+            // A stuck server has not noticed yet.
             if server.phase(at: now).door == .open { arrive(id) }
             machine.progressed(id, isAnswer: false, at: now)
         case .spoke(let id) where open.contains(id):
@@ -197,7 +197,7 @@ struct PoolSimulation {
         }
     }
 
-    /// The client's request has ended, with a code where it failed; `other` still runs for it.
+    /// The client's request has ended, with a code if it failed; `other` still runs for it.
     private mutating func finish(_ client: Int, _ code: String?, giving other: ConnectionID? = nil) {
         if let code { failures.append((now, code)) } else { good.append(now) }
         if let waiter = clients[client].waiter {
@@ -238,7 +238,7 @@ struct PoolSimulation {
     private mutating func endCheck(_ id: ConnectionID) {
         running[id] = nil
         leave(id)
-        machine.ended(id, .noAnswer, at: now)
+        machine.disconnected(id, .noAnswer, at: now)
     }
 
     /// The session ends by itself.
@@ -249,7 +249,7 @@ struct PoolSimulation {
         if machine.slots.state(id) == .connecting {
             machine.connectFailed(id, .ended, at: now)
         } else {
-            machine.ended(id, .ended, at: now)
+            machine.disconnected(id, .ended, at: now)
         }
         perform()
         guard let client else { return }
@@ -262,10 +262,10 @@ struct PoolSimulation {
         open.remove(id)
         let phase = server.phase(at: now)
         switch phase.door {
-        // A log-in does not look at its socket before it is done.
+        // A login does not look at its socket before it ends.
         case .open: schedule(.gone(id), at: max(now + phase.latency, loginEnds[id] ?? now))
         case .refusing: atServer.remove(id)
-        // What it never accepts is gone before it begins; what it had, it notices later.
+        // Connections it has not accepted are gone; it notices the end of the others later.
         case .stuck, .unreachable: schedule(.gone(id), at: server.end(of: now))
         }
     }
@@ -338,7 +338,7 @@ struct PoolSimulation {
         machine.waiters.recycle()
     }
 
-    /// The most connects in any second of a time.
+    /// The maximum number of connects in any second.
     func busiestSecond(from start: MonotonicTime, to end: MonotonicTime) -> Int {
         let connects = connects.filter { $0 >= start && $0 < end }
         var first = 0
@@ -351,7 +351,7 @@ struct PoolSimulation {
     }
 }
 
-/// What is to happen, earliest first; at the same time in the order in which it was planned.
+/// Scheduled events, by time, then by the order of scheduling.
 struct EventHeap<Event> {
     typealias Entry = (time: MonotonicTime, order: Int, event: Event)
     private var entries: [Entry] = []

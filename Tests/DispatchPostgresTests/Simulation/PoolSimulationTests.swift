@@ -5,10 +5,10 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Thousands of lives of a pool, each another one. A failing run names its seed.
+/// Many simulated runs of a pool. A failing run reports its seed.
 @Suite struct PoolSimulationTests {
     private static let start = MonotonicTime(nanoseconds: 1_000_000_000)
-    /// How many of each kind; `DARUMA_SIMULATION_RUNS` asks for more.
+    /// The number of runs of each kind; `DARUMA_SIMULATION_RUNS` sets more.
     private static let runs = getenv("DARUMA_SIMULATION_RUNS").flatMap { Int(String(cString: $0)) } ?? 40
 
     private func server(_ phases: [ModelServer.Phase], seed: Int, maximum: Int = 100) -> ModelServer {
@@ -22,7 +22,7 @@ import Testing
         return phase
     }
 
-    @Test("no failure while every answer is within its deadline, however slow, and however that changes")
+    @Test("no query fails while every answer is within its deadline, however slow, and however that changes")
     func slow() {
         for seed in 0..<Self.runs {
             var random = SplitMix64(seed: UInt64(seed))
@@ -38,7 +38,7 @@ import Testing
             var world = PoolSimulation(
                 server: server(phases, seed: seed), clients: Int.random(in: 1...8, using: &random), seed: UInt64(seed))
             world.run(for: .seconds(60))
-            // Until the pool has as many connections as there are clients, somebody has to wait for one.
+            // Until the pool has as many connections as there are clients, some have to wait for one.
             let settled = Self.start + .seconds(18)
             let late = world.failures.filter { $0.at > settled }
             #expect(late.isEmpty, "seed \(seed): \(late.prefix(3)) of \(world.good.count)")
@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    @Test("when a slow database has reset all sessions, everybody is served again after two log-ins and a few answers")
+    @Test("after a slow database has reset all sessions, all clients are served after two logins and a few answers")
     func resetWhileSlow() {
         for seed in 0..<Self.runs {
             var random = SplitMix64(seed: UInt64(seed) + 50_000)
@@ -72,7 +72,7 @@ import Testing
         }
     }
 
-    @Test("with losses on the way too, next to nothing fails, and nothing is called an outage")
+    @Test("with packet loss as well, almost no query fails, and there is no outage")
     func losses() {
         for seed in 0..<Self.runs {
             var random = SplitMix64(seed: UInt64(seed) + 10_000)
@@ -89,7 +89,7 @@ import Testing
         }
     }
 
-    @Test("whatever happens, there are never more than the maximum at the server, log-ins and a cancel apart")
+    @Test("sessions at the server never exceed the maximum, apart from logins and a cancel request")
     func nothingLeft() {
         for seed in 0..<Self.runs {
             var random = SplitMix64(seed: UInt64(seed) + 20_000)
@@ -126,7 +126,8 @@ import Testing
         }
     }
 
-    @Test("back within one probe where connecting was refused, with and without requests", arguments: [0, 1, 4, 24])
+    @Test(
+        "the pool recovers within one probe from refused connects, with and without requests", arguments: [0, 1, 4, 24])
     func back(clients: Int) {
         for seed in 0..<Self.runs / (clients > 4 ? 10 : 1) {
             var random = SplitMix64(seed: UInt64(seed) + 30_000)
@@ -150,7 +151,7 @@ import Testing
         }
     }
 
-    @Test("a server that is shared with another pool, and full, is asked for no more than twenty connects a second")
+    @Test("a full server shared with another pool gets at most twenty connects a second")
     func shared() {
         for seed in 0..<Self.runs / 5 {
             var random = SplitMix64(seed: UInt64(seed) + 40_000)

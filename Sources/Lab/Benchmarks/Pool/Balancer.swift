@@ -71,8 +71,8 @@ package final class Balancer {
         // A query that is silent for as long as it is meant to be is no sign of trouble.
         settings.silenceTimeout = plan.work * 4 + .seconds(10)
         settings.connectTimeout = .seconds(30)
-        pool = PostgresPool(ConnectionConfiguration(databaseURL), settings: settings)
-        pool.delegate = counter
+        pool = PostgresPool(
+            ConnectionConfiguration(databaseURL), settings: settings, observers: [counter])
     }
 
     /// Runs the whole of it: fills the pool's queue, waits for the answers, and then for the pool to shrink.
@@ -95,7 +95,6 @@ package final class Balancer {
         report.opened = counter.opened
         report.closedIdle = counter.closedIdle
         report.lost = counter.lost
-        pool.delegate = nil
         await pool.close(deadline: .now() + .seconds(5))
         return report
     }
@@ -154,7 +153,7 @@ package final class Balancer {
 
 /// Counts what comes and goes.
 @LoopActor
-private final class EventCounter: PoolDelegate {
+private final class EventCounter: PoolObserver {
     var opened = 0
     var closedIdle = 0
     var lost = 0

@@ -18,8 +18,14 @@ public import MetricDescriptions
 @LoopActor
 public final class ServerMetrics: ServerObserver {
     /// The metrics' descriptions, for backends that need them.
-    public nonisolated static var descriptions: [MetricDescription] { ServerMetric.all }
+    public nonisolated static func descriptions(prefix: String = defaultPrefix) -> [MetricDescription] {
+        ServerMetric(prefix: prefix).all
+    }
 
+    /// The prefix of the metrics that OpenTelemetry does not define, unless another one is given.
+    public nonisolated static let defaultPrefix = "http.server"
+
+    private let metric: ServerMetric
     private var timers: RequestTimers
     private let opened: Counter
     private let closed: [ConnectionCloseReason: Counter]
@@ -41,22 +47,27 @@ public final class ServerMetrics: ServerObserver {
     ///
     /// - Parameters:
     ///   - routes: The paths that have a handler; requests for others have no route label.
+    ///   - prefix: The prefix of the metrics that OpenTelemetry does not define.
     ///   - factory: The backend.
-    public init(routes: [String] = [], factory: any MetricsFactory = MetricsSystem.factory) {
+    public init(
+        routes: [String] = [], prefix: String = defaultPrefix, factory: any MetricsFactory = MetricsSystem.factory
+    ) {
         self.factory = factory
+        let metric = ServerMetric(prefix: prefix)
+        self.metric = metric
         timers = RequestTimers(factory: factory)
         timers.add(routes)
-        opened = Counter(label: ServerMetric.opened.label, factory: factory)
+        opened = Counter(label: metric.opened.label, factory: factory)
         closed = Dictionary(
             uniqueKeysWithValues: ConnectionCloseReason.allCases.map {
                 let reason = ("reason", $0.rawValue)
-                return ($0, Counter(label: ServerMetric.closed.label, dimensions: [reason], factory: factory))
+                return ($0, Counter(label: metric.closed.label, dimensions: [reason], factory: factory))
             })
-        abandonments = Counter(label: ServerMetric.abandoned.label, factory: factory)
-        acceptPauses = Counter(label: ServerMetric.acceptPauses.label, factory: factory)
+        abandonments = Counter(label: metric.abandoned.label, factory: factory)
+        acceptPauses = Counter(label: metric.acceptPauses.label, factory: factory)
         active = Gauge(label: ServerMetric.activeRequests.label, factory: factory)
         func connections(_ state: String) -> Gauge {
-            Gauge(label: ServerMetric.connections.label, dimensions: [("state", state)], factory: factory)
+            Gauge(label: metric.connections.label, dimensions: [("state", state)], factory: factory)
         }
         busy = connections("busy")
         idle = connections("idle")
@@ -104,7 +115,7 @@ public final class ServerMetrics: ServerObserver {
 
     private func refusal(_ status: Int) -> Counter {
         Counter(
-            label: ServerMetric.refused.label, dimensions: [("http.response.status_code", String(status))],
+            label: metric.refused.label, dimensions: [("http.response.status_code", String(status))],
             factory: factory)
     }
 

@@ -1,9 +1,9 @@
 internal import CoreMetrics
 
-/// Counters by a code that comes from elsewhere: an SQLSTATE can be any five characters. Bounded: beyond so many
-/// different ones they are counted together.
+/// Counters by error code. Bounded, because an SQLSTATE can be any five characters: beyond the limit all further codes
+/// share one counter.
 struct CodeCounters {
-    /// What the others are called, as in OpenTelemetry's conventions.
+    /// The label of all further codes, as in OpenTelemetry's conventions.
     static let other = "_OTHER"
     private static let limit = 100
 
@@ -18,7 +18,7 @@ struct CodeCounters {
         self[code].increment()
     }
 
-    /// Makes the counter, so that it is there at zero.
+    /// Creates the counter at zero.
     mutating func prepare(_ code: String) {
         _ = self[code]
     }

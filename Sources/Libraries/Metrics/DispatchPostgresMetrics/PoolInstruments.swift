@@ -2,8 +2,8 @@ internal import CoreMetrics
 internal import DispatchPostgres
 internal import MetricDescriptions
 
-/// All instruments of one pool, made once: nothing is looked up when something is counted. Those whose labels are known
-/// beforehand exist from the start, at zero, so that a rate sees the first event too.
+/// All instruments of one pool, created once, so that counting needs no lookup. Those with known labels exist from the
+/// start, at zero, so that a rate includes the first event.
 struct PoolInstruments {
     let connections: [String: Gauge]
     let connectionMax: Gauge
@@ -37,23 +37,25 @@ struct PoolInstruments {
     let givenUp: Gauge
     let overdue: Gauge
 
+    private let metric: PoolMetric
     private let poolDimension: (String, String)
     private let factory: any MetricsFactory
     private static let system = ("db.system.name", "postgresql")
 
-    init(poolName: String, factory: any MetricsFactory) {
+    init(_ metric: PoolMetric, poolName: String, factory: any MetricsFactory) {
+        self.metric = metric
         let pool = ("db.client.connection.pool.name", poolName)
         poolDimension = pool
         self.factory = factory
 
-        func counter(_ metric: MetricDescription, _ more: (String, String)...) -> Counter {
-            Counter(label: metric.label, dimensions: [pool] + more, factory: factory)
+        func counter(_ description: MetricDescription, _ more: (String, String)...) -> Counter {
+            Counter(label: description.label, dimensions: [pool] + more, factory: factory)
         }
-        func gauge(_ metric: MetricDescription, _ more: (String, String)...) -> Gauge {
-            Gauge(label: metric.label, dimensions: [pool] + more, factory: factory)
+        func gauge(_ description: MetricDescription, _ more: (String, String)...) -> Gauge {
+            Gauge(label: description.label, dimensions: [pool] + more, factory: factory)
         }
-        func timer(_ metric: MetricDescription, _ more: (String, String)...) -> Timer {
-            Timer(label: metric.label, dimensions: [pool] + more, factory: factory)
+        func timer(_ description: MetricDescription, _ more: (String, String)...) -> Timer {
+            Timer(label: description.label, dimensions: [pool] + more, factory: factory)
         }
 
         connections = Dictionary(
@@ -70,49 +72,49 @@ struct PoolInstruments {
         useTime = timer(PoolMetric.useTime)
         goodQueries = timer(PoolMetric.operationDuration, Self.system)
 
-        up = gauge(PoolMetric.up)
-        states = DatabaseState.allCases.map { ($0, gauge(PoolMetric.state, ("state", $0.rawValue))) }
-        lastSuccess = gauge(PoolMetric.lastSuccess)
-        lastTransition = gauge(PoolMetric.lastTransition)
-        nextAttempt = gauge(PoolMetric.nextAttempt)
-        suspicions = counter(PoolMetric.suspicions)
-        outages = counter(PoolMetric.outages)
-        outageTime = FloatingPointCounter(label: PoolMetric.outageTime.label, dimensions: [pool], factory: factory)
-        recoveryTime = timer(PoolMetric.recoveryTime)
-        connectSuccesses = counter(PoolMetric.connectAttempts, ("outcome", "success"), ("reason", ""))
-        // These two are about connects and nothing else.
+        up = gauge(metric.up)
+        states = DatabaseState.allCases.map { ($0, gauge(metric.state, ("state", $0.rawValue))) }
+        lastSuccess = gauge(metric.lastSuccess)
+        lastTransition = gauge(metric.lastTransition)
+        nextAttempt = gauge(metric.nextAttempt)
+        suspicions = counter(metric.suspicions)
+        outages = counter(metric.outages)
+        outageTime = FloatingPointCounter(label: metric.outageTime.label, dimensions: [pool], factory: factory)
+        recoveryTime = timer(metric.recoveryTime)
+        connectSuccesses = counter(metric.connectAttempts, ("outcome", "success"), ("reason", ""))
+        // The two reasons that only connects have.
         abandonedAttempts = Dictionary(
             uniqueKeysWithValues: [SessionCloseReason.overtaken, .hung].map {
-                ($0, counter(PoolMetric.connectAttempts, ("outcome", "abandoned"), ("reason", $0.rawValue)))
+                ($0, counter(metric.connectAttempts, ("outcome", "abandoned"), ("reason", $0.rawValue)))
             })
         discards = Dictionary(
             uniqueKeysWithValues: SessionCloseReason.allCases.map {
-                ($0, counter(PoolMetric.discards, ("reason", $0.rawValue)))
+                ($0, counter(metric.discards, ("reason", $0.rawValue)))
             })
         let kinds: [(PoolError.Kind, String)] = [
             (.unavailable, "unavailable"), (.saturated, "saturated"), (.closed, "closed"),
             (.wrongProcess, "wrong_process"), (.notStarted, "not_started"),
         ]
         refusals = Dictionary(
-            uniqueKeysWithValues: kinds.map { ($0.0, counter(PoolMetric.refusals, ("reason", $0.1))) })
-        retriesSaved = counter(PoolMetric.retriesSaved)
-        hedges = counter(PoolMetric.hedges)
-        usualAnswer = gauge(PoolMetric.usualAnswer)
-        usualLogin = gauge(PoolMetric.usualLogin)
-        silenceLimit = gauge(PoolMetric.silenceLimit)
-        givenUp = gauge(PoolMetric.givenUp)
-        overdue = gauge(PoolMetric.overdue)
+            uniqueKeysWithValues: kinds.map { ($0.0, counter(metric.refusals, ("reason", $0.1))) })
+        retriesSaved = counter(metric.retriesSaved)
+        hedges = counter(metric.hedges)
+        usualAnswer = gauge(metric.usualAnswer)
+        usualLogin = gauge(metric.usualLogin)
+        silenceLimit = gauge(metric.silenceLimit)
+        givenUp = gauge(metric.givenUp)
+        overdue = gauge(metric.overdue)
     }
 
     func connectAttempts(_ outcome: String, reason: String) -> Counter {
         Counter(
-            label: PoolMetric.connectAttempts.label,
+            label: metric.connectAttempts.label,
             dimensions: [poolDimension, ("outcome", outcome), ("reason", reason)], factory: factory)
     }
 
     func retries(reason: String) -> Counter {
         Counter(
-            label: PoolMetric.retries.label, dimensions: [poolDimension, ("reason", reason)], factory: factory)
+            label: metric.retries.label, dimensions: [poolDimension, ("reason", reason)], factory: factory)
     }
 
     func queries(errorType: String) -> Timer {

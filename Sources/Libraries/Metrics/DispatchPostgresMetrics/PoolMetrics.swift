@@ -4,63 +4,77 @@ public import DispatchPostgres
 public import MetricDescriptions
 internal import PostgresSession
 
-/// Turns what a pool reports into metrics, for whatever backend swift-metrics has been given.
+/// Exports a pool's metrics to any backend of swift-metrics.
 ///
 /// ```swift
-/// let metrics = PoolMetrics(of: pool)
-/// pool.delegate = metrics
+/// let metrics = PoolMetrics()
+/// let pool = PostgresPool(configuration, observers: [metrics])
+/// metrics.watch(pool)
 /// ```
 ///
-/// What happens is counted as it happens. What merely is – connections by state, the outage that goes on – is written by
-/// ``refresh()``: call it before the values are read, or every few seconds where they are sent.
+/// Events are counted as they happen. ``refresh()`` records the current values (connections by state, the current
+/// outage): call it before a scrape, or every few seconds where a backend sends them.
 @LoopActor
-public final class PoolMetrics: PoolDelegate {
-    /// What the metrics mean, for backends that want to know.
-    public nonisolated static var descriptions: [MetricDescription] { PoolMetric.all }
+public final class PoolMetrics: PoolObserver {
+    /// The prefix of the metrics that OpenTelemetry does not define, unless another one is given.
+    public nonisolated static let defaultPrefix = "db.pool"
 
-    private let pool: PostgresPool
+    /// Kind, unit and help text of each metric, for backends that use them.
+    public nonisolated static func descriptions(prefix: String = defaultPrefix) -> [MetricDescription] {
+        PoolMetric(prefix: prefix).all
+    }
+
+    /// `true`.
+    public let wantsMeasurements = true
+
+    /// Weak, because the pool holds its observers.
+    private weak var pool: PostgresPool?
     private let instruments: PoolInstruments
     private var attemptFailures: CodeCounters
     private var retries: CodeCounters
     private var failedQueries: [String: Timer] = [:]
-    /// Whether there is a database, as far as requests were told.
+    /// Whether requests can use the database.
     private var isUp = false
-    /// Up to when the outage that goes on has been added to the counter; `nil` while there is none.
+    /// Until when the current outage has been counted; `nil` without one.
     private var outageCountedUntil: MonotonicTime?
 
-    /// What is counted from zero, so that a rate sees the first one too.
+    /// Codes that exist from the start, at zero, so that a rate includes the first event.
     private static let usualConnectFailures = [PostgresError.Code.refused, PostgresError.Code.connectTimeout, "57P03"]
     private static let usualRetries = [
         PostgresError.Code.ended, PostgresError.Code.reset, PostgresError.Code.queryTimeout, "57P01",
     ]
-    /// The most error codes that queries are told apart by.
+    /// The maximum number of error codes with a timer of their own.
     private static let queryCodeLimit = 100
 
-    /// Metrics of one pool.
+    /// Creates the metrics of one pool. Make them its observer, and call ``watch(_:)``.
     ///
     /// - Parameters:
-    ///   - pool: The pool. Whether these metrics are its delegate, or hear of its events from the one that is, is the
-    ///     caller's to arrange.
-    ///   - name: What tells this pool from others of the same program.
-    ///   - factory: Where the metrics go.
+    ///   - name: the pool's name, which distinguishes the pools of a program.
+    ///   - prefix: the prefix of the metrics that OpenTelemetry does not define.
+    ///   - factory: creates the metrics.
     public init(
-        of pool: PostgresPool, name: String = "default", factory: any MetricsFactory = MetricsSystem.factory
+        name: String = "default", prefix: String = defaultPrefix,
+        factory: any MetricsFactory = MetricsSystem.factory
     ) {
-        self.pool = pool
-        instruments = PoolInstruments(poolName: name, factory: factory)
+        instruments = PoolInstruments(PoolMetric(prefix: prefix), poolName: name, factory: factory)
         let instruments = instruments
         attemptFailures = CodeCounters { instruments.connectAttempts("failure", reason: $0) }
         retries = CodeCounters { instruments.retries(reason: $0) }
         for code in Self.usualConnectFailures { attemptFailures.prepare(code) }
         for code in Self.usualRetries { retries.prepare(code) }
+        instruments.lastTransition.record(Self.secondsSinceEpoch)
+    }
+
+    /// Records this pool's limits, and its values with each ``refresh()``.
+    public func watch(_ pool: PostgresPool) {
+        self.pool = pool
         instruments.connectionMax.record(pool.settings.maximum)
         instruments.connectionIdleMin.record(pool.settings.minimum)
         instruments.connectionIdleMax.record(pool.settings.maximumIdle ?? pool.settings.maximum)
-        instruments.lastTransition.record(Self.secondsSinceEpoch)
         refresh()
     }
 
-    // MARK: What happens
+    // MARK: Events
 
     /// Counts an event.
     public func pool(_ pool: PostgresPool, did event: PoolEvent) {
@@ -128,10 +142,11 @@ public final class PoolMetrics: PoolDelegate {
         outageCountedUntil = now
     }
 
-    // MARK: What is
+    // MARK: Current values
 
-    /// Writes down what is at this moment.
+    /// Records the current values; does nothing before ``watch(_:)``.
     public func refresh() {
+        guard let pool else { return }
         let snapshot = pool.snapshot
         let now = MonotonicTime.now()
         let wallNow = Self.secondsSinceEpoch

@@ -1,3 +1,3 @@
-// One import for those who use the pool: its interface has types of these two.
+// One import is enough for users: the interface has types of these two modules.
 @_exported public import DispatchLoop
 @_exported public import PostgresSession

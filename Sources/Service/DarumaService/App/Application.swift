@@ -12,7 +12,7 @@ package final class Application {
     private let logger: Logger
     private let systemd: SystemdEnvironment
     private let systemdNotifier: SystemdNotifier?
-    package let poolEvents = PoolEventFanOut()
+    package let poolEvents: PoolEventFanOut
     package let serverEvents = ServerEventFanOut()
     private let identifier = RequestIdentifier()
     package let health: ServiceHealth
@@ -39,8 +39,8 @@ package final class Application {
         self.logger = logger
         self.systemd = systemd
         systemdNotifier = SystemdNotifier(systemd)
-        pool = PostgresPool(settings.database, settings: settings.pool)
-        pool.delegate = poolEvents
+        poolEvents = PoolEventFanOut(wantsMeasurements: settings.keepsMetrics)
+        pool = PostgresPool(settings.database, settings: settings.pool, observers: [poolEvents])
         poolEvents.add(OutageLog(logger))
         if let systemdNotifier { poolEvents.add(systemdNotifier) }
         health = ServiceHealth(
@@ -55,7 +55,7 @@ package final class Application {
         serverEvents.add(status)
         if settings.keepsMetrics {
             let metrics = MetricsEndpoint(pool: pool)
-            poolEvents.add(metrics.poolListener, measures: true)
+            poolEvents.add(metrics.poolListener)
             serverEvents.add(metrics.serverListener)
             self.metrics = metrics
         }

@@ -1,27 +1,29 @@
 package import DispatchLoop
 package import DispatchPostgres
 
-/// Passes the pool's events on, in order, to everybody in the service who wants them: the log, the metrics, the status
-/// page. The pool itself knows one delegate.
+/// Passes the pool's events to observers that are created after the pool, because they ask it for its state: the log, the
+/// metrics, the status page.
 @LoopActor
-package final class PoolEventFanOut: PoolDelegate {
-    private var listeners: [any PoolDelegate] = []
-    /// Those who take measurements, several with each query.
-    private var measuring: [any PoolDelegate] = []
+package final class PoolEventFanOut: PoolObserver {
+    package let wantsMeasurements: Bool
+    private var observers: [any PoolObserver] = []
+    private var measuringObservers: [any PoolObserver] = []
 
-    package init() {}
+    package init(wantsMeasurements: Bool = false) {
+        self.wantsMeasurements = wantsMeasurements
+    }
 
-    /// From now on `listener` hears every event too, and every measurement if it `measures`. It is kept alive.
-    package func add(_ listener: any PoolDelegate, measures: Bool = false) {
-        listeners.append(listener)
-        if measures { measuring.append(listener) }
+    /// Keeps `observer` alive.
+    package func add(_ observer: any PoolObserver) {
+        observers.append(observer)
+        if observer.wantsMeasurements { measuringObservers.append(observer) }
     }
 
     package func pool(_ pool: PostgresPool, did event: PoolEvent) {
-        for listener in listeners { listener.pool(pool, did: event) }
+        for observer in observers { observer.pool(pool, did: event) }
     }
 
     package func pool(_ pool: PostgresPool, measured measurement: PoolMeasurement) {
-        for listener in measuring { listener.pool(pool, measured: measurement) }
+        for observer in measuringObservers { observer.pool(pool, measured: measurement) }
     }
 }

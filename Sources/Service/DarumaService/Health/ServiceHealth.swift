@@ -4,7 +4,7 @@ package import Logging
 
 /// Liveness and readiness, answered from memory: probes never cost a query.
 @LoopActor
-package final class ServiceHealth: PoolDelegate {
+package final class ServiceHealth: PoolObserver {
     private let pool: PostgresPool
     private let logger: Logger
     private let requiresDatabase: Bool

@@ -6,7 +6,7 @@ internal import PostgresSession
 /// Logs the database's outages: one line at the beginning, one at the end, and one when the cause changes. Failed
 /// connects have no lines of their own.
 @LoopActor
-package final class OutageLog: PoolDelegate {
+package final class OutageLog: PoolObserver {
     private let logger: Logger
     private var hasBeenUp = false
     /// Limits the lines about masked interruptions: a proxy that cuts sessions causes one per session.

@@ -16,7 +16,10 @@ import PrometheusExposition
 package final class MetricsEndpoint {
     /// The descriptions of all metrics.
     package static let descriptions =
-        PoolMetrics.descriptions + ServerMetrics.descriptions + ProcessMetrics.descriptions
+        PoolMetrics.descriptions(prefix: poolPrefix) + ServerMetrics.descriptions(prefix: serverPrefix)
+        + ProcessMetrics.descriptions
+    private static let poolPrefix = "daruma.db"
+    private static let serverPrefix = "daruma.http"
 
     private let backend: PrometheusMetrics
     private let pool: PoolMetrics
@@ -27,12 +30,13 @@ package final class MetricsEndpoint {
 
     package init(pool: PostgresPool) {
         backend = PrometheusMetrics(Self.descriptions)
-        self.pool = PoolMetrics(of: pool, name: "daruma", factory: backend)
-        server = ServerMetrics(factory: backend)
+        self.pool = PoolMetrics(name: "daruma", prefix: Self.poolPrefix, factory: backend)
+        self.pool.watch(pool)
+        server = ServerMetrics(prefix: Self.serverPrefix, factory: backend)
         process = ProcessMetrics(factory: backend)
     }
 
-    package var poolListener: any PoolDelegate { pool }
+    package var poolListener: any PoolObserver { pool }
     package var serverListener: any ServerObserver { server }
 
     /// Adds a server: its connections, and its requests by these paths.

@@ -175,7 +175,7 @@ package final class StatusHub {
     }
 }
 
-extension StatusHub: PoolDelegate {
+extension StatusHub: PoolObserver {
     package func pool(_ pool: PostgresPool, did event: PoolEvent) {
         guard case .healthChanged(_, let health, let outage, let time) = event else { return }
         history.healthChanged(to: health, outage: outage, at: time)

@@ -4,7 +4,7 @@ internal import PostgresSession
 
 /// Reports to systemd: readiness, the watchdog's heartbeat, the state of the database, and the shutdown.
 @LoopActor
-package final class SystemdNotifier: PoolDelegate {
+package final class SystemdNotifier: PoolObserver {
     private let socket: NotifySocket
     private let loop = EventLoop.shared
     private let beatInterval: Duration?

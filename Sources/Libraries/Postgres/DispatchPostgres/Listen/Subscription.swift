@@ -2,35 +2,35 @@ internal import DequeModule
 internal import DispatchLoop
 public import PostgresSession
 
-/// What a subscription hears.
+/// What a subscription receives.
 public enum SubscriptionEvent: Sendable, Hashable {
-    /// The server has confirmed that it listens: what is sent from now on arrives. Comes once, first.
+    /// The server has confirmed LISTEN: notifications sent from now on arrive. Comes once, first.
     case listening
     /// A notification.
     case notification(Notification)
-    /// Notifications may have been lost, and are not coming any more; it listens again from here on.
+    /// Notifications may have been lost. Listening has resumed.
     case gap(Gap)
 
     /// Why notifications may have been lost.
     public enum Gap: Sendable, Hashable {
-        /// The connection was lost, and it took this long until another one listened.
+        /// The connection was lost; another one listened after this time.
         case disconnected(Duration)
-        /// The reader was too slow; this many were dropped.
+        /// The reader was too slow; this many events were dropped.
         case overflow(Int)
     }
 }
 
-/// The notifications of one channel, for one reader, for as long as it is held.
+/// The notifications of one channel, for one reader, while the object lives.
 ///
-/// It outlives the connection that listens: after an outage it listens on the next one and says that there was a gap.
-/// The sequence ends when the pool is closed, or the reader's task is cancelled.
+/// It outlives the connection that listens: after an outage it listens on the next one and reports a gap. The sequence
+/// ends when the pool is closed or the reader's task is cancelled.
 ///
 /// ```swift
 /// let news = try await pool.subscribe(to: "news")
 /// for await event in news { … }
 /// ```
 public final class Subscription: AsyncSequence, Sendable {
-    /// What arrives.
+    /// An event.
     public typealias Element = SubscriptionEvent
 
     /// The channel's name.
@@ -49,7 +49,7 @@ public final class Subscription: AsyncSequence, Sendable {
     /// Reads the subscription. One reader at a time: a second one ends the first.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
 
-    /// Reads a subscription and holds it.
+    /// Reads a subscription and keeps it alive.
     public struct Iterator: AsyncIteratorProtocol {
         let subscription: Subscription
 
@@ -58,7 +58,7 @@ public final class Subscription: AsyncSequence, Sendable {
     }
 }
 
-/// What has arrived and not been read. Bounded: a reader that sleeps loses the oldest, and is told how many.
+/// Events that have not been read. Bounded: a slow reader loses the oldest, and learns how many.
 @LoopActor
 final class SubscriptionBuffer {
     nonisolated static let limit = 1_000

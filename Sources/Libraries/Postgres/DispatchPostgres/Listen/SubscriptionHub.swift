@@ -1,60 +1,58 @@
 import DispatchLoop
 import PostgresSession
 
-/// Keeps one connection listening for all of a pool's subscriptions, and finds the next one when it ends.
+/// Keeps one session listening for all subscriptions of a pool, and replaces it when it ends or reaches its lifetime.
 ///
 /// ```
-///   idle ── first subscriber ──▶ wanting ── connection ──▶ listening
-///    ▲                            ▲   │ refused            │  │
-///    │                            │   └─▶ (until the pool  │  │ connection ended,
-///    │                            │        is up, or 1 s)  │  │ generation retired
-///    │                            └────────────────────────┼──┘
-///    └────────────── last subscriber has gone ─────────────┘
-///   from anywhere ──▶ closed
+///   idle ── first subscriber ──▶ waiting ── connection ──▶ listening ⟲ handover
+///    ▲                            ▲   │ no connection        │  │
+///    │                            │   └─▶ backing off ──┐    │  │ session ended, LISTEN refused,
+///    │                            │       pool is up,   │    │  │ generation retired
+///    │                            └────── or timer ─────┴────┼──┘
+///    └────────────── last subscriber gone ───────────────────┘
+///   any state ──▶ closed
 /// ```
+///
+/// `SubscriptionHub+Handover.swift` replaces a session at the end of its lifetime.
 @LoopActor
 final class SubscriptionHub {
-    private enum State {
-        /// Nobody subscribes; holds nothing.
+    enum State {
+        /// No subscribers and no session.
         case idle
-        /// A connection is asked for, or will be when the timer fires or the pool is up.
-        case wanting(WaiterID?, TimerID?)
-        /// `commands` are still to be run on the connection, in order; one is running if it is not idle.
-        case listening(PostgresPool.Leased, generation: UInt32)
+        /// Waits for a connection of the pool.
+        case waiting(WaiterID?)
+        /// Requests a connection when the timer fires or the pool is up.
+        case backingOff(TimerID?)
+        case listening(ListeningSession)
         case closed
     }
 
-    /// A subscriber, and whether it has been told that it listens.
-    private struct Subscriber {
+    /// A subscriber, and whether it has received `listening`.
+    struct Subscriber {
         let buffer: SubscriptionBuffer
         var isListening = false
     }
 
-    /// How long after a refusal the next try is, if the pool does not come up before.
-    private static let retryInterval = Duration.seconds(1)
+    /// The wait after the first refusal; it doubles with each further one up to the longest.
+    static let retryInterval = Duration.seconds(1)
+    static let longestRetryInterval = Duration.seconds(30)
 
-    private unowned let pool: PostgresPool
-    private let loop = EventLoop.shared
-    private var state = State.idle
-    private var channels: [String: [UInt64: Subscriber]] = [:]
+    unowned let pool: PostgresPool
+    let loop = EventLoop.shared
+    var state = State.idle
+    private(set) var channels: [String: [UInt64: Subscriber]] = [:]
     private var nextSubscriber: UInt64 = 0
-    private var commands: [Command] = []
+    /// LISTENs that the session has not confirmed yet.
+    private var pendingListens = 0
+    /// When the session was lost whose successor has not confirmed all channels yet.
     private var lostAt: MonotonicTime?
-    private var keepalive: TimerID?
-
-    private enum Command {
-        case listen(String)
-        case unlisten(String)
-        case check
-
-        var statement: Statement {
-            switch self {
-            case .listen(let channel): Statement("listen \(SubscriptionHub.quoted(channel))")
-            case .unlisten(let channel): Statement("unlisten \(SubscriptionHub.quoted(channel))")
-            case .check: .roundTrip
-            }
-        }
-    }
+    /// How often the server has refused LISTEN since it last accepted one.
+    var refusals = 0
+    private var maintenance: TimerID?
+    /// The replacement of the listening session, while it is under way.
+    var handover: Handover?
+    /// No handover before this time.
+    var handoverBlockedUntil = MonotonicTime(nanoseconds: .min)
 
     init(pool: PostgresPool) {
         self.pool = pool
@@ -63,7 +61,7 @@ final class SubscriptionHub {
     // MARK: Subscribers
 
     func subscribe(to channel: String) throws(PostgresError) -> Subscription {
-        // Longer names are cut off by the server (NAMEDATALEN − 1), and the notifications come under another name.
+        // The server truncates longer names (NAMEDATALEN − 1) and sends notifications under the short one.
         guard (1...63).contains(channel.utf8.count), !channel.utf8.contains(0) else {
             throw PostgresError(
                 code: "42602", message: "a channel's name has 1 to 63 bytes, none of them zero",
@@ -72,13 +70,14 @@ final class SubscriptionHub {
         let buffer = SubscriptionBuffer()
         nextSubscriber += 1
         let number = nextSubscriber
-        let isNew = channels[channel] == nil
         channels[channel, default: [:]][number] = Subscriber(buffer: buffer)
         switch state {
-        case .idle: want()
-        case .listening where isNew: run(.listen(channel))
-        case .listening: run(.listen(channel))  // Confirms it to the newcomer; the server does not mind.
-        case .wanting: break
+        case .idle: requestSession()
+        case .waiting, .backingOff: break
+        case .listening(let session):
+            if handover?.successor != nil { cancelHandover() }
+            // Repeats LISTEN for a known channel, which is harmless, to confirm it to the new subscriber.
+            listen(channel, on: session)
         case .closed: buffer.finish()
         }
         return Subscription(channel: channel, buffer: buffer) { [weak self] in
@@ -91,138 +90,164 @@ final class SubscriptionHub {
         subscriber.buffer.finish()
         guard channels[channel]?.isEmpty ?? false else { return }
         channels[channel] = nil
-        if channels.isEmpty { releaseSession(.idle) } else { run(.unlisten(channel)) }
+        if channels.isEmpty { return releaseSession(.idle) }
+        if handover?.successor != nil { cancelHandover() }
+        if case .listening(let session) = state { session.unlisten(channel) }
     }
 
-    /// The pool is being closed: all sequences end.
+    /// The pool closes: ends all sequences.
     func close() {
         releaseSession(.closed)
         for subscriber in channels.values.flatMap(\.values) { subscriber.buffer.finish() }
         channels = [:]
     }
 
-    // MARK: The connection
+    // MARK: The session
 
-    private func want() {
+    private func requestSession() {
         var isSettled = false
-        let waiter = pool.request(deadline: .distantFuture) { answer in
+        let waiter = pool.request(deadline: .distantFuture) { outcome in
             isSettled = true
-            switch answer {
+            switch outcome {
             case .success(let leased): self.begin(on: leased)
-            case .failure(let error): self.refused(error)
+            case .failure(let error): self.noConnection(error)
             }
         }
-        if !isSettled { state = .wanting(waiter, nil) }
+        if !isSettled { state = .waiting(waiter) }
     }
 
-    private func refused(_ error: PoolError) {
+    private func noConnection(_ error: PoolError) {
         if case .closed = state { return }
-        guard error.kind != .closed else {
-            close()
-            return
-        }
-        wantLater()
+        if error.kind == .closed { close() } else { backOff(for: Self.retryInterval) }
     }
 
-    private func wantLater() {
-        state = .wanting(nil, loop.schedule(at: loop.now + Self.retryInterval) { [weak self] in self?.want() })
+    private func backOff(for wait: Duration) {
+        state = .backingOff(loop.schedule(at: loop.now + wait) { [weak self] in self?.requestSession() })
     }
 
     private func begin(on leased: PostgresPool.Leased) {
-        guard !channels.isEmpty else {
-            pool.giveBack(leased)
-            return
-        }
-        state = .listening(leased, generation: pool.generation)
-        pool.pin(leased.id)
-        leased.connection.onNotification = { [weak self] in self?.deliver($0) }
-        commands = channels.keys.map(Command.listen)
-        runNext()
-        armKeepalive()
+        if channels.isEmpty { return pool.giveBack(leased) }
+        adopt(makeSession(leased))
     }
 
-    /// A connection of the pool has ended; perhaps it was ours.
-    func connectionEnded(_ id: ConnectionID) {
-        guard case .listening(let leased, _) = state, leased.id == id else { return }
-        forgetConnection()
-        if lostAt == nil { lostAt = loop.now }
-        want()
+    func makeSession(_ leased: PostgresPool.Leased) -> ListeningSession {
+        ListeningSession(leased, of: pool) { [weak self] in self?.received($1, on: $0) }
     }
 
-    func healthChanged(to health: DatabaseState) {
-        switch (state, health) {
-        case (.wanting(nil, let timer), .up):
-            if let timer { loop.cancel(timer) }
-            // Not from within the pool's performing.
-            state = .wanting(nil, nil)
-            loop.submit { [weak self] in
-                if case .wanting(nil, nil) = self?.state { self?.want() }
+    /// Makes this the listening session, which LISTENs on all channels.
+    private func adopt(_ session: ListeningSession) {
+        state = .listening(session)
+        pendingListens = 0
+        for channel in channels.keys { listen(channel, on: session) }
+        armMaintenance()
+    }
+
+    private func listen(_ channel: String, on session: ListeningSession) {
+        pendingListens += 1
+        session.listen(channel) { [weak self] result in
+            switch result {
+            case .success: self?.confirmed(channel)
+            case .failure(let error): self?.listenRefused(error)
             }
-        case (.listening(let leased, let generation), .up) where generation != pool.generation:
-            // It may listen to a server that has become the wrong one.
-            loop.submit { [weak pool] in pool?.discard(leased.id, .retired) }
-        case (.listening, .suspect): run(.check)
+        }
+    }
+
+    /// The server refuses LISTEN, as a standby and some poolers do. Another connection may lead to another server.
+    private func listenRefused(_ error: PostgresError) {
+        guard case .listening(let session) = state else { return }
+        loseSession()
+        backOff(for: nextRefusalWait())
+        pool.discard(session.leased.id, .listenRefused, error)
+    }
+
+    func nextRefusalWait() -> Duration {
+        refusals += 1
+        return min(Self.retryInterval * (1 << min(refusals - 1, 5)), Self.longestRetryInterval)
+    }
+
+    /// A connection of the pool has been closed, possibly one of the hub's.
+    func sessionClosed(_ id: ConnectionID) {
+        if handover?.successor?.leased.id == id { return cancelHandover() }
+        guard case .listening(let session) = state, session.leased.id == id else { return }
+        let successor = handover?.successor
+        let backlog = handover?.backlog ?? []
+        if successor != nil { forgetHandover() }
+        loseSession()
+        guard let successor else { return requestSession() }
+        for notification in backlog { publish(notification) }
+        successor.awaitedMarker = nil
+        adopt(successor)
+    }
+
+    func stateChanged(to health: DatabaseState) {
+        switch (state, health) {
+        case (.backingOff(let timer), .up):
+            if let timer { loop.cancel(timer) }
+            // Not while the pool performs its actions.
+            state = .backingOff(nil)
+            loop.submit { [weak self] in
+                if case .backingOff(nil) = self?.state { self?.requestSession() }
+            }
+        case (.listening(let session), .up) where session.generation != pool.generation:
+            loop.submit { [weak self] in self?.closeRetired(session) }
+        case (.listening(let session), .suspect): session.run(.roundTrip)
         default: break
         }
     }
 
+    /// Closes a session of a retired generation, with a gap: it may listen to a server that became the wrong one.
+    private func closeRetired(_ session: ListeningSession) { pool.discard(session.leased.id, .retired) }
+
     private func releaseSession(_ next: State) {
         let previous = state
-        forgetConnection()
+        cancelHandover()
+        loseSession()
         state = next
         lostAt = nil
         switch previous {
-        case .wanting(let waiter, let timer):
-            if let waiter { pool.takeBack(waiter) }
-            if let timer { loop.cancel(timer) }
-        case .listening(let leased, _): pool.discard(leased.id, .unsubscribed)
+        case .waiting(let waiter): if let waiter { pool.withdraw(waiter) }
+        case .backingOff(let timer): if let timer { loop.cancel(timer) }
+        case .listening(let session): pool.discard(session.leased.id, .unsubscribed)
         case .idle, .closed: break
         }
     }
 
-    private func forgetConnection() {
-        if case .listening(let leased, _) = state { leased.connection.onNotification = nil }
-        if let keepalive { loop.cancel(keepalive) }
-        keepalive = nil
-        commands = []
+    private func loseSession() {
+        cancelHandover()
+        if case .listening(let session) = state { session.stop() }
+        if let maintenance { loop.cancel(maintenance) }
+        maintenance = nil
+        if lostAt == nil { lostAt = loop.now }
         state = .idle
     }
 
-    // MARK: What runs on it
+    // MARK: Maintenance
 
-    private func run(_ command: Command) {
-        guard case .listening = state else { return }
-        commands.append(command)
-        runNext()
+    /// Schedules the keepalive of the session, or its replacement if that is due first.
+    func armMaintenance() {
+        if let maintenance { loop.cancel(maintenance) }
+        maintenance = nil
+        guard case .listening(let session) = state else { return }
+        var due = max(pool.expiry(of: session.leased.id) ?? .distantFuture, handoverBlockedUntil)
+        if let keepalive = pool.settings.keepalive { due = min(due, loop.now + keepalive) }
+        guard due != .distantFuture else { return }
+        maintenance = loop.schedule(at: due) { [weak self] in self?.maintain() }
     }
 
-    private func runNext() {
-        guard case .listening(let leased, _) = state, leased.connection.isIdle, let command = commands.first else {
-            return
+    private func maintain() {
+        maintenance = nil
+        guard case .listening(let session) = state else { return }
+        if session.generation != pool.generation { return closeRetired(session) }
+        // A connection that sends nothing may be dead unnoticed.
+        session.run(.roundTrip)
+        if session.isExpired(at: loop.now), handover == nil, loop.now >= handoverBlockedUntil {
+            handoverBlockedUntil = loop.now + Self.retryInterval
+            beginHandover(from: session)
         }
-        commands.removeFirst()
-        let deadline = loop.now + pool.patience
-        leased.connection.start(command.statement, deadline: deadline) { [weak self] result in
-            guard let self else { return }
-            if leased.connection.isClosed {
-                if case .failure(let error) = result { pool.ended(leased.id, error) }
-                return
-            }
-            pool.recordReply(leased.id)
-            switch (command, result) {
-            case (.listen(let channel), .success): confirmed(channel)
-            case (.listen, .failure):
-                // A standby takes no LISTEN, and some proxies do not. Another connection may.
-                if lostAt == nil { lostAt = loop.now }
-                forgetConnection()
-                wantLater()
-                pool.discard(leased.id, .unsubscribed)
-                return
-            default: break
-            }
-            runNext()
-        }
+        armMaintenance()
     }
+
+    // MARK: Delivery
 
     private func confirmed(_ channel: String) {
         let gap = lostAt.map { loop.now - $0 }
@@ -234,26 +259,15 @@ final class SubscriptionHub {
                 subscriber.buffer.push(.gap(.disconnected(gap)))
             }
         }
-        let isLast = !commands.contains { if case .listen = $0 { true } else { false } }
-        if isLast { lostAt = nil }
+        pendingListens -= 1
+        guard pendingListens == 0 else { return }
+        lostAt = nil
+        refusals = 0
     }
 
-    private func deliver(_ notification: Notification) {
+    func publish(_ notification: Notification) {
         for subscriber in (channels[notification.channel] ?? [:]).values where subscriber.isListening {
             subscriber.buffer.push(.notification(notification))
         }
-    }
-
-    /// A connection on which nothing is sent may be dead for long without anyone noticing.
-    private func armKeepalive() {
-        guard let interval = pool.settings.keepalive else { return }
-        keepalive = loop.schedule(at: loop.now + interval) { [weak self] in
-            self?.run(.check)
-            self?.armKeepalive()
-        }
-    }
-
-    private nonisolated static func quoted(_ channel: String) -> String {
-        "\"" + channel.replacing("\"", with: "\"\"") + "\""
     }
 }

@@ -1,18 +1,18 @@
-/// How long to wait after the nth failure in a row: 10 ms, doubling up to a cap, less some jitter.
+/// Exponential backoff with jitter: the wait after the nth failure in a row doubles from 10 ms up to a cap, less up to
+/// a fifth at random. ("Full jitter" would draw from the whole range: Brooker, "Exponential Backoff And Jitter", 2015.)
 struct Backoff: Sendable, Hashable {
     /// The wait after the first failure, without jitter.
     static let first = Duration.milliseconds(10)
-    /// The longest wait. Below 300 ms, so that recovery is seen within that with nobody asking.
+    /// The longest wait. Below 300 ms, so that the pool notices recovery within that time without any request.
     static let cap = Duration.milliseconds(270)
-    /// A wait is between this share of its full length and its full length. With the cap it comes to 4.1 connects a
-    /// second, where at most five are allowed with nobody asking; full jitter down to a half would make 4.9 on average
-    /// and six in a bad second.
+    /// The smallest share of the full wait. With the cap it makes 4.1 connects per second, where five are allowed
+    /// without requests; a smallest share of a half would make 4.9 on average and six in a bad second.
     static let smallestShare = 0.8
 
-    /// How many failures there have been in a row.
+    /// The number of failures in a row.
     private(set) var failures = 0
 
-    /// Notes a failure; returns the wait that follows it.
+    /// Counts a failure and returns the wait after it.
     mutating func next(using random: inout some RandomNumberGenerator) -> Duration {
         let full = min(Self.first * (1 << min(failures, 10)), Self.cap)
         failures += 1

@@ -1,15 +1,14 @@
 import DispatchLoop
 
-/// How many queries may be hedged – run a second time, on another session, while the first is silent (Dean and Barroso,
-/// *The Tail at Scale*): a share of those begun in the last ten seconds, so that a database that slows down never gets
-/// much more work because of it.
+/// The budget for hedged queries (``HedgedQuery``): a share of the queries begun in the last ten seconds, so that a
+/// database that slows down never gets much more work because of it.
 struct HedgeBudget: Sendable {
-    /// One in so many.
+    /// One hedge per this many queries.
     static let share = 20
     private static let buckets = 10
 
-    /// Queries and hedges of the last seconds, by second modulo the number of buckets; those of this second are apart, because
-    /// each query is counted.
+    /// Queries and hedges of the last seconds, by second modulo the number of buckets. Queries of this second are in
+    /// `current`, the cheapest place to count each query.
     private var queries = [Int32](repeating: 0, count: buckets)
     private var hedges = [Int32](repeating: 0, count: buckets)
     private var current: Int32 = 0
@@ -28,7 +27,7 @@ struct HedgeBudget: Sendable {
         return (hedges.reduce(0, +) + 1) * Int32(Self.share) <= queries.reduce(current, +)
     }
 
-    /// Asks for a hedge, which is counted if it is allowed.
+    /// Counts a hedge if it is allowed; returns whether it is.
     mutating func take(at now: MonotonicTime) -> Bool {
         guard allows(at: now) else { return false }
         hedges[Int(truncatingIfNeeded: second) % Self.buckets] += 1

@@ -1,26 +1,27 @@
 import DispatchLoop
 
-/// What something usually takes: a smoothed mean and a smoothed deviation (RFC 6298, §2), from complete samples only.
+/// How long an operation usually takes: a smoothed mean and a smoothed deviation (RFC 6298 §2), from complete samples
+/// only.
 ///
-/// Each sample is the median of the last three, so that a single one – a lock waited for, a minute of `pg_sleep` – changes
-/// nothing, while a database that has become slow is known after its second answer.
+/// Each sample is the median of the last three, so that a single slow one (a lock, a `pg_sleep`) changes nothing, while
+/// a database that has become slow is recognised after its second answer.
 struct LatencyEstimate: Sendable, Hashable {
-    /// Nothing is taken for longer than this: one task's long report is no reason to notice a dead network late.
+    /// Upper bound of a sample: one task's long report must not delay the detection of a dead network.
     static let ceiling = Duration.seconds(5).nanoseconds
 
-    /// In nanoseconds, as all here: they are computed with on each query.
+    /// Nanoseconds, like everything here: the estimate is computed with each query.
     private(set) var mean: Int64 = 0
     private(set) var deviation: Int64 = 0
     private(set) var count = 0
     private var previous: (Int64, Int64) = (0, 0)
 
-    /// Takes a sample in.
+    /// Adds a sample.
     mutating func add(nanoseconds sample: Int64) {
         guard sample >= 0 else { return }
         let sample = min(sample, Self.ceiling)
         count += 1
         defer { previous = (previous.1, sample) }
-        // The first two have no two before them to be compared with: the lower one counts.
+        // The first two samples have no median of three: the lower one counts.
         let value =
             switch count {
             case 1: sample
@@ -36,7 +37,7 @@ struct LatencyEstimate: Sendable, Hashable {
         }
     }
 
-    /// What is longer than this is unusual: mean + 4 × deviation, no less than `floor`.
+    /// The longest usual time: mean + 4 × deviation, at least `floor`.
     func limit(floor: Int64) -> Int64 {
         count == 0 ? floor : min(max(mean + 4 * deviation, floor), max(floor, Self.ceiling))
     }

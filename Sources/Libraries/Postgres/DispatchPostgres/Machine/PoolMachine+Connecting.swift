@@ -1,17 +1,17 @@
 import DispatchLoop
 import PostgresSession
 
-/// Connects: begun for those who wait, for the minimum and for successors, no more at once than the ramp allows.
+/// Connects for waiters, for the minimum and for successors, as many at once as slow start allows.
 extension PoolMachine {
-    /// A connect that a server has accepted and that has been silent for this long, or for longer than a log-in usually
-    /// takes, is hung. It may end well yet; nobody counts on it any more.
+    /// An accepted connect that has been silent for this long, and for longer than a login usually takes, is hung. It
+    /// may still succeed; growth no longer counts on it.
     static let hungAfter = Duration.seconds(1)
 
-    // MARK: What came of it
+    // MARK: Progress and result
 
-    /// A server has accepted the connect, or, with `isAnswer`, has said something in it: a sign of life.
+    /// A server has accepted the connect or, with `isAnswer`, sent something.
     mutating func progressed(_ id: ConnectionID, isAnswer: Bool, at now: MonotonicTime) {
-        // That a second address accepts is no news.
+        // A second address that accepts is not progress.
         guard let slot = slots.slot(id), slot.state == .connecting, isAnswer || slot.acceptedAt == nil else { return }
         slots.update(id) {
             if slot.acceptedAt == nil { $0.acceptedAt = now }
@@ -19,18 +19,17 @@ extension PoolMachine {
             $0.isHung = false
         }
         prober.accepted(id)
-        guard isAnswer else { return }
-        guard slot.spokeAt == nil else { return }
-        // The server is there: slow start goes on with its answers, not only with log-ins that are done.
-        prober.heard(id)
-        if health == .up {
+        guard isAnswer, slot.spokeAt == nil else { return }
+        // Slow start counts the server's first message, not only completed logins.
+        prober.serverReplied(id)
+        if state.isUp {
             grow(at: now)
-        } else if health.isProbing, waiters.count > prober.probes.count {
+        } else if state.isProbing, waiters.count > prober.probes.count {
             bringProbeForward(at: now)
         }
     }
 
-    /// What a server had accepted has ended, and the connect goes on with other addresses: nothing of it is at any server.
+    /// The accepted socket has ended, and the connect tries other addresses: no server has it now.
     mutating func lostServer(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.state(id) == .connecting else { return }
         slots.update(id) {
@@ -42,7 +41,7 @@ extension PoolMachine {
         if !waiters.isEmpty { bringProbeForward(at: now) }
     }
 
-    /// A connect succeeded, after so many nanoseconds; 0 where that says nothing of the server.
+    /// A connect succeeded after `took` nanoseconds; 0 where that says nothing about the server.
     mutating func connected(_ id: ConnectionID, isReadOnly: Bool, took: Int64 = 0, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .connecting else { return }
         if isReadOnly, requiresReadWrite {
@@ -51,8 +50,8 @@ extension PoolMachine {
             return
         }
         prober.remove(id)
-        if health == .draining || slot.generation != generation {
-            close(id, health == .draining ? .drained : .retired, at: now)
+        if state.isDraining || slot.generation != generation {
+            close(id, state.isDraining ? .drained : .retired, at: now)
             return
         }
         let wasQuick = took > 0 && took <= logins.limit(floor: silenceLimit)
@@ -70,8 +69,8 @@ extension PoolMachine {
         checkIn(id, at: now)
     }
 
-    /// A connect failed, and had opened so many sockets. With `keepsSlot` a helper's thread still holds one, and `closed` is
-    /// to follow.
+    /// A connect failed that had opened `sockets` sockets. With `keepsSlot` another thread still holds one, and
+    /// `closed` follows.
     mutating func connectFailed(
         _ id: ConnectionID, _ error: PostgresError, sockets: Int = 1, keepsSlot: Bool = false, at now: MonotonicTime
     ) {
@@ -82,10 +81,10 @@ extension PoolMachine {
         serveWaiters(at: now)
     }
 
-    /// A slot for a further socket of a connect that races addresses; `nil` when none is free.
+    /// A slot for an additional socket of a connect that races addresses; `nil` when none is free.
     mutating func borrowSlot(at now: MonotonicTime) -> ConnectionID? { slots.borrow(at: now) }
 
-    /// That socket is closed.
+    /// The additional socket is closed.
     mutating func returnSlot(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.slot(id)?.isBorrowed == true else { return }
         slots.release(id, at: now)
@@ -96,7 +95,7 @@ extension PoolMachine {
 
     mutating func grow(at now: MonotonicTime) {
         if slowStart.hasFailed, let latest = prober.lastStart { slowStart.hold(until: latest + Prober.demandSpacing) }
-        guard health == .up else { return }
+        guard state.isUp else { return }
         guard slots.connectingCount > 0 || isGrowthWanted || retirement.isWanted else { return }
         if slots.connectingCount > 0 {
             noteHung(at: now)
@@ -113,10 +112,12 @@ extension PoolMachine {
         let silent =
             hopefulCount - (slowStart.hasFailed ? 0 : connectingSlots.count { $0.spokeAt != nil && !$0.isHung })
         let count = min(need, (slowStart.hasFailed ? 1 : slowStart.limit) - silent)
-        for _ in 0..<max(count, 0) where !beginConnect(at: now) { return }
+        for _ in 0..<max(count, 0) {
+            if !beginConnect(at: now) { return }
+        }
     }
 
-    /// How many connects should be begun.
+    /// How many connects are missing.
     var growthNeed: Int {
         guard isGrowthWanted else { return 0 }
         return max(waiters.count - hopefulCount, settings.minimum - slots.usedCount, 0)
@@ -124,9 +125,9 @@ extension PoolMachine {
 
     private var isGrowthWanted: Bool { !waiters.isEmpty || slots.usedCount < settings.minimum }
 
-    /// When growth that is wanted becomes possible, or a connect under way is to be looked at again.
+    /// When wanted growth becomes possible, or a running connect must be looked at again.
     var growthAt: MonotonicTime {
-        // Nearly always, and asked several times with each query.
+        // The common case, several times with each query.
         guard slots.connectingCount > 0 else {
             return slots.hasFree && (isGrowthWanted || retirement.isWanted) ? slowStart.blockedUntil : .distantFuture
         }
@@ -146,10 +147,10 @@ extension PoolMachine {
         slots.connectingCount == 0 ? [] : slots.slots.filter { $0.state == .connecting }
     }
 
-    /// Connects that are under way and not hung.
+    /// Running connects that are not hung.
     private var hopefulCount: Int { slots.connectingCount - connectingSlots.count(where: \.isHung) }
 
-    /// When a connect is to be taken for hung, if nothing more comes of it; `nil` while no server has accepted it.
+    /// When a connect without further progress counts as hung; `nil` before a server has accepted it.
     private func hungAt(_ slot: Slot) -> MonotonicTime? {
         guard slot.acceptedAt != nil else { return nil }
         return slot.latestProgress.advanced(byNanoseconds: logins.limit(floor: Self.hungAfter.nanoseconds))
@@ -161,7 +162,7 @@ extension PoolMachine {
         }
     }
 
-    /// When a connect is given up because one that began later has succeeded, and nothing has come of it for long.
+    /// When to abandon a connect without progress because a younger one has succeeded.
     private func overtakenAt(_ slot: Slot) -> MonotonicTime {
         guard let hungAt = hungAt(slot), slot.since < latestSuccessBegan else { return .distantFuture }
         return max(hungAt, slot.since + Prober.acceptedPatience)
@@ -173,7 +174,7 @@ extension PoolMachine {
         }
     }
 
-    /// Hung connects may be processes at the server: beside them one more a second.
+    /// Hung connects may be processes at the server, so only one more per second joins them.
     private var besideHungAt: MonotonicTime {
         guard connectingSlots.contains(where: \.isHung), let latest = prober.lastStart else {
             return slowStart.blockedUntil
@@ -181,7 +182,7 @@ extension PoolMachine {
         return latest + Prober.acceptedInterval
     }
 
-    /// All slots are taken: the connect that has hung for longest makes room.
+    /// All slots are taken: closes the connect that has hung longest.
     private mutating func closeHung(at now: MonotonicTime) {
         let hung = slots.ids(in: .connecting).filter { slots.slot($0)?.isHung ?? false }
         guard slots.closingCount == 0, let oldest = hung.min(by: { since($0) < since($1) }),
@@ -190,10 +191,10 @@ extension PoolMachine {
         close(oldest, .hung, at: now)
     }
 
-    /// While nothing lives and connects are under way: when that is to be called silence. A database that does not even
-    /// answer a connect is no more up than one that does not answer a query.
+    /// While no session works and connects are running: when they count as silence. A database that does not answer a
+    /// connect is as suspect as one that does not answer a query.
     var stalledAt: MonotonicTime? {
-        guard health == .up, slots.livingCount == 0, slots.connectingCount > 0 else { return nil }
+        guard state.isUp, slots.livingCount == 0, slots.connectingCount > 0 else { return nil }
         return connectingSlots.map { slot in
             slot.acceptedAt == nil
                 ? slot.since.advanced(byNanoseconds: silenceLimit) : slot.latestProgress + Self.stall
@@ -205,7 +206,7 @@ extension PoolMachine {
     mutating func beginConnect(isReplacement: Bool = false, at now: MonotonicTime) -> Bool {
         guard let id = slots.allocate(generation: generation, at: now) else { return false }
         if isReplacement { slots.update(id) { $0.isReplacement = true } }
-        if health.isProbing {
+        if state.isProbing {
             prober.started(id, at: now, isSlow: health == .misconfigured)
         } else {
             prober.noteConnect(at: now)

@@ -1,45 +1,47 @@
 import DispatchLoop
 import PostgresSession
 
-/// The time between a query's unusual silence and a suspicion. A slow database is silent too; until it is clear that this
-/// one does not answer at all, nothing is taken away from anybody, and nothing is reported.
+/// The time between a query's unusual silence and suspicion. A slow database is silent too: until it is clear that this
+/// one does not answer at all, the pool closes no used connection and reports nothing.
 struct Doubt: Sendable, Hashable {
     /// When the silence was noticed.
     let since: MonotonicTime
-    /// When a connection is given up, if there is no other way to open a fresh one for those who may be hedged.
+    /// When the pool closes a connection if that is the only way to open a new one for a hedge.
     var roomAt: MonotonicTime
     /// When the doubt becomes a suspicion.
     let suspectAt: MonotonicTime
-    /// A connection has made room for a fresh one.
+    /// Whether a new connection is to be opened when a slot is free.
     var wantsConnect = false
 
     var nextAt: MonotonicTime { min(roomAt, suspectAt) }
 }
 
-/// Silence, and what is done about it.
+/// Handles silence.
 ///
 /// ```
 ///   a query is silent for longer than usual
-///     ├─ the way is dead (sent again, not acknowledged) ─────▶ hedge at once; suspect, unless others have been heard
-///     ├─ others have been heard meanwhile ───────────────────▶ hedge, within the budget, if they were asked later
-///     └─ nobody has been heard ─▶ doubt: one idle connection is asked, a fresh one is opened
-///          ├─ one of them answers as usual ──────────────────▶ hedge, within the budget
-///          ├─ anything is heard, late ───────────────────────▶ slow, not down
-///          └─ nothing is heard for ``doubtPatience`` ────────▶ suspect
+///     ├─ its path is dead (retransmitted, unacknowledged) ───▶ hedge at once; suspect, unless others have replied
+///     ├─ others have replied meanwhile ──────────────────────▶ hedge, within the budget, if they were asked later
+///     └─ no reply ─▶ doubt: one idle connection is checked, a new one is opened
+///          ├─ one of them replies as usual ──────────────────▶ hedge, within the budget
+///          ├─ any late reply ────────────────────────────────▶ slow, not down
+///          └─ no reply for ``doubtPatience`` ────────────────▶ suspect
 /// ```
 extension PoolMachine {
-    /// Silence of this length, from what was accepted, is more than slowness: what answers within 900 ms is not down.
+    /// Silence of this length on an accepted connection is more than slowness: a server that answers within 900 ms is
+    /// up.
     static let stall = Duration.milliseconds(950)
-    /// How long a doubt lasts before a connection is given up for a fresh one, where all slots are taken: what answers within
-    /// 900 ms has answered by then, and those who are hedged still have a little of the usual second.
+    /// How long a doubt lasts before the pool closes a connection for a new one when all slots are taken: a server that
+    /// answers within 900 ms has answered by then, and a hedged query still has a part of the usual second.
     static let roomPatience = Duration.milliseconds(610)
-    /// How long a doubt lasts before it is a suspicion. With the floor of ``PoolSettings/silenceTimeout`` this makes ``stall``.
+    /// How long a doubt lasts before the pool is suspect. With the floor of ``PoolSettings/silenceTimeout`` this makes
+    /// ``stall``.
     static let doubtPatience = Duration.milliseconds(650)
 
     /// A leased connection has been silent for longer than ``silenceLimit``.
     ///
     /// - Parameters:
-    ///   - canBeAbandoned: its query is safe to repeat, and the one who leased it waits for another connection as well.
+    ///   - canBeAbandoned: its query is safe to repeat, and can wait for another connection as well.
     ///   - answerBy: the query's deadline.
     mutating func silent(
         _ id: ConnectionID, canBeAbandoned: Bool, answerBy: MonotonicTime = .distantFuture,
@@ -51,29 +53,29 @@ extension PoolMachine {
             $0.canBeAbandoned = canBeAbandoned
             $0.answerBy = answerBy
         }
-        let othersWereHeard = latestReply > now.advanced(byNanoseconds: -silenceLimit)
-        switch health {
+        let othersReplied = latestReply > now.advanced(byNanoseconds: -silenceLimit)
+        switch state {
         case .up where path == .lost:
-            // With every slot at work on queries that nobody wants to lose, nothing can be found out.
-            if !othersWereHeard, canFindOut(canBeAbandoned) { becomeSuspect(Self.silenceCause, at: now) }
-        case .up where othersWereHeard:
+            if !othersReplied, canTest(canBeAbandoned) { becomeSuspect(Self.silenceCause, at: now) }
+        case .up where othersReplied:
             if latestQuickQuestion >= since(id) { hedge(id, at: now) }
             return
         case .up:
-            if doubt == nil, canFindOut(canBeAbandoned) { beginDoubt(at: now) }
+            if doubt == nil, canTest(canBeAbandoned) { beginDoubt(at: now) }
             return
         case .suspect, .down, .misconfigured, .readOnly: runProber(at: now)
-        case .draining, .closed: return
+        case .notStarted, .draining, .closed: return
         }
         if path == .lost { hedge(id, isFree: true, at: now) }
     }
 
-    private func canFindOut(_ canBeAbandoned: Bool) -> Bool {
+    /// Whether the pool can test the database: not while every slot works on a query that must not be lost.
+    private func canTest(_ canBeAbandoned: Bool) -> Bool {
         slots.hasFree || !slots.idle.isEmpty || canBeAbandoned
     }
 
     private mutating func beginDoubt(at now: MonotonicTime) {
-        // The coldest, and only of several: whoever comes next must not have to wait for a slow answer to a check.
+        // Check the coldest, and only one of several, so that the next request need not wait for a slow check.
         let asked = slots.idle.count > 2 ? slots.idle.first : nil
         doubt = Doubt(
             since: now, roomAt: now + Self.roomPatience, suspectAt: now + Self.doubtPatience,
@@ -82,15 +84,15 @@ extension PoolMachine {
         soundOutDoubt(at: now)
     }
 
-    /// A statement ran into its deadline, and its slot is taken until the server lets go. Where all slots are, and nobody has
-    /// been heard since it began, nothing else would find out that the server is stuck. (One that is not ends the statement,
-    /// and the doubt with it.)
+    /// A statement ran into its deadline, and its slot is taken until the server has ended it. Where all slots are
+    /// taken and no reply came since it began, nothing else would notice a stuck server. (A server that is not stuck
+    /// ends the statement, and the doubt with it.)
     mutating func doubtAfterDeadline(of slot: Slot, at now: MonotonicTime) {
-        guard health == .up, doubt == nil, latestReply <= slot.since, !slots.hasFree, slots.idle.isEmpty else { return }
+        guard state.isUp, doubt == nil, latestReply <= slot.since, !slots.hasFree, slots.idle.isEmpty else { return }
         doubt = Doubt(since: now, roomAt: .distantFuture, suspectAt: now + Self.doubtPatience)
     }
 
-    /// Opens the connection that the doubt asks for, where a slot is free and nothing is under way.
+    /// Opens the connection that the doubt asks for, where a slot is free and no connect is running.
     mutating func soundOutDoubt(at now: MonotonicTime) {
         guard doubt?.wantsConnect == true else { return }
         if slots.connectingCount > 0 {
@@ -101,7 +103,7 @@ extension PoolMachine {
         }
     }
 
-    /// What passes with time while there is a doubt.
+    /// Handles the deadlines of a doubt.
     mutating func superviseDoubt(at now: MonotonicTime) {
         guard let doubt else { return }
         if now >= doubt.suspectAt { return becomeSuspect(Self.silenceCause, since: doubt.since, at: now) }
@@ -110,7 +112,7 @@ extension PoolMachine {
         guard hasCandidates(at: now), !slots.hasFree, slots.connectingCount == 0, slots.closingCount == 0,
             hedges.allows(at: now)
         else { return }
-        // An idle one that nobody has asked, before anybody's query.
+        // Prefer an unchecked idle connection to a running query.
         let silent = slots.ids(in: .leased).filter { slots.slot($0)?.canBeAbandoned ?? false }
         let victim = slots.idle.first.map(slots.id(at:)) ?? silent.min { since($0) < since($1) }
         guard let victim else { return }
@@ -120,28 +122,29 @@ extension PoolMachine {
 
     // MARK: Hedging
 
-    /// Whether a query may be hedged. Where the usual answer would come too late for it, a hedge would only take a
-    /// connection from somebody else: at 900 ms, two hedges of 600 queries made one of the others late.
+    /// Whether a query may be hedged. Where the usual answer would come too late, a hedge would only take a connection
+    /// from another query: at 900 ms per answer, two hedges in 600 queries made one other query late.
     private func isCandidate(_ slot: Slot, at now: MonotonicTime) -> Bool {
         slot.canBeAbandoned && !slot.isHedged && now.advanced(byNanoseconds: answers.mean) <= slot.answerBy
     }
 
     private func hasCandidates(at now: MonotonicTime) -> Bool { slots.slots.contains { isCandidate($0, at: now) } }
 
-    /// Another session has answered as quickly as usual: what is silent all the while may be dead for itself.
+    /// Another session has replied as quickly as usual: hedges the queries that stay silent, whose sessions may be
+    /// dead.
     mutating func hedgeSilent(butFor id: ConnectionID, at now: MonotonicTime) {
         guard slots.silentCount > 0 else { return }
         let unusual = now.advanced(byNanoseconds: -silenceLimit)
         let candidates = slots.ids(in: .leased).filter { candidate in
             guard candidate != id, let slot = slots.slot(candidate) else { return false }
-            // What was answered was asked later than what is silent: before that, both may have met a slow server.
+            // Only a query that began before the answered one: otherwise both may have met a slow server.
             guard slot.since <= latestQuickQuestion else { return false }
-            // What is usual may have become more since its silence was noticed.
+            // The usual time may have grown since the silence was noticed.
             return isCandidate(slot, at: now) && slot.since <= unusual
         }
         guard !candidates.isEmpty else { return }
-        // Nobody is to be sent from one dead connection to the next. On a slow database the checks would take as long as a query,
-        // and everybody's spare connections with them.
+        // Check the idle connections, so that the hedge does not move from one dead connection to the next. Not on a
+        // slow database, where checks would occupy all spare connections for as long as a query.
         if let doubt, silenceLimit <= silenceFloor {
             for index in slots.idle where slots.slots[index].lastReplyAt < doubt.since {
                 beginCheck(slots.id(at: index), at: now)
@@ -150,7 +153,7 @@ extension PoolMachine {
         for candidate in candidates { hedge(candidate, at: now) }
     }
 
-    /// `isFree`: the session's way is dead, so the query does not run twice.
+    /// `isFree`: the session's path is dead, so the query does not run twice and costs no budget.
     private mutating func hedge(_ id: ConnectionID, isFree: Bool = false, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.canBeAbandoned, !slot.isHedged else { return }
         guard isFree || isCandidate(slot, at: now) && hedges.take(at: now) else { return }
@@ -161,7 +164,7 @@ extension PoolMachine {
 
     /// An idle connection did not answer the empty query in time.
     mutating func checkExpired(at now: MonotonicTime) {
-        guard health == .up, latestReply < now.advanced(byNanoseconds: -silenceLimit) else { return }
+        guard state.isUp, latestReply < now.advanced(byNanoseconds: -silenceLimit) else { return }
         becomeSuspect(Self.silenceCause, since: doubt?.since, at: now)
     }
 }

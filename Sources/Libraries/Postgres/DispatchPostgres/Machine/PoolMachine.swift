@@ -1,40 +1,40 @@
 import DispatchLoop
 import PostgresSession
 
-/// The pool as a value: decides everything, does nothing.
+/// The pool as a value: it decides everything and performs nothing.
 ///
-/// Inputs are the mutating methods; each takes the time. What is to be done is appended to ``actions``, in order, for
-/// the shell (``PostgresPool``) to perform. Invariants, checked by the tests after every step:
+/// Inputs are mutating methods that take the time. They append to ``actions``, which the shell
+/// (``PostgresPool``) performs in order. Invariants, checked by the tests after every step:
 ///
-/// 1. Sockets, and slots in use, are never more than the maximum.
-/// 2. Every waiter is granted a connection, failed, or taken back: exactly one of them, once. Grants are in FIFO order.
-/// 3. Nobody waits while a connection is idle, in any health.
-/// 4. While the health is suspect, down, misconfigured or read-only, a probe is in flight or has its time set.
-/// 5. Every state that ends by time has its time in ``nextDeadline``.
-/// 6. Idle connections have proved themselves since the outage began, if there is one.
-/// 7. A connection is closed for its age only when a successor has proved itself, or will have its slot.
+/// 1. Sockets, and slots in use, never exceed the maximum.
+/// 2. Every waiter is granted a connection, failed, or withdrawn: one of these, once. Grants are in FIFO order.
+/// 3. No waiter waits while a connection is idle, in any state.
+/// 4. While there is an outage, a probe is running or scheduled.
+/// 5. Every state that ends by time has its time in ``nextDeadline()``.
+/// 6. During an outage every idle connection has answered since the outage began.
+/// 7. The pool closes a connection for its age only when a successor has answered, or will take its slot.
 struct PoolMachine: Sendable {
     enum Action: Sendable, Hashable {
-        /// Begin a connect, and prove it with an empty query if ``loginProvesNothing``; answer with `connected` or
-        /// `connectFailed`.
+        /// Connect, and run an empty query if ``loginProvesNothing``; reply with `connected` or `connectFailed`.
         case connect(ConnectionID)
-        /// Run an empty query, and look at the way to the server when it is silent; answer with `checked` or `ended`.
+        /// Run an empty query, and look at the network path when it stays silent; reply with `checked` or
+        /// `disconnected`.
         case check(ConnectionID)
-        /// End what the connection is running; answer with `wasReset` or `ended`.
+        /// End the connection's statement and transaction; reply with `wasReset` or `disconnected`.
         case reset(ConnectionID)
-        /// Close the connection or give up the connect; answer with `closed`.
+        /// Close the connection or abandon the connect; reply with `closed`.
         case close(ConnectionID, SessionCloseReason)
-        /// The waiter has this connection.
+        /// Give the connection to the waiter.
         case grant(WaiterID, ConnectionID)
-        /// The waiter gets none.
+        /// Fail the waiter.
         case fail(WaiterID, PoolError)
-        /// The query that is silent on this connection may be run on another one as well.
+        /// Allow the silent query on this connection to run on another one as well.
         case hedge(ConnectionID)
-        /// Tell the delegate.
+        /// Notify the observers.
         case report(PoolEvent)
     }
 
-    /// The answer to a request for a connection.
+    /// The result of a request for a connection.
     enum CheckOut: Sendable, Hashable {
         case lease(ConnectionID)
         case wait(WaiterID)
@@ -42,52 +42,44 @@ struct PoolMachine: Sendable {
     }
 
     let settings: PoolSettings
-    /// Those of the settings' durations that are added with every query, in nanoseconds.
+    /// Settings that are added with every query, in nanoseconds.
     let keepalive, idleTimeout: Int64?
     let silenceFloor: Int64
-    /// Whether a read-only session is of no use.
+    /// Whether a read-only session is useless.
     let requiresReadWrite: Bool
 
     var slots: SlotTable
     var waiters = WaiterQueue()
-    /// Moved only in `PoolMachine+Supervision.swift`.
-    var health = DatabaseState.suspect
-    /// The outage that goes on; `nil` while the health is up.
-    var outage: Outage?
+    private(set) var state = State.notStarted
     var prober = Prober()
     var slowStart = SlowStart()
-    /// When the youngest of the connects began that have succeeded.
+    /// When the youngest successful connect began.
     var latestSuccessBegan = MonotonicTime(nanoseconds: .min)
-    /// Connections of earlier generations are closed when they come home.
+    /// Connections of earlier generations are closed at check-in.
     var generation: UInt32 = 0
-    /// When any connection last proved that the database answers.
+    /// When the database last replied on any connection.
     var latestReply = MonotonicTime(nanoseconds: .min)
-    /// When the latest question was asked that was answered within the usual time.
+    /// When the latest query began that was answered within the usual time.
     var latestQuickQuestion = MonotonicTime(nanoseconds: .min)
-    /// What an answer and a log-in take on this database.
+    /// How long queries and logins take on this database.
     var answers = LatencyEstimate()
     var logins = LatencyEstimate()
     var hedges = HedgeBudget()
-    /// Given up for a probe, and not closed yet: one is enough.
+    /// The connection that is being closed to free a slot for a probe; one at a time.
     var makingRoom: ConnectionID?
-    /// Moved only in `PoolMachine+Doubt.swift`.
+    /// Changed only in `PoolMachine+Doubt.swift`.
     var doubt: Doubt?
-    /// When the connect began whose failure the outage's cause is.
-    var causeBegan = MonotonicTime(nanoseconds: .min)
-    /// Moved only in `PoolMachine+Maintenance.swift`.
+    /// Changed only in `PoolMachine+Maintenance.swift`.
     var retirement = Retirement()
-    /// What the server said that it is, when it was last heard of.
+    /// The server's role, as it last reported it.
     var role: ServerRole?
-    /// When a session was last ended by an administrator.
+    /// When an administrator last terminated a session.
     var latestTermination: MonotonicTime?
-    /// A session was let in and then lost before it had answered anything, as a pooler does whose server is away (it
-    /// admits clients from memory). From then on a connect counts as successful once an empty query was answered on it.
+    /// A session was admitted and lost before its first reply, as behind a pooler whose server is down (it admits
+    /// clients from memory). From then on a connect succeeds only when an empty query has been answered on it.
     private(set) var loginProvesNothing = false
-    /// Until when the waiters of an established outage may wait for the probe under way.
-    var onDemandDeadline: MonotonicTime?
-    /// When an idle connection has something due; never later than it really is.
+    /// When an idle connection needs maintenance; never later than it really does.
     var maintenanceAt = MonotonicTime.distantFuture
-    var drainDeadline = MonotonicTime.distantFuture
     var random: SplitMix64
     /// What the shell has to perform, in order.
     var actions: [Action] = []
@@ -102,18 +94,39 @@ struct PoolMachine: Sendable {
         random = SplitMix64(seed: seed)
     }
 
+    // MARK: State
+
+    var health: DatabaseState { state.database }
+    var outage: Outage? { state.search?.outage }
+
+    /// The only transition between states. Reports it, with the outage that begins, continues or has just ended.
+    mutating func move(to next: State, at now: MonotonicTime) {
+        let previous = state
+        state = next
+        guard previous.database != next.database else { return }
+        let outage = next.search?.outage ?? previous.search?.outage
+        actions.append(
+            .report(.healthChanged(from: previous.database, to: next.database, outage: outage, at: now)))
+    }
+
+    /// Changes what is known about the outage; does nothing without one.
+    mutating func updateSearch(_ change: (inout Search) -> Void) { state = state.updating(change) }
+
     // MARK: Checking out
 
-    /// A request asks for a connection, and waits until `deadline` for one.
+    /// A request for a connection that may wait until `deadline`.
     mutating func checkOut(deadline: MonotonicTime = .distantFuture, at now: MonotonicTime) -> CheckOut {
-        if health == .draining || health == .closed { return .fail(poolError(.closed, at: now)) }
+        switch state {
+        case .draining, .closed: return .fail(poolError(.closed, at: now))
+        default: break
+        }
         if let id = slots.leaseWarmest(at: now) {
             hedges.begin(at: now)
             return .lease(id)
         }
-        if !isStarted { return .fail(poolError(.notStarted, at: now)) }
+        if case .notStarted = state { return .fail(poolError(.notStarted, at: now)) }
         guard waiters.count < settings.maximumWaiters else { return .fail(poolError(.saturated, at: now)) }
-        switch health {
+        switch state {
         case .up:
             let waiter = waiters.enqueue(deadline: deadline)
             grow(at: now)
@@ -125,47 +138,45 @@ struct PoolMachine: Sendable {
         default:
             bringProbeForward(at: now)
             guard let limit = prober.onDemandDeadline(at: now) else { return .fail(poolError(.unavailable, at: now)) }
-            onDemandDeadline = max(limit, onDemandDeadline ?? limit)
+            updateSearch { $0.onDemandDeadline = max(limit, $0.onDemandDeadline ?? limit) }
             return .wait(waiters.enqueue(deadline: deadline))
         }
     }
 
-    private var isStarted: Bool { health != .suspect || outage != nil }
-
-    /// For how long a query may be silent before that is unusual, in nanoseconds.
+    /// How long a query may usually be silent, in nanoseconds.
     var silenceLimit: Int64 { answers.limit(floor: silenceFloor) }
 
-    /// How long an empty query on a suspected connection may be silent before the way to the server is looked at, in
+    /// How long an empty query on a suspected connection may be silent before the pool looks at the network path, in
     /// nanoseconds.
     var checkLimit: Int64 { answers.limit(floor: settings.checkTimeout.nanoseconds) }
 
-    /// The waiter does not want a connection any more. `false` when it has been settled already.
+    /// Withdraws a waiter. `false` when it is settled already.
     mutating func giveUp(_ waiter: WaiterID) -> Bool {
         waiters.remove(waiter)
     }
 
-    /// Those who have waited until their deadlines get none.
+    /// Fails the waiters whose deadlines have passed.
     private mutating func expireWaiters(at now: MonotonicTime) {
         while let waiter = waiters.dequeueExpired(at: now) {
-            actions.append(.fail(waiter, poolError(health == .up ? .saturated : .unavailable, at: now)))
+            actions.append(.fail(waiter, poolError(state.isUp ? .saturated : .unavailable, at: now)))
         }
     }
 
     mutating func bringProbeForward(at now: MonotonicTime) {
-        // What a wrong setting needs is a person; asking more often only fills the server's log.
+        // Only an operator can fix a setting; probing more often would only fill the server's log.
         if outage?.cause.disposition == .configuration { return }
         prober.expedite(at: now)
         runProber(at: now)
     }
 
-    // MARK: Coming home
+    // MARK: Checking in
 
-    /// Whoever leased the connection has done with it. `isOverdue`: because the query on it ran into its deadline.
+    /// The lease ends. `isOverdue`: its query ran into the deadline.
     mutating func release(_ id: ConnectionID, needsReset: Bool, isOverdue: Bool = false, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .leased else { return }
-        // A pooler whose server is away lets us in and never answers.
+        // A pooler whose server is down admits us and never answers.
         if isOverdue, !slot.hasAnswered { loginProvesNothing = true }
-        if needsReset, health != .draining {
+        if needsReset, !state.isDraining {
             slots.beginReset(id, at: now)
             actions.append(.reset(id))
             if isOverdue { doubtAfterDeadline(of: slot, at: now) }
@@ -175,30 +186,32 @@ struct PoolMachine: Sendable {
         }
     }
 
-    /// What the connection was running has been ended.
+    /// The connection's statement has been ended.
     mutating func wasReset(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .resetting else { return }
-        // It has ended what it was told to end: a server, and no pooler without one.
+        // It honoured the cancel request, so there is a server and not only a pooler.
         if !slot.hasAnswered { loginProvesNothing = false }
-        answered(id, took: took, at: now)
+        noteReply(id, took: took, at: now)
         checkIn(id, at: now)
     }
 
-    /// The empty query was answered, after so many nanoseconds; 0 where that is not known.
+    /// The empty query was answered after `took` nanoseconds; 0 where that is unknown.
     mutating func checked(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         guard slots.state(id) == .checking else { return }
-        answered(id, took: took, at: now)
+        noteReply(id, took: took, at: now)
         checkIn(id, at: now)
     }
 
-    /// The lease is given up together with its connection.
-    mutating func discard(_ id: ConnectionID, _ reason: SessionCloseReason, at now: MonotonicTime) {
-        guard let state = slots.state(id), state != .closing else { return }
-        close(id, reason, at: now)
+    /// The lease ends, and its connection with it.
+    mutating func discard(
+        _ id: ConnectionID, _ reason: SessionCloseReason, _ error: PostgresError? = nil, at now: MonotonicTime
+    ) {
+        guard let slot = slots.state(id), slot != .closing else { return }
+        close(id, reason, error, at: now)
         limitCredit(at: now)
     }
 
-    /// The lease is kept for good, by somebody who only listens.
+    /// The lease becomes permanent: its holder only listens.
     mutating func pin(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.state(id) == .leased else { return }
         slots.update(id) { $0.isPinned = true }
@@ -206,14 +219,14 @@ struct PoolMachine: Sendable {
 
     mutating func checkIn(_ id: ConnectionID, at now: MonotonicTime) {
         guard let slot = slots.slot(id) else { return }
-        if health == .draining {
+        if state.isDraining {
             close(id, .drained, at: now)
         } else if slot.generation != generation {
             close(id, .retired, at: now)
-        } else if slot.expiresAt <= now, mayRetire(slot, at: now) {
-            close(id, slot.expiryReason, at: now)
+        } else if slot.expiresAt <= now, takeRetirement() {
+            close(id, .lifetime, at: now)
         } else if let outage, slot.lastReplyAt < outage.since {
-            // It may be dead without knowing. Waiters are not to be handed a guess.
+            // It may be dead unnoticed: check it before a waiter gets it.
             slots.becomeIdle(id, at: now)
             beginCheck(id, at: now)
         } else if waiters.isEmpty, slots.idle.count >= settings.maximumIdle ?? .max {
@@ -221,7 +234,7 @@ struct PoolMachine: Sendable {
         } else {
             slots.becomeIdle(id, at: now)
             let due = maintenanceDue(slots.slot(id) ?? slot)
-            // What is due and cannot be done is not looked at with each query.
+            // Maintenance that is due and impossible is retried later, not with each query.
             maintenanceAt = min(maintenanceAt, due > now ? due : now + Self.lifetimeSpacing)
             serveWaiters(at: now)
         }
@@ -232,10 +245,10 @@ struct PoolMachine: Sendable {
         actions.append(.check(id))
     }
 
-    // MARK: Ends
+    // MARK: Disconnecting
 
     /// The session ended by itself; its socket is closed already.
-    mutating func ended(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
+    mutating func disconnected(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state != .closing else { return }
         let reason: SessionCloseReason =
             switch slot.state {
@@ -247,7 +260,8 @@ struct PoolMachine: Sendable {
         slots.release(id, at: now)
         limitCredit(at: now)
         actions.append(.report(.closed(id, reason, error)))
-        // Letting us in and then hanging up is a failed connect, or there would be no end of them.
+        // A session lost before its first reply counts as a failed connect; otherwise we would reconnect in a tight
+        // loop.
         if !slot.hasAnswered, error.code != PostgresError.Code.queryTimeout {
             _ = slowStart.failed(at: now, isSlow: false, using: &random)
             if error.disposition == .outage { loginProvesNothing = true }
@@ -260,7 +274,7 @@ struct PoolMachine: Sendable {
         serveWaiters(at: now)
     }
 
-    /// `PQfinish` has returned, or the connect has been given up.
+    /// `PQfinish` has returned, or the connect has been abandoned.
     mutating func closed(_ id: ConnectionID, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .closing, !slot.isBorrowed else { return }
         if makingRoom == id { makingRoom = nil }
@@ -268,60 +282,61 @@ struct PoolMachine: Sendable {
         serveWaiters(at: now)
     }
 
-    mutating func close(_ id: ConnectionID, _ reason: SessionCloseReason, at now: MonotonicTime) {
+    mutating func close(
+        _ id: ConnectionID, _ reason: SessionCloseReason, _ error: PostgresError? = nil, at now: MonotonicTime
+    ) {
         slots.beginClose(id, at: now)
         actions.append(.close(id, reason))
-        actions.append(.report(.closed(id, reason, nil)))
+        actions.append(.report(.closed(id, reason, error)))
     }
 
-    // MARK: Bringing both together
+    // MARK: Serving waiters
 
-    /// Hands idle connections to waiters, and sees to what the change has made possible.
+    /// Hands idle connections to waiters, then starts whatever the change allows: growth, a probe, the end of draining.
     mutating func serveWaiters(at now: MonotonicTime) {
         while !waiters.isEmpty, let id = slots.leaseWarmest(at: now), let waiter = waiters.dequeue() {
             hedges.begin(at: now)
             actions.append(.grant(waiter, id))
         }
-        switch health {
+        switch state {
         case .up:
             if doubt != nil { soundOutDoubt(at: now) }
             grow(at: now)
         case .suspect, .down, .misconfigured, .readOnly: runProber(at: now)
         case .draining: finishDraining(at: now)
-        case .closed: break
+        case .notStarted, .closed: break
         }
     }
 
     // MARK: Time
 
-    /// When ``tick(at:)`` is to be called at the latest; earlier does no harm.
-    var nextDeadline: MonotonicTime {
-        // Mutating, though it changes nothing: asked of a class's property, it would be asked of a copy of the machine.
-        mutating get { min(ownDeadline, waiters.earliestDeadline) }
-    }
+    /// When to call ``tick(at:)`` at the latest; earlier does no harm.
+    ///
+    /// `mutating` only so that a caller with the machine in a class property does not copy it.
+    mutating func nextDeadline() -> MonotonicTime { min(ownDeadline, waiters.earliestDeadline) }
 
     private var ownDeadline: MonotonicTime {
-        var deadline = maintenanceAt
-        switch health {
-        case .suspect:
-            if let outage { deadline = min(deadline, graceEnd(of: outage), probeAt) }
-        case .down, .misconfigured, .readOnly:
-            deadline = min(deadline, probeAt, waiters.isEmpty ? .distantFuture : onDemandDeadline ?? .distantFuture)
+        switch state {
         case .up:
+            var deadline = min(maintenanceAt, growthAt)
             if let doubt { deadline = min(deadline, doubt.nextAt) }
-            deadline = min(deadline, growthAt)
-        case .draining: deadline = drainDeadline
-        case .closed: deadline = .distantFuture
+            return deadline
+        case .suspect(let search): return min(maintenanceAt, graceEnd(of: search.outage), probeAt)
+        case .down(let search), .misconfigured(let search), .readOnly(let search):
+            let onDemand = waiters.isEmpty ? .distantFuture : search.onDemandDeadline ?? .distantFuture
+            return min(maintenanceAt, probeAt, onDemand)
+        case .draining(let deadline): return deadline
+        case .notStarted: return maintenanceAt
+        case .closed: return .distantFuture
         }
-        return deadline
     }
 
-    /// When the next probe is due. One that waits for a slot to be free has no time of its own: `closed` leads to it.
+    /// When the next probe is due. A probe that waits for a free slot has no time: `closed` starts it.
     private var probeAt: MonotonicTime {
         prober.probes.isEmpty && !slots.hasFree && slots.closingCount > 0 ? .distantFuture : prober.nextAt
     }
 
-    /// Some of the machine's deadlines have passed, perhaps.
+    /// Handles the deadlines that have passed.
     mutating func tick(at now: MonotonicTime) {
         supervise(at: now)
         if now >= maintenanceAt { maintain(at: now) }

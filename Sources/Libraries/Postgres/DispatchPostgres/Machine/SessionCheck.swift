@@ -1,7 +1,7 @@
 import PostgresSession
 
-/// Asks a session for a sign of life. Where the way to it turns out to be dead, the session is over at once; where it is open,
-/// the server has the time of the check.
+/// Runs the check of a session. When the query stays silent and the network path is dead, the session ends at once;
+/// when the path is open, the server has until the check's deadline.
 final class SessionCheck: StatementDelegate {
     private let completion: PostgresConnection.Completion
 

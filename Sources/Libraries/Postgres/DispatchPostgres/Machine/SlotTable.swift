@@ -1,12 +1,12 @@
 import DispatchLoop
 
-/// Names a connection for as long as it has its slot. Never valid again once the slot is free.
+/// Identifies a connection while it has its slot. Never valid again once the slot is free.
 public struct ConnectionID: Hashable, Sendable {
     let index: Int
     let serial: UInt32
 }
 
-/// What a slot of the pool holds. All transitions are made by `SlotTable`'s methods, named beside them.
+/// What a slot of the pool holds.
 ///
 /// ```
 ///            ┌────────────────── failed ───────────────────┐
@@ -14,52 +14,50 @@ public struct ConnectionID: Hashable, Sendable {
 ///    ▲                    ⇅                                │
 ///    │                 checking                            │
 ///    └─────────── closing ◀── from any of them             │
-///    └─────────────────────────────────────────────────────┘ (also from any of them, when the session ended by itself)
+///    └─────────────────────────────────────────────────────┘ (from any of them, when the session ended by itself)
 /// ```
 public enum SlotState: String, Sendable, Hashable, CaseIterable {
-    /// No socket. → `connecting` (`SlotTable.allocate`).
+    /// No socket. → `connecting`.
     case free
-    /// A connect is under way. → `idle`, `free`, `closing`.
+    /// A connect is running. → `idle`, `free`, `closing`.
     case connecting
-    /// Ready to be leased; watched by the loop; on the idle stack. → `leased`, `checking`, `free`, `closing`.
+    /// Ready to be leased, and watched by the event loop. → `leased`, `checking`, `free`, `closing`.
     case idle
-    /// An empty query is to prove that it lives. → `idle`, `free`, `closing`.
+    /// An empty query checks that the session works. → `idle`, `free`, `closing`.
     case checking
     /// Checked out. → `idle`, `resetting`, `free`, `closing`.
     case leased
-    /// Home again, but with something to end first: a transaction, or a query that lost its race, ran into its deadline or was
-    /// cancelled.
-    /// → `idle`, `free`, `closing`.
+    /// Returned with something to end first: a transaction, or a query that lost against its hedge, ran into its
+    /// deadline or was cancelled. → `idle`, `free`, `closing`.
     case resetting
-    /// To be closed, or being closed: counts until `PQfinish` has returned. → `free`.
+    /// Being closed: counts until `PQfinish` has returned. → `free`.
     case closing
 }
 
-/// One slot, and what is known of the connection in it.
+/// One slot, and what the machine knows about the connection in it.
 struct Slot: Sendable, Hashable {
     var serial: UInt32 = 0
     fileprivate(set) var state = SlotState.free
     var generation: UInt32 = 0
-    /// When its latest state began.
+    /// When its state began.
     fileprivate(set) var since = MonotonicTime(nanoseconds: 0)
-    /// When the server was last known to answer on it.
+    /// When the server last replied on it.
     var lastReplyAt = MonotonicTime(nanoseconds: 0)
-    /// When it is to be replaced, and why.
+    /// When its lifetime ends.
     var expiresAt = MonotonicTime.distantFuture
-    var expiryReason = SessionCloseReason.lifetime
     /// Whether it has ever answered a query.
     var hasAnswered = false
-    /// Leased, and its query has been silent for too long.
+    /// Leased, and its query has been silent for longer than usual.
     var isSilent = false
-    /// Leased for good, by somebody who only listens: that it is leased says nothing of the database.
+    /// Leased for good by a holder that only listens: the lease says nothing about the database.
     var isPinned = false
-    /// Leased and silent, and whoever leased it can do without: its query is safe to repeat.
+    /// Leased and silent, and its query is safe to repeat on another connection.
     var canBeAbandoned = false
-    /// By when the query that is silent on it needs its answer.
+    /// The deadline of the silent query.
     var answerBy = MonotonicTime.distantFuture
-    /// The query on it has been allowed to run on another session as well.
+    /// Its query may also run on another session.
     var isHedged = false
-    /// When a server accepted the connect that is under way, and when it last said something in it.
+    /// When a server accepted the running connect, and when it last sent something.
     var acceptedAt: MonotonicTime? {
         get { accepted == .distantFuture ? nil : accepted }
         set { accepted = newValue ?? .distantFuture }
@@ -68,17 +66,17 @@ struct Slot: Sendable, Hashable {
         get { spoke == .distantFuture ? nil : spoke }
         set { spoke = newValue ?? .distantFuture }
     }
-    // Not optionals: slots are copied with each query.
+    // Not optionals, which would make a slot larger; it is copied with each query.
     private var accepted = MonotonicTime.distantFuture
     private var spoke = MonotonicTime.distantFuture
-    /// The connect under way was accepted, and nothing has come of it for longer than usual.
+    /// The running connect was accepted and has made no progress for longer than usual.
     var isHung = false
-    /// It is a further socket's of a connect in another slot.
+    /// It counts an additional socket of a connect in another slot.
     var isBorrowed = false
-    /// The connect was begun for a successor of a connection that is to be retired.
+    /// The connect opens the successor of a connection past its lifetime.
     var isReplacement = false
 
-    /// Whether it holds a session that is not on its way out.
+    /// Whether it holds a session that serves requests.
     var isOpen: Bool {
         switch state {
         case .idle, .checking, .leased, .resetting: !isPinned
@@ -86,21 +84,23 @@ struct Slot: Sendable, Hashable {
         }
     }
 
-    /// When the connect under way last got on.
+    /// When the running connect last made progress.
     var latestProgress: MonotonicTime { spokeAt ?? acceptedAt ?? since }
 }
 
-/// The pool's slots: as many as the maximum, so that there is no way to have more sockets.
+/// The pool's slots: as many as the maximum, so that more sockets are impossible. It makes all transitions of
+/// ``SlotState``.
 struct SlotTable: Sendable {
     private(set) var slots: [Slot]
     private var free: [Int]
-    /// The idle ones. The one that came home last is leased first: it is the warmest, and the others can age and go.
+    /// A stack of the idle slots: the connection released last is leased first, so that the others reach their idle
+    /// timeout.
     private(set) var idle: [Int] = []
     private(set) var connectingCount = 0
     private(set) var leasedCount = 0
     private(set) var silentCount = 0
-    private(set) var dedicatedCount = 0
-    /// Slots on their way out; those that are borrowed are not among them.
+    private(set) var pinnedCount = 0
+    /// Slots being closed, without the borrowed ones.
     private(set) var closingCount = 0
 
     init(count: Int) {
@@ -112,10 +112,10 @@ struct SlotTable: Sendable {
     var hasFree: Bool { !free.isEmpty }
     /// Slots in any use.
     var usedCount: Int { slots.count - free.count }
-    /// Connections that are known to work or are at work without being overdue.
-    var livingCount: Int { idle.count + leasedCount - silentCount - dedicatedCount }
+    /// Connections that work: idle, or leased and not silent.
+    var livingCount: Int { idle.count + leasedCount - silentCount - pinnedCount }
 
-    /// The slot of a connection that still has it.
+    /// The connection's slot; `nil` once the connection has lost it.
     func slot(_ id: ConnectionID) -> Slot? {
         guard slots[id.index].serial == id.serial, slots[id.index].state != .free else { return nil }
         return slots[id.index]
@@ -131,15 +131,15 @@ struct SlotTable: Sendable {
 
     mutating func update(_ id: ConnectionID, _ change: (inout Slot) -> Void) {
         guard slot(id) != nil else { return }
-        let (wasSilent, wasDedicated) = (slots[id.index].isSilent, slots[id.index].isPinned)
+        let (wasSilent, wasPinned) = (slots[id.index].isSilent, slots[id.index].isPinned)
         change(&slots[id.index])
         silentCount += (slots[id.index].isSilent ? 1 : 0) - (wasSilent ? 1 : 0)
-        dedicatedCount += (slots[id.index].isPinned ? 1 : 0) - (wasDedicated ? 1 : 0)
+        pinnedCount += (slots[id.index].isPinned ? 1 : 0) - (wasPinned ? 1 : 0)
     }
 
     // MARK: Transitions
 
-    /// free → closing: for a further socket of a connect that races addresses. It is given back by ``release(_:at:)``.
+    /// free → closing: for an additional socket of a connect that races addresses; ``release(_:at:)`` returns it.
     mutating func borrow(at now: MonotonicTime) -> ConnectionID? {
         guard let id = takeFree(for: .closing, at: now) else { return nil }
         slots[id.index].isBorrowed = true
@@ -163,7 +163,7 @@ struct SlotTable: Sendable {
         return id(at: index)
     }
 
-    /// idle → leased: the one that came home last.
+    /// idle → leased: the one released last.
     mutating func leaseWarmest(at now: MonotonicTime) -> ConnectionID? {
         guard let index = idle.popLast() else { return nil }
         slots[index].state = .leased
@@ -199,7 +199,7 @@ struct SlotTable: Sendable {
         case .leased:
             leasedCount -= 1
             if slots[index].isSilent { silentCount -= 1 }
-            if slots[index].isPinned { dedicatedCount -= 1 }
+            if slots[index].isPinned { pinnedCount -= 1 }
             slots[index].isSilent = false
             slots[index].isPinned = false
             slots[index].canBeAbandoned = false

@@ -1,15 +1,15 @@
 @_spi(Containers) import DispatchLoop
 
-/// Names a waiter. Never valid again once the waiter is settled.
-public struct WaiterID: Hashable, Sendable {
+/// Identifies a waiter. Never valid again once the waiter is settled.
+struct WaiterID: Hashable, Sendable {
     let index: Int
     let serial: UInt32
 }
 
-/// Who waits for a connection, first come, first served.
+/// The requests that wait for a connection, in FIFO order.
 ///
-/// A linked list within an array: joining, leaving from the front and leaving from the middle (a deadline, a cancelled
-/// task) all cost the same, however many wait; but for the heap of their deadlines, in which they cost the logarithm of it.
+/// A linked list within an array: enqueuing, dequeuing and leaving from the middle (a deadline, a cancelled task) take
+/// constant time, plus O(log n) in the heap of deadlines.
 struct WaiterQueue {
     private struct Node {
         var serial: UInt32 = 0
@@ -21,7 +21,7 @@ struct WaiterQueue {
 
     private var nodes: [Node] = []
     private var free: [Int] = []
-    /// Free as soon as the shell has told those who had them: until then it finds them by these numbers.
+    /// Indices of removed waiters that the shell has not notified yet; ``recycle()`` frees them afterwards.
     private var retired: [Int] = []
     private var deadlines = TimerHeap<Int>()
     private var first = -1
@@ -30,7 +30,7 @@ struct WaiterQueue {
 
     var isEmpty: Bool { count == 0 }
 
-    /// When the first of them has waited long enough.
+    /// The earliest deadline of all waiters.
     var earliestDeadline: MonotonicTime { deadlines.earliest ?? .distantFuture }
 
     mutating func enqueue(deadline: MonotonicTime = .distantFuture) -> WaiterID {
@@ -51,7 +51,7 @@ struct WaiterQueue {
         return WaiterID(index: index, serial: nodes[index].serial)
     }
 
-    /// Takes out the one that has waited longest.
+    /// Removes the waiter that has waited longest.
     mutating func dequeue() -> WaiterID? {
         guard first >= 0 else { return nil }
         let id = WaiterID(index: first, serial: nodes[first].serial)
@@ -59,7 +59,7 @@ struct WaiterQueue {
         return id
     }
 
-    /// Takes out one whose deadline has passed, the earliest deadline first.
+    /// Removes a waiter whose deadline has passed, the earliest deadline first.
     mutating func dequeueExpired(at now: MonotonicTime) -> WaiterID? {
         guard let index = deadlines.popDue(at: now) else { return nil }
         let id = WaiterID(index: index, serial: nodes[index].serial)
@@ -68,7 +68,7 @@ struct WaiterQueue {
         return id
     }
 
-    /// Takes out a waiter that gives up; `false` when it has been settled already.
+    /// Removes a waiter; `false` when it is settled already.
     mutating func remove(_ id: WaiterID) -> Bool {
         guard contains(id) else { return false }
         let node = nodes[id.index]
@@ -82,7 +82,7 @@ struct WaiterQueue {
         return true
     }
 
-    /// Everybody who has been taken out has been told.
+    /// All removed waiters have been notified.
     mutating func recycle() {
         guard !retired.isEmpty else { return }
         free.append(contentsOf: retired)

@@ -1,39 +1,39 @@
 import DequeModule
 @_spi(Containers) import DispatchLoop
 
-/// A pipeline as a value: which statement goes out on which session, and what becomes of those that are lost.
+/// A pipeline as a value: it assigns statements to sessions, and decides about the statements of a lost session.
 ///
 /// ```
-///   submitted ─▶ waiting ── a session has room ──▶ in flight ── answered ─▶ done
-///                 ▲  │ deadline ─▶ failed             │  │ deadline ─▶ failed; the answer, when it comes, is dropped
-///                 │  │ refused ─▶ failed              │  └ and the session is closed, if it was the next to answer
-///                 └──┼───────── session lost, may be repeated, for the first time
+///   submitted ─▶ waiting ── a session has room ──▶ in flight ── result ─▶ done
+///                 ▲  │ deadline ─▶ failed             │  │ deadline ─▶ failed; drops a later result, and closes the
+///                 │  │ refused ─▶ failed              │  │            session if it owes this result next
+///                 └──┼───────── session lost, idempotent, first time
 ///                    └ cancelled                      └─ session lost otherwise ─▶ failed
 /// ```
 ///
-/// Invariants, checked by the tests after every step: no session has more in flight than ``depth``; there are never more
-/// sessions, open and asked for, than ``maximumSessions``; every statement is settled exactly once; a statement that may not
-/// be repeated is sent once.
+/// Invariants, checked by the tests after every step: no session has more than ``depth`` statements in flight;
+/// sessions, open and requested, never exceed ``maximumSessions``; every statement is settled exactly once; a statement
+/// that is not idempotent is sent once.
 struct PipelineMachine: Sendable {
     enum Failure: Sendable, Hashable {
         /// Its deadline passed.
         case timeout(wasSent: Bool)
         /// Its session was lost before it answered.
         case lost(session: Int)
-        /// No session was to be had.
+        /// No session was available.
         case refused
     }
 
     enum Action: Sendable, Hashable {
-        /// Ask for a session; answer with `opened` or `refused`.
+        /// Request a session; reply with `opened` or `refused`.
         case open
         case send(Int, on: Int)
         case fail(Int, Failure)
-        /// The session has nothing to do: give it back. It is not used any more.
+        /// Give the idle session back; the machine has forgotten it.
         case giveBack(Int)
-        /// The session owes an answer that is overdue: close it; answer with `lost`.
+        /// Close the session, whose next result is overdue; reply with `lost`.
         case close(Int)
-        /// Nothing has been heard of this session for as long as a query may be silent.
+        /// Report that this session has been silent for longer than usual.
         case suspect(Int)
     }
 
@@ -42,38 +42,38 @@ struct PipelineMachine: Sendable {
         let isIdempotent: Bool
         var tries = 0
         var timer: TimerID?
-        /// On which session it is in flight.
+        /// The session on which it is in flight.
         var session: Int?
-        /// Nobody waits for the answer any more, but the session owes it still.
+        /// Its caller has left, but the session still owes the result.
         var isAbandoned = false
     }
 
     private struct Session {
         let number: Int
-        /// In the order in which they were sent. Those that have been given up are here still.
+        /// In the order of sending, abandoned ones included.
         var inFlight: Deque<Int> = []
-        /// Since when the next answer has been waited for.
+        /// When the session began to owe the next result.
         var waitsSince = MonotonicTime.distantFuture
         var isSuspect = false
-        /// Gets no further statements, so that it comes home some day.
+        /// When to stop assigning statements, so that the session returns to the pool.
         let retiresAt: MonotonicTime
         var isClosing = false
     }
 
     let maximumSessions: Int
-    /// The most statements in flight on one session.
+    /// The maximum number of statements in flight on one session.
     let depth: Int
-    /// The most statements that wait.
+    /// The maximum number of waiting statements.
     let maximumWaiting: Int
     private let silence: Int64
-    /// How long a session is kept before it is given back, for its lifetime and its generation to be looked at.
-    static let turn = Duration.seconds(1)
+    /// How long a session is kept before it is given back, so that the pool can check its lifetime and generation.
+    static let quantum = Duration.seconds(1)
 
     private var statements = SlotMap<Statement>()
-    /// Those who wait, and some who do not any more: they are passed over when their turn comes.
+    /// Waiting statements in FIFO order, and some settled ones, which are skipped.
     private var waiting: Deque<Int> = []
     private(set) var waitingCount = 0
-    /// Few, and so found by looking at each.
+    /// Few, so a linear search is fine.
     private var sessions: [Session] = []
     private var deadlines = TimerHeap<Int>()
     private(set) var pendingOpens = 0
@@ -87,24 +87,24 @@ struct PipelineMachine: Sendable {
     }
 
     var sessionCount: Int { sessions.count }
-    func flightCount(of session: Int) -> Int { index(of: session).map { sessions[$0].inFlight.count } ?? 0 }
+    func flightCount(of session: Int) -> Int { sessionIndex(session).map { sessions[$0].inFlight.count } ?? 0 }
 
-    /// Hands out what is to be done, for an empty array that takes what comes up next: none is allocated each time.
+    /// Swaps the pending actions with an empty array, so that none is allocated each time.
     ///
-    /// - Returns: whether there is anything.
+    /// - Returns: whether there are actions.
     mutating func exchangeActions(_ other: inout [Action]) -> Bool {
         swap(&actions, &other)
         return !other.isEmpty
     }
 
-    /// A small number that is the statement's alone until it is settled.
-    static func place(of number: Int) -> Int { SlotMap<Statement>.index(of: number) }
+    /// A small index that no other statement has until this one is settled.
+    static func index(of number: Int) -> Int { SlotMap<Statement>.index(of: number) }
 
-    private func index(of session: Int) -> Int? { sessions.firstIndex { $0.number == session } }
+    private func sessionIndex(_ session: Int) -> Int? { sessions.firstIndex { $0.number == session } }
 
     // MARK: Statements
 
-    /// A statement is to be sent; returns its number, or `nil` when too many wait already.
+    /// Submits a statement. Returns its number, or `nil` when too many wait already.
     mutating func submit(isIdempotent: Bool, deadline: MonotonicTime, at now: MonotonicTime) -> Int? {
         guard waitingCount < maximumWaiting else { return nil }
         let number = statements.insert(Statement(deadline: deadline, isIdempotent: isIdempotent))
@@ -115,21 +115,21 @@ struct PipelineMachine: Sendable {
         return number
     }
 
-    /// Nobody wants the answer any more. `false` when the statement has been settled already.
+    /// The caller leaves. `false` when the statement is settled already.
     mutating func cancel(_ number: Int) -> Bool {
         guard let statement = statements[number], !statement.isAbandoned else { return false }
-        // One in flight keeps its deadline: a session that never answers it is not kept for ever.
+        // A statement in flight keeps its deadline, which limits how long a silent session is kept.
         if statement.session == nil { _ = settle(number) } else { statements[number]?.isAbandoned = true }
         return true
     }
 
-    /// The session answered this one.
+    /// The session returned the statement's result.
     ///
-    /// - Returns: whether anybody still waits for it.
-    mutating func answered(_ number: Int, on session: Int, at now: MonotonicTime) -> Bool {
+    /// - Returns: whether its caller still waits.
+    mutating func completed(_ number: Int, on session: Int, at now: MonotonicTime) -> Bool {
         let isWanted = settle(number).map { !$0.isAbandoned } ?? false
-        if let index = index(of: session) {
-            // It is the first, but for one that had to be prepared once more.
+        if let index = sessionIndex(session) {
+            // Usually the first, unless a statement had to be prepared again.
             if sessions[index].inFlight.first == number {
                 sessions[index].inFlight.removeFirst()
             } else {
@@ -156,32 +156,33 @@ struct PipelineMachine: Sendable {
 
     // MARK: Sessions
 
-    /// A session that was asked for is there.
+    /// A requested session is available.
     mutating func opened(_ session: Int, at now: MonotonicTime) {
         pendingOpens -= 1
-        sessions.append(Session(number: session, retiresAt: now + Self.turn))
+        sessions.append(Session(number: session, retiresAt: now + Self.quantum))
         assign(at: now)
     }
 
-    /// The session that was there had ended before anything was sent on it: another one is asked for.
+    /// A session ended before its first statement: requests another one.
     mutating func sessionLostBeforeUse(at now: MonotonicTime) {
         pendingOpens -= 1
         assign(at: now)
     }
 
-    /// There is no session to be had: those who wait are told.
+    /// No session is available: fails the waiting statements unless another session is open.
     mutating func refused(at now: MonotonicTime) {
         pendingOpens -= 1
         guard sessions.isEmpty else { return }
-        let numbers = waiting
-        for number in numbers where settle(number) != nil { actions.append(.fail(number, .refused)) }
+        for number in waiting {
+            if settle(number) != nil { actions.append(.fail(number, .refused)) }
+        }
         waiting.removeAll()
     }
 
-    /// The session has ended. Only what was sent and not answered is concerned, and of that, what may be repeated is sent
-    /// once more, before those who have not had their turn. What is among `unsent` never left: it has not had its turn.
+    /// The session has ended. Its idempotent statements are sent once more, before the waiting ones; the others fail.
+    /// Those in `unsent` never left this process, and count as waiting.
     mutating func lost(_ session: Int, unsent: [Int] = [], at now: MonotonicTime) {
-        guard let index = index(of: session) else { return }
+        guard let index = sessionIndex(session) else { return }
         let lost = sessions.remove(at: index)
         for number in unsent { statements[number]?.tries -= 1 }
         let unsent = Set(unsent)
@@ -201,7 +202,7 @@ struct PipelineMachine: Sendable {
         assign(at: now)
     }
 
-    /// Sends what can be sent, on as few sessions as possible, and gives back those that have nothing to do.
+    /// Sends statements on as few sessions as possible, gives idle sessions back, and requests missing ones.
     private mutating func assign(at now: MonotonicTime) {
         while let number = nextWaiting(), let index = fullestWithRoom(at: now) {
             waiting.removeFirst()
@@ -232,7 +233,7 @@ struct PipelineMachine: Sendable {
         return nil
     }
 
-    /// The one with most in flight that has room, so that the others can drain and go home.
+    /// The session with most statements in flight that has room, so that the others become idle.
     private func fullestWithRoom(at now: MonotonicTime) -> Int? {
         var best: (index: Int, count: Int)?
         for index in sessions.indices where !sessions[index].isClosing && now < sessions[index].retiresAt {
@@ -244,7 +245,7 @@ struct PipelineMachine: Sendable {
 
     // MARK: Time
 
-    /// When ``tick(at:)`` is to be called at the latest.
+    /// When to call ``tick(at:)`` at the latest.
     var nextDeadline: MonotonicTime {
         var next = deadlines.earliest ?? .distantFuture
         for index in sessions.indices where !sessions[index].isSuspect && !sessions[index].inFlight.isEmpty {
@@ -259,8 +260,8 @@ struct PipelineMachine: Sendable {
             statements[number]?.timer = nil
             _ = settle(number)
             if !statement.isAbandoned { actions.append(.fail(number, .timeout(wasSent: statement.tries > 0))) }
-            // Its answer is the next one to come, and has not come in time. Behind it nothing comes either.
-            if let session = statement.session, let index = index(of: session),
+            // The session owes this result next: the statements behind it are stuck as well.
+            if let session = statement.session, let index = sessionIndex(session),
                 sessions[index].inFlight.first == number
             {
                 close(index)
@@ -270,7 +271,7 @@ struct PipelineMachine: Sendable {
             let waitsSince = sessions[index].waitsSince
             guard waitsSince != .distantFuture, waitsSince.advanced(byNanoseconds: silence) <= now else { continue }
             sessions[index].isSuspect = true
-            // Its deadline passed while others were before it, and now that it is its turn nothing comes.
+            // Its deadline passed behind other statements, and now the session owes its result next.
             if let first = sessions[index].inFlight.first, statements[first] == nil, !sessions[index].isClosing {
                 close(index)
             } else {

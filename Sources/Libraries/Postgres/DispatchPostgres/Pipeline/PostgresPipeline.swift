@@ -1,27 +1,27 @@
 public import DispatchLoop
 public import PostgresSession
 
-/// Many small statements that have nothing to do with each other, over a few of a pool's connections: each connection has
-/// several in flight and does not wait for one's answer to send the next.
+/// Runs many small independent statements over a few of a pool's connections. A connection has several statements in
+/// flight, and does not wait for one result before it sends the next statement.
 ///
 /// ```swift
 /// let pipeline = PostgresPipeline(pool, maximumSessions: 2)
 /// let result = try await pipeline.query("select name from users where id = $1", parameters: ["7"], deadline: deadline)
 /// ```
 ///
-/// Every statement is a transaction of its own, and one that fails takes no other along. When a connection ends, only what
-/// it was sent and had not answered is lost, and of that, what may be repeated is sent once more. For a transaction, or for
-/// a statement that takes its time (those behind it wait for it), check a connection out instead.
+/// Every statement is a transaction of its own, and fails alone. When a connection ends, the pipeline sends its
+/// idempotent statements without a result once more; the others fail. For a transaction, or for a statement that takes
+/// long (those behind it wait), check a connection out instead.
 ///
-/// Worth it where many tasks ask at the same time and each statement takes the server little: what comes up in one round of
-/// the loop goes out together, and answers come in together, so that both sides do less for each (`scripts/bench pipeline`
-/// shows how much). With libpq 17 or later a round is one system call per connection; before, one per statement, but still
-/// one segment. Where one statement comes at a time there is nothing to share.
+/// A pipeline pays where many tasks query at the same time and each statement costs the server little: the statements
+/// of one round of the event loop go out together, and the results come in together (`scripts/bench pipeline` measures
+/// it). With libpq 17 or later a round is one system call per connection; before, one per statement, but still one
+/// segment.
 ///
-/// One connection is filled to its depth before another is taken, and its statements run one after the other: few and deep
-/// costs the least, more and less deep uses more of the server's processors.
+/// The pipeline fills one connection to its depth before it uses another, and a connection runs its statements one
+/// after the other. Few deep connections cost least; more and less deep ones use more of the server's processors.
 ///
-/// Connections are checked out while there is something to send, and given back after that, or after a second.
+/// It checks connections out while there are statements, and gives them back afterwards, or after a second.
 @LoopActor
 public final class PostgresPipeline {
     private struct Pending {
@@ -32,26 +32,27 @@ public final class PostgresPipeline {
     private let pool: PostgresPool
     private let loop = EventLoop.shared
     private var machine: PipelineMachine
-    /// By the machine's places for them.
+    /// Indexed by the machine's indices.
     private var pending: [Pending?] = []
-    /// Few, and so found by looking at each.
+    /// Few, so a linear search is fine.
     private var sessions: [PipelineLease] = []
     private var nextSession = 0
     private var refusal: PoolError?
-    /// Why the sessions were lost whose statements are just being failed.
+    /// Why the sessions were lost whose statements now fail.
     private var losses: [Int: PostgresError] = [:]
     private var timer = DeadlineTimer()
     private var isPerforming = false
-    /// Empty but while they are performed.
+    /// Empty except while they are performed.
     private var actions: [PipelineMachine.Action] = []
 
-    /// A pipeline over connections of `pool`.
+    /// Creates a pipeline over connections of `pool`.
     ///
     /// - Parameters:
-    ///   - pool: the pool that it checks connections out of.
-    ///   - maximumSessions: the most connections that it uses at a time.
-    ///   - depth: the most statements in flight on one of them.
-    ///   - maximumWaiting: the most statements that wait to be sent; more are told that the pool is saturated.
+    ///   - pool: the pool.
+    ///   - maximumSessions: the maximum number of connections in use.
+    ///   - depth: the maximum number of statements in flight on one of them.
+    ///   - maximumWaiting: the maximum number of waiting statements; further ones fail with
+    ///     ``PoolError/Kind/saturated``.
     public init(_ pool: PostgresPool, maximumSessions: Int = 2, depth: Int = 64, maximumWaiting: Int = 10_000) {
         precondition(maximumSessions > 0 && depth > 0 && maximumWaiting > 0, "a pipeline's limits must be positive")
         self.pool = pool
@@ -60,7 +61,7 @@ public final class PostgresPipeline {
             silence: pool.settings.silenceTimeout)
     }
 
-    /// Sessions that owe answers to statements that were given up would not come home by themselves.
+    /// Closes sessions that still owe results: they would not return by themselves.
     isolated deinit {
         timer.cancel()
         for lease in sessions { pool.discard(lease.leased.id, .failed) }
@@ -73,9 +74,9 @@ public final class PostgresPipeline {
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
     ///   - isIdempotent: whether running it twice does no harm.
     ///   - isPrepared: whether the session keeps the statement prepared for its next use.
-    ///   - deadline: when to give up.
-    /// - Throws: ``PostgresError`` of the statement or of the connection it was sent on, or ``PoolError`` when there was no
-    ///   connection to be had.
+    ///   - deadline: the end of the wait and the statement.
+    /// - Throws: ``PostgresError`` of the statement or its connection, or ``PoolError`` when no connection was
+    ///   available.
     public func query(
         _ sql: String, parameters: [String?] = [], isIdempotent: Bool = false, isPrepared: Bool = false,
         deadline: MonotonicTime
@@ -97,7 +98,7 @@ public final class PostgresPipeline {
         return try result.get()
     }
 
-    /// How many statements have been sent and not been answered.
+    /// How many statements are in flight.
     var flightCount: Int { sessions.reduce(0) { $0 + $1.leased.connection.flightCount } }
 
     private func submit(
@@ -109,9 +110,9 @@ public final class PostgresPipeline {
             return
         }
         ticket.number = number
-        let place = PipelineMachine.place(of: number)
-        while pending.count <= place { pending.append(nil) }
-        pending[place] = entry
+        let index = PipelineMachine.index(of: number)
+        while pending.count <= index { pending.append(nil) }
+        pending[index] = entry
         perform()
     }
 
@@ -123,14 +124,14 @@ public final class PostgresPipeline {
     }
 
     private func settle(_ number: Int, _ result: Result<QueryResult, any Error>) {
-        pending[PipelineMachine.place(of: number)].take()?.continuation.resume(returning: result)
+        pending[PipelineMachine.index(of: number)].take()?.continuation.resume(returning: result)
     }
 
     // MARK: Sessions
 
     private func open() {
-        _ = pool.request(deadline: .distantFuture) { [weak self, pool] answer in
-            switch answer {
+        _ = pool.request(deadline: .distantFuture) { [weak self, pool] outcome in
+            switch outcome {
             case .success(let leased):
                 guard let self else { return pool.giveBack(leased) }
                 opened(leased)
@@ -156,16 +157,16 @@ public final class PostgresPipeline {
         perform()
     }
 
-    fileprivate func answered(_ number: Int, on session: PipelineLease, _ result: Result<QueryResult, PostgresError>) {
+    fileprivate func completed(_ number: Int, on session: PipelineLease, _ result: Result<QueryResult, PostgresError>) {
         pool.recordReply(session.leased.id)
-        if machine.answered(number, on: session.number, at: loop.now) { settle(number, result.mapError { $0 }) }
+        if machine.completed(number, on: session.number, at: loop.now) { settle(number, result.mapError { $0 }) }
         perform()
     }
 
-    fileprivate func ended(_ session: PipelineLease, _ error: PostgresError, unsent: [Int]) {
+    fileprivate func disconnected(_ session: PipelineLease, _ error: PostgresError, unsent: [Int]) {
         guard remove(session.number) != nil else { return }
         losses[session.number] = error
-        pool.ended(session.leased.id, error)
+        pool.disconnected(session.leased.id, error)
         machine.lost(session.number, unsent: unsent, at: loop.now)
         perform()
     }
@@ -194,7 +195,7 @@ public final class PostgresPipeline {
         switch action {
         case .open: open()
         case .send(let number, let session):
-            guard let entry = pending[PipelineMachine.place(of: number)] else { return }
+            guard let entry = pending[PipelineMachine.index(of: number)] else { return }
             lease(session)?.leased.connection.sendInPipeline(entry.statement, number: number)
         case .fail(let number, .timeout(let wasSent)): settle(number, .failure(timeout(wasSent: wasSent)))
         case .fail(let number, .lost(let session)):
@@ -262,15 +263,15 @@ private final class PipelineLease: PipelineClient {
     func connection(
         _ connection: PostgresConnection, answered number: Int, with result: Result<QueryResult, PostgresError>
     ) {
-        pipeline?.answered(number, on: self, result)
+        pipeline?.completed(number, on: self, result)
     }
 
     func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError, unsent: [Int]) {
-        pipeline?.ended(self, error, unsent: unsent)
+        pipeline?.disconnected(self, error, unsent: unsent)
     }
 }
 
-/// What a cancellation handler needs to find its statement; touched on the loop only.
+/// Links a cancellation handler to its statement; used on the loop only.
 @LoopActor
 private final class PipelineCancellation {
     var number: Int?

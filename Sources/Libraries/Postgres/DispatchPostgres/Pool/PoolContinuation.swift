@@ -1,6 +1,6 @@
-// Every continuation of the pool is resumed exactly once: the machine settles a waiter once, a race ends once, and both
-// are tested. Debug builds, and so all tests, check it; in release builds the check is left out, which costs an object and
-// makes what holds a continuation opaque to the compiler.
+// The pool resumes every continuation exactly once: the machine settles a waiter once, a query ends once, and tests
+// check both. Debug builds use checked continuations. Release builds do not: the check costs an object per wait, and
+// makes the structures that hold a continuation opaque to the optimizer.
 #if DEBUG
     /// Resumes a task that waits for the pool.
     typealias PoolContinuation<Value> = CheckedContinuation<Value, Never>

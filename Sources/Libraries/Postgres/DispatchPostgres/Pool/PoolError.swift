@@ -1,35 +1,35 @@
 public import PostgresSession
 
-/// Why no connection could be checked out; made to be shown to a reader.
+/// Why no connection could be checked out. Safe to show to clients.
 public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// What kind of failure it is.
+    /// The kind of failure.
     public enum Kind: Sendable, Hashable {
-        /// There is no database just now.
+        /// The database is not available.
         case unavailable
-        /// There is a database, and all connections were in use until the deadline.
+        /// The database is up, and all connections were in use until the deadline, or too many requests wait.
         case saturated
         /// The pool has been closed, or is being closed.
         case closed
         /// The pool has not been started.
         case notStarted
-        /// The process was forked: a connection belongs to the process that opened it.
+        /// The process was forked; connections belong to the process that opened them.
         case wrongProcess
         /// The caller's task was cancelled.
         case cancelled
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     public var kind: Kind
-    /// The pool's health at that moment.
+    /// The state of the pool at that moment.
     public var health: DatabaseState
-    /// What is wrong with the database, if it is that.
+    /// The outage's cause, for `unavailable`.
     public var cause: PostgresError?
-    /// How long the outage has lasted, if there is one.
+    /// The age of the outage, if there is one.
     public var outageDuration: Duration?
-    /// When the next connect is tried, counted from now, if one is to be.
+    /// The time until the next connect, if one is scheduled.
     public var nextAttempt: Duration?
 
-    /// An error with the given parts.
+    /// Creates an error.
     public init(
         kind: Kind, health: DatabaseState, cause: PostgresError? = nil, outageDuration: Duration? = nil,
         nextAttempt: Duration? = nil
@@ -41,7 +41,7 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
         self.nextAttempt = nextAttempt
     }
 
-    /// A short code: the cause's where there is one.
+    /// A short code: the cause's if there is one.
     public var code: String {
         switch kind {
         case .unavailable: cause?.code ?? "UNAVAILABLE"
@@ -65,6 +65,6 @@ public struct PoolError: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// For the log.
+    /// Code and message, for logs.
     public var description: String { "\(code): \(message)" }
 }

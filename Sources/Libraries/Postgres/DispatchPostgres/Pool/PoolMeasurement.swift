@@ -1,18 +1,18 @@
 internal import DispatchLoop
 internal import PostgresSession
 
-/// What a pool measures of its everyday work, for whoever keeps statistics. Apart from ``PoolEvent``, because it comes
-/// several times with each query; for that reason times are plain nanoseconds. They are those of the loop's turns.
+/// A measurement, for statistics. Separate from ``PoolEvent``, because several come with each query; for that reason
+/// times are plain nanoseconds, read once per round of the event loop.
 public enum PoolMeasurement: Sendable, Hashable {
-    /// A connection was checked out, this long after it was asked for; zero when one was idle.
+    /// A connection was checked out after this wait; zero when one was idle.
     case checkedOut(waitNanoseconds: Int64)
-    /// Nobody gave a connection before the deadline.
+    /// A check-out failed at its deadline.
     case timedOut
-    /// No connection was to be had, for another reason than the deadline.
+    /// A check-out failed for another reason.
     case refused(PoolError.Kind)
-    /// A connection was given back, this long after it was checked out.
+    /// A connection was released after this time.
     case returned(useNanoseconds: Int64)
-    /// A connection was opened, and the connect took this long.
+    /// A connection was opened; the connect took this long.
     case opened(nanoseconds: Int64)
     /// A query ended, with the code of its error if it failed. `wasSaved`: it succeeded on another connection than the
     /// one it began on.
@@ -21,13 +21,14 @@ public enum PoolMeasurement: Sendable, Hashable {
 
 extension PostgresPool {
     func measured(_ measurement: @autoclosure () -> PoolMeasurement) {
-        guard isObserved, let delegate else { return }
-        delegate.pool(self, measured: measurement())
+        guard !measuringObservers.isEmpty else { return }
+        let measurement = measurement()
+        for observer in measuringObservers { observer.pool(self, measured: measurement) }
     }
 
-    /// A query that was begun at that time has ended.
+    /// A query that began at `begin` has ended.
     func measured(_ outcome: HedgedQuery.Outcome, begunAt begin: MonotonicTime) {
-        guard isObserved else { return }
+        guard !measuringObservers.isEmpty else { return }
         var code: String?
         if case .failure(let error) = outcome.result {
             code = (error as? PostgresError)?.code ?? (error as? PoolError)?.code ?? "OTHER"
@@ -37,7 +38,7 @@ extension PostgresPool {
         measured(.queried(nanoseconds: nanoseconds, errorCode: code, wasSaved: wasSaved))
     }
 
-    /// How long ago the slot's latest state began, in nanoseconds; `nil` when it is not in that state.
+    /// How long the slot has been in this state, in nanoseconds; `nil` when it is in another one.
     func age(of id: ConnectionID, in state: SlotState) -> Int64? {
         guard machine.slots.state(id) == state else { return nil }
         return EventLoop.shared.now.nanoseconds - machine.slots.slots[id.index].since.nanoseconds

@@ -1,39 +1,39 @@
-/// How a pool behaves. The defaults suit a health-check target on one database.
+/// How a pool behaves. The defaults suit a small service with one database.
 public struct PoolSettings: Sendable, Hashable {
-    /// How many connections are kept open even when nobody needs them.
+    /// The minimum number of connections kept open.
     public var minimum = 1
-    /// The most sockets to the database, of every kind and at every moment.
+    /// The maximum number of sockets to the database, of every kind and at every moment.
     public var maximum = 10
-    /// The most idle connections kept; surplus ones are closed when they come home. `nil`: as many as ``maximum``.
+    /// The maximum number of idle connections; surplus ones are closed on release. `nil`: ``maximum``.
     public var maximumIdle: Int?
-    /// How long a connection above ``minimum`` may be idle before it is closed. `nil`: for ever.
+    /// How long a connection above ``minimum`` may be idle before it is closed. `nil`: without limit.
     public var idleTimeout: Duration? = .seconds(300)
-    /// How long a connection may live, ±10 %, before it is replaced. `nil`: for ever.
+    /// The lifetime of a connection, ±10 %, after which the pool replaces it. `nil`: without limit.
     public var maximumLifetime: Duration? = .seconds(1_800)
-    /// How long a connection may be unheard of before it is asked for a sign of life. `nil`: for ever.
+    /// How long after the last reply an idle connection is checked with an empty query. `nil`: never.
     public var keepalive: Duration? = .seconds(30)
-    /// How long a standby may be unheard of before it is asked for a sign of life, on one connection: it does not tell
-    /// sessions that it was promoted until they ask something. `nil`: as any other server.
+    /// The same for a standby, on one connection: a standby reports its promotion only with its next reply. `nil`: as
+    /// for any other server.
     public var standbyKeepalive: Duration? = .seconds(1)
-    /// How long reaching a server may take, name look-up included, until one accepts.
+    /// How long reaching a server may take, from name resolution until one accepts.
     public var connectTimeout: Duration = .seconds(5)
-    /// How long a log-in may take from then on. A slow one (LDAP, a busy server) is a process there whether or not it is
-    /// waited for; the default is that of PostgreSQL's `authentication_timeout`.
+    /// How long a login may take from then on. A slow one (LDAP, a busy server) occupies a server process whether or
+    /// not the pool waits for it. The default is that of PostgreSQL's `authentication_timeout`.
     public var loginTimeout: Duration = .seconds(60)
-    /// How long a request waits through the start of an outage before it is told of it. Short outages end within it.
+    /// How long requests wait for a lost database before they fail. Most short outages end within it.
     public var outageGrace: Duration = .milliseconds(750)
-    /// How long a query may be silent before that is unusual, at least: a database that usually takes longer has longer.
+    /// The minimum silence of a query that counts as unusual. It grows with the time that the database usually takes.
     public var silenceTimeout: Duration = .milliseconds(300)
-    /// How long a suspected connection may take for an empty query, at least, if the way to the server turns out to be dead
-    /// then; where it is open, a second.
+    /// The minimum time that a suspected connection has for an empty query when its network path is dead; with an open
+    /// path it has at least a second.
     public var checkTimeout: Duration = .milliseconds(250)
-    /// The most requests that wait at a time; more are told that the pool is saturated.
+    /// The maximum number of waiting requests; further ones fail with ``PoolError/Kind/saturated``.
     public var maximumWaiters = 10_000
 
     /// The defaults.
     public init() {}
 
-    /// What is wrong with the settings, in a sentence for the reader; `nil` when they can be used.
+    /// What is wrong with the settings, as a message for people; `nil` when they are valid.
     public var problem: String? {
         if maximum < 1 { return "the pool's maximum must be at least 1" }
         if maximum > 10_000 { return "the pool's maximum must be at most 10000" }

@@ -1,55 +1,54 @@
 public import DispatchLoop
 public import PostgresSession
 
-/// What a pool knew and held at a moment.
+/// The state of a pool at one moment.
 public struct PoolSnapshot: Sendable, Hashable {
-    /// What the supervisor knows of the database.
+    /// What the supervisor knows about the database.
     public let health: DatabaseState
-    /// What the server was when it was last heard of; `nil` when it has not said, as those before PostgreSQL 14. While
-    /// the database is away it may have changed.
+    /// The server's role at its last reply; `nil` when the server does not report it (before PostgreSQL 14). It may
+    /// change during an outage.
     public let role: ServerRole?
-    /// The outage that goes on, if one does.
+    /// The current outage, if any.
     public let outage: Outage?
-    /// How long it has lasted.
+    /// The age of the outage.
     public let outageDuration: Duration?
-    /// When the next connect is tried, counted from now, if one is to be.
+    /// The time until the next connect, if one is scheduled.
     public let nextAttempt: Duration?
-    /// When the database last proved that it answers; `nil` when it never has.
+    /// When the database last replied; `nil` when it never has.
     public let latestReply: MonotonicTime?
     /// Connections ready to be leased.
     public let idle: Int
     /// Connections checked out.
     public let leased: Int
-    /// Connects under way.
+    /// Connects running.
     public let connecting: Int
     /// Connections being checked, reset or closed.
     public let other: Int
-    /// Connections that are being made ready between two leases: a transaction is rolled back, or the server may still be at a
-    /// statement that was given up.
+    /// Connections being reset: the pool rolls back a transaction, or the server may still run an abandoned statement.
     public let givenUp: Int
-    /// Connections that are older than they may become, and serve on because no successor can be opened.
+    /// Connections past their lifetime that still serve because no successor can be opened.
     public let overdue: Int
     /// Requests waiting for a connection.
     public let waiters: Int
-    /// What an answer usually takes; `nil` before the first.
+    /// How long an answer usually takes; `nil` before the first.
     public let usualAnswer: Duration?
-    /// What a log-in usually takes; `nil` before the first.
+    /// How long a login usually takes; `nil` before the first.
     public let usualLogin: Duration?
-    /// How long a query may be silent at present before that is unusual.
+    /// How long a query may usually be silent.
     public let silenceLimit: Duration
-    /// The table as it was: shared, not copied, until the pool next changes it.
+    /// Shared with the pool, not copied, until the pool changes its own.
     private let slots: [Slot]
 
-    /// What each slot held, in the order of the slots, as many as the pool's maximum. Made when it is asked for.
+    /// The state of each slot, as many as the pool's maximum. Computed on access.
     public var slotStates: [SlotState] { slots.map(\.state) }
 
     /// Sockets to the database, of every kind.
     public var total: Int { idle + leased + connecting + other }
 
-    init(_ machine: PoolMachine, at now: MonotonicTime) {
+    init(_ machine: PoolMachine, role: ServerRole?, at now: MonotonicTime) {
         health = machine.health
         outage = machine.outage
-        role = machine.role
+        self.role = role
         outageDuration = machine.outage.map { now - $0.since }
         nextAttempt = machine.prober.isRunning ? max(machine.prober.nextAt - now, .zero) : nil
         latestReply = machine.latestReply.nanoseconds == .min ? nil : machine.latestReply

@@ -3,18 +3,18 @@ public import PostgresSession
 
 /// A connection checked out of a pool, until it is released.
 ///
-/// Its first query, if it may be repeated, may move to another session when the one it began on turns out to be dead:
-/// nothing has happened in the session yet that could be lost. After that it stays on the session that answered.
+/// Its first query, if idempotent, may move to another session when its own dies or stalls: nothing has happened in the
+/// session yet that could be lost. Afterwards the connection stays on the session that answered.
 ///
-/// Made for one use and one task at a time. One that is forgotten goes home when it is deallocated.
+/// For one task at a time. A connection that is not released returns to the pool when it is deallocated.
 @LoopActor
 public final class PooledConnection {
     private let pool: PostgresPool
     private var leased: PostgresPool.Leased?
-    /// A query is under way: it has the session meanwhile.
+    /// A query is running and has the session meanwhile.
     private var isQuerying = false
     private var isReleased = false
-    /// Why the session was lost. Boxed: it is large, and rare.
+    /// Why the session was lost. Boxed, because it is large and rare.
     private var lossBox: Box?
     private var loss: PostgresError? { lossBox?.error }
 
@@ -34,7 +34,7 @@ public final class PooledConnection {
         if let leased { pool.giveBack(leased) }
     }
 
-    /// The process id of the server's end, as in `pg_stat_activity`; `nil` once released or lost.
+    /// The process id of the backend, as in `pg_stat_activity`; `nil` once released or lost.
     public var backendProcessID: Int32? { leased?.connection.backendProcessID }
 
     /// Runs a statement.
@@ -42,15 +42,16 @@ public final class PooledConnection {
     /// - Parameters:
     ///   - sql: the statement; several, separated by semicolons, when there are no parameters.
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
-    ///   - isIdempotent: whether running it twice does no harm. If it is the first on this connection, it is run once
-    ///     more on another session when the first one has ended, or has been silent for longer than this database usually
-    ///     is (at least ``PoolSettings/silenceTimeout``) while another one works. A statement that provably was never sent is run again in any case. At most twice, where
-    ///     the second session ends as well.
-    ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a little
-    ///     more the first time and less each time after. Works behind a transaction pooler too. One statement, not several.
-    ///   - deadline: when to give up; both tries together.
-    /// - Throws: ``PostgresError``, or ``PoolError`` when a second session was needed and none was to be had. Once the session
-    ///   is lost, each further query throws what it was lost for. A second query at a time throws `CONNECTION_BUSY`.
+    ///   - isIdempotent: whether running it twice does no harm. If it is the first on this connection, the pool runs it
+    ///     again on another session when its own has ended, or has been silent for longer than usual (at least
+    ///     ``PoolSettings/silenceTimeout``) while another one works. It runs a statement that provably was never sent
+    ///     again in any case. At most two further sessions; five where an administrator terminates them.
+    ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a little more the
+    ///     first time and less afterwards. Works behind a transaction pooler too. One statement, not several.
+    ///   - deadline: the end of the query, including its retries.
+    /// - Throws: ``PostgresError``, or ``PoolError`` when another session was needed and none was available. Once the
+    ///   session is lost, every query throws the error that it was lost for. A second query at the same time throws
+    ///   `CONNECTION_BUSY`.
     public func query(
         _ sql: String, parameters: [String?] = [], isIdempotent: Bool = false, isPrepared: Bool = false,
         deadline: MonotonicTime
@@ -58,23 +59,23 @@ public final class PooledConnection {
         let statement = try Statement(sql, parameters: parameters, isPrepared: isPrepared)
         let leased = try take()
         let begin = EventLoop.shared.now
-        let race = HedgedQuery(
+        let hedged = HedgedQuery(
             statement, on: leased, of: pool, deadline: deadline, isIdempotent: isIdempotent && isPristine,
             canMove: isPristine)
         isPristine = false
         let outcome = await withTaskCancellationHandler { @LoopActor in
-            await withUnsafeContinuation { race.run(poolContinuation($0)) }
+            await withUnsafeContinuation { hedged.run(poolContinuation($0)) }
         } onCancel: {
-            EventLoop.shared.submit { race.cancel() }
+            EventLoop.shared.submit { hedged.cancel() }
         }
         settle(outcome)
         pool.measured(outcome, begunAt: begin)
         return try outcome.result.get()
     }
 
-    // Not inlined, these two: what they work with would be a part of the memory of every task that waits.
+    // Not inlined, these two, to keep the async frame of waiting tasks small.
 
-    /// What is leased, for the time of a query.
+    /// Takes the session for the time of a query.
     @inline(never)
     private func take() throws(PostgresError) -> PostgresPool.Leased {
         if isQuerying { throw PostgresConnection.busyError }
@@ -88,7 +89,7 @@ public final class PooledConnection {
     private func settle(_ outcome: HedgedQuery.Outcome) {
         isQuerying = false
         if isReleased {
-            // Released while the query was under way.
+            // Released while the query was running.
             if let leased = outcome.leased { pool.giveBack(leased) }
         } else if let leased = outcome.leased {
             self.leased = leased
@@ -97,8 +98,7 @@ public final class PooledConnection {
         }
     }
 
-    /// Takes what is leased out of this lease, which is of no use after it. While a query is under way, that is done when it
-    /// has ended.
+    /// Ends the lease and returns its session; `nil` while a query has it, which then returns it itself.
     func surrender() -> PostgresPool.Leased? {
         defer { leased = nil }
         isReleased = true

@@ -1,18 +1,18 @@
 public import DispatchLoop
 internal import PostgresSession
 
-// Checking out and giving back.
+// Checking out and releasing.
 extension PostgresPool {
-    /// Who is told when a waiter is settled.
+    /// How to resume a waiter.
     enum Waiting {
-        case task(PoolContinuation<Answer>)
-        case closure(@LoopActor (Answer) -> Void)
+        case task(PoolContinuation<WaiterOutcome>)
+        case closure(@LoopActor (WaiterOutcome) -> Void)
 
         @LoopActor
-        func settle(_ answer: Answer) {
+        func settle(_ outcome: WaiterOutcome) {
             switch self {
-            case .task(let continuation): continuation.resume(returning: answer)
-            case .closure(let closure): closure(answer)
+            case .task(let continuation): continuation.resume(returning: outcome)
+            case .closure(let closure): closure(outcome)
             }
         }
     }
@@ -22,31 +22,31 @@ extension PostgresPool {
         let since, deadline: MonotonicTime
     }
 
-    /// Checks a connection out: an idle one, a new one, or the next that comes home.
+    /// Checks a connection out: an idle one, a new one, or the next one released.
     ///
-    /// The caller gives it back with ``release(_:)``, in a `defer`.
-    /// - Throws: ``PoolError``: at once while the database is known to be away, at the deadline when all are in use.
+    /// The caller returns it with ``release(_:)``, in a `defer`; ``withConnection(deadline:_:)`` does both.
+    /// - Throws: ``PoolError``: at once during an outage, at the deadline when all connections are in use.
     public func checkOut(deadline: MonotonicTime) async throws(PoolError) -> PooledConnection {
         if let connection = try checkOutNow() { return connection }
-        // In place and not in a function of its own, which would be two changes of executors to ask about.
+        // In place: a function of its own would cost two executor checks.
         let ticket = WaitCancellation()
-        let answer = await withTaskCancellationHandler { @LoopActor in
+        let outcome = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { continuation in
                 ask(poolContinuation(continuation), ticket, deadline)
             }
         } onCancel: {
             EventLoop.shared.submit { self.cancel(ticket) }
         }
-        return PooledConnection(try answer.get(), of: self)
+        return PooledConnection(try outcome.get(), of: self)
     }
 
-    /// Gives a connection back. Open transactions are rolled back. A second call does nothing.
+    /// Releases a connection. The pool rolls back an open transaction. A second call does nothing.
     public func release(_ connection: PooledConnection) {
         guard let leased = connection.surrender() else { return }
         giveBack(leased)
     }
 
-    /// Checks a connection out for the time of `body`.
+    /// Checks a connection out, runs `body` with it, and releases it.
     public func withConnection<Value>(
         deadline: MonotonicTime, _ body: @LoopActor (PooledConnection) async throws -> Value
     ) async throws -> Value {
@@ -55,12 +55,12 @@ extension PostgresPool {
         return try await body(connection)
     }
 
-    /// An idle connection that has passed the free check, if there is one. Not inlined: what it works with would be a part
-    /// of the memory of every task that waits.
+    /// An idle connection that has passed the free check, if there is one. Not inlined, to keep the async frame of
+    /// waiting tasks small.
     @inline(never)
     private func checkOutNow() throws(PoolError) -> PooledConnection? {
         if let refusal = refusalInForkedProcess { throw refusal }
-        while machine.health != .draining, machine.health != .closed, machine.slots.hasIdle {
+        while machine.slots.hasIdle {
             guard case .lease(let id) = machine.checkOut(at: loop.now) else { break }
             guard let leased = checked(id) else { continue }
             measured(.checkedOut(waitNanoseconds: 0))
@@ -73,28 +73,30 @@ extension PostgresPool {
         forkMark.isOwnProcess ? nil : PoolError(kind: .wrongProcess, health: machine.health)
     }
 
-    /// The free check at check-out: a connection that has ended since the loop last looked is not handed out.
+    /// The free check at check-out: skips a connection that has ended since the last round of the event loop.
     private func checked(_ id: ConnectionID) -> Leased? {
         guard let connection = connections[id.index] else { return nil }
         guard let error = connection.checkForEnd() else { return Leased(id: id, connection: connection) }
-        ended(id, error)
+        disconnected(id, error)
         return nil
     }
 
-    /// Not inlined either.
+    /// Not inlined, as above.
     @inline(never)
-    private func ask(_ continuation: PoolContinuation<Answer>, _ ticket: WaitCancellation, _ deadline: MonotonicTime) {
+    private func ask(
+        _ continuation: PoolContinuation<WaiterOutcome>, _ ticket: WaitCancellation, _ deadline: MonotonicTime
+    ) {
         ticket.waiter = request(deadline: deadline, .task(continuation))
         if Task.isCancelled { cancel(ticket) }
     }
 
     private func cancel(_ ticket: WaitCancellation) {
-        guard let waiter = ticket.waiter, let waiting = takeOut(waiter) else { return }
+        guard let waiter = ticket.waiter, let waiting = removeWaiter(waiter) else { return }
         waiting.settle(.failure(PoolError(kind: .cancelled, health: machine.health)))
     }
 
-    /// Asks for a connection; `completion` is called once, perhaps before this returns. The waiter is `nil` then.
-    func request(deadline: MonotonicTime, completion: @escaping @LoopActor (Answer) -> Void) -> WaiterID? {
+    /// Requests a connection. Calls `completion` once, perhaps before this returns; the waiter is `nil` then.
+    func request(deadline: MonotonicTime, completion: @escaping @LoopActor (WaiterOutcome) -> Void) -> WaiterID? {
         request(deadline: deadline, .closure(completion))
     }
 
@@ -124,18 +126,18 @@ extension PostgresPool {
         }
     }
 
-    /// Takes a waiter back, which is not told. Does nothing when it has been settled.
-    func takeBack(_ waiter: WaiterID) {
-        _ = takeOut(waiter)
+    /// Withdraws a waiter without calling its completion. Does nothing when it is settled.
+    func withdraw(_ waiter: WaiterID) {
+        _ = removeWaiter(waiter)
     }
 
-    private func takeOut(_ waiter: WaiterID) -> Waiting? {
+    private func removeWaiter(_ waiter: WaiterID) -> Waiting? {
         guard machine.giveUp(waiter) else { return nil }
         return waiting[waiter.index].take()?.waiting
     }
 }
 
-/// What a cancellation handler needs to find its waiter; touched on the loop only.
+/// Links a cancellation handler to its waiter; used on the loop only.
 @LoopActor
 private final class WaitCancellation {
     var waiter: WaiterID?

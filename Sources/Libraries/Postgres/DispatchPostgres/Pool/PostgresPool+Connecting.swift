@@ -1,7 +1,7 @@
 import DispatchLoop
 package import PostgresSession
 
-// How a slot comes to its session.
+// Connecting.
 extension PostgresPool {
     func connect(_ id: ConnectionID) {
         let limits = ConnectLimits(
@@ -24,10 +24,11 @@ extension PostgresPool {
         attempt.start()
     }
 
-    /// Asks for a sign of life from behind a pooler; to the machine that is a part of the connect.
+    /// Runs an empty query, because a pooler admits clients while its server is down. To the machine it is a part of
+    /// the connect.
     private func prove(_ id: ConnectionID, _ connection: PostgresConnection) {
         connection.start(.roundTrip, deadline: loop.now + settings.connectTimeout) { [weak self] result in
-            // Unless the machine has given the connect up meanwhile.
+            // The machine may have abandoned the connect meanwhile.
             guard let self, connections[id.index] === connection else { return }
             if case .failure(let error) = result, connection.isClosed {
                 connections[id.index] = nil
@@ -43,13 +44,13 @@ extension PostgresPool {
         if let time { measured(.opened(nanoseconds: time)) }
         let began = time.map { loop.now.advanced(byNanoseconds: -$0) }
         let took = began.map { $0 >= loop.latestPause } == true ? time ?? 0 : 0
-        connection.onEnd = { [weak self] error in self?.ended(id, error) }
-        learnRole()
+        connection.onEnd = { [weak self] error in self?.disconnected(id, error) }
+        updateRole()
         apply { $0.connected(id, isReadOnly: connection.isReadOnly, took: took, at: $1) }
     }
 }
 
-// Slots for the sockets of a connect that races several addresses.
+// Slots for the additional sockets of a connect that races addresses.
 extension PostgresPool: ConnectAttemptClient {
     package func attemptMayOpenAnotherSocket(_ attempt: ConnectAttempt) -> Bool {
         guard let id = machine.borrowSlot(at: loop.now) else { return false }

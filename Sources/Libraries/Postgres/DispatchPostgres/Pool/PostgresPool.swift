@@ -1,8 +1,7 @@
 public import DispatchLoop
 public import PostgresSession
 
-/// A pool of connections to one database that looks after itself: it keeps them alive, replaces them, and finds the
-/// database again when it has been away.
+/// A pool of connections to one database. It keeps them alive, replaces them, and reconnects after an outage.
 ///
 /// ```swift
 /// let pool = PostgresPool(ConnectionConfiguration("postgres://…"))
@@ -11,29 +10,29 @@ public import PostgresSession
 /// let result = try await connection.query("select 1", isIdempotent: true, deadline: .now() + .seconds(1))
 /// ```
 ///
-/// What is decided is decided in `PoolMachine`; this is the shell that performs it. Connections are opened after
-/// ``start()``, in the process that calls it, and belong to that process.
+/// Connections are opened after ``start()``, in the process that calls it, and belong to that process.
 @LoopActor
 public final class PostgresPool {
-    /// Where the database is.
+    // `PoolMachine` decides; this is the shell that performs.
+
+    /// How to connect to the database.
     public let configuration: ConnectionConfiguration
     /// How the pool behaves.
     public let settings: PoolSettings
-    /// Hears of the pool's events.
-    public weak var delegate: (any PoolDelegate)? { didSet { isObserved = delegate != nil } }
-    /// Whether there was a delegate once; asked with each query, and cheaper than the weak reference.
-    private(set) var isObserved = false
+    private var observers: [any PoolObserver]
+    /// The observers that want measurements.
+    private(set) var measuringObservers: [any PoolObserver]
 
-    /// How long a query begun now may be silent, in nanoseconds.
-    // Put together here: asked of a class's property, the machine's own would be asked of a copy of the machine.
+    /// How long a query that begins now may usually be silent, in nanoseconds.
+    // Not the machine's own property: reading that through a class property would copy the machine.
     var silenceLimit: Int64 { machine.answers.limit(floor: machine.silenceFloor) }
 
-    /// How long a session may take for what is asked of it between two leases – an empty query, a rollback – where the way
-    /// to the server is open: longer than a slow server takes.
+    /// Timeout for what the pool itself runs between two leases (an empty query, a rollback): longer than a slow server
+    /// takes.
     var patience: Duration { max(.seconds(1), .nanoseconds(2 * min(silenceLimit, Self.longestSilence))) }
 
-    /// What a waiter is told. Not a `Result`: the error is large, and those who wait would have room for it several times.
-    enum Answer {
+    /// A waiter's result. Like `Result`, with the large error boxed: it is embedded in every waiting task's frame.
+    enum WaiterOutcome {
         case success(Leased)
         indirect case failure(PoolError)
 
@@ -45,10 +44,10 @@ public final class PostgresPool {
         }
     }
 
-    /// A setting may ask for more; nothing that is waited for between two leases takes that long.
+    /// Keeps ``patience`` from overflowing with an extreme setting.
     private static let longestSilence = Duration.seconds(3_600).nanoseconds
 
-    /// A connection and the name of its slot.
+    /// A connection and its identifier.
     struct Leased {
         let id: ConnectionID
         let connection: PostgresConnection
@@ -61,30 +60,42 @@ public final class PostgresPool {
     var machine: PoolMachine
     var connections: [PostgresConnection?]
     var attempts: [ConnectAttempt?]
-    /// The slots that attempts have beside their own. An attempt that has some is alive.
+    /// The additional slots of connects that race addresses.
     var borrowedSlots: [ObjectIdentifier: [ConnectionID]] = [:]
-    /// The queries that are silent and may be hedged.
+    /// Silent queries that may be hedged.
     private var silentQueries: [ConnectionID: HedgedQuery] = [:]
-    /// By the waiters' indices.
+    /// Indexed by the waiters' indices.
     var waiting: [WaitingEntry?] = []
-    /// Sessions that have lost a race and still run its query.
+    /// Sessions that still run a query whose hedge has answered.
     private var losers: Set<ConnectionID> = []
     private var timer = DeadlineTimer()
     private var isPerforming = false
     private lazy var subscriptions = SubscriptionHub(pool: self)
     private var whenClosed: [CheckedContinuation<Void, Never>] = []
 
-    /// A pool that has not been started.
+    /// Creates a pool; ``start()`` starts it.
     ///
+    /// - Parameters:
+    ///   - configuration: how to connect to the database.
+    ///   - settings: how the pool behaves.
+    ///   - observers: receive the pool's events, in this order. The pool keeps them alive until it is closed.
     /// - Precondition: `settings.problem` is `nil`.
-    public convenience init(_ configuration: ConnectionConfiguration, settings: PoolSettings = PoolSettings()) {
-        self.init(configuration, settings: settings, resolver: .shared)
+    public convenience init(
+        _ configuration: ConnectionConfiguration, settings: PoolSettings = PoolSettings(),
+        observers: [any PoolObserver] = []
+    ) {
+        self.init(configuration, settings: settings, observers: observers, resolver: .shared)
     }
 
-    package init(_ configuration: ConnectionConfiguration, settings: PoolSettings, resolver: HostResolver) {
+    package init(
+        _ configuration: ConnectionConfiguration, settings: PoolSettings, observers: [any PoolObserver] = [],
+        resolver: HostResolver
+    ) {
         precondition(settings.problem == nil, settings.problem ?? "")
         self.configuration = configuration
         self.settings = settings
+        self.observers = observers
+        measuringObservers = observers.filter(\.wantsMeasurements)
         self.resolver = resolver
         connections = Array(repeating: nil, count: settings.maximum)
         attempts = Array(repeating: nil, count: settings.maximum)
@@ -92,38 +103,29 @@ public final class PostgresPool {
             settings: settings, requiresReadWrite: configuration.requiresReadWrite, seed: .random(in: 0 ... .max))
     }
 
-    // MARK: Life
+    // MARK: Lifecycle
 
-    /// Begins to connect. A database that is away is no error: the pool looks for it until it is there.
+    /// Begins to connect. An unreachable database is not an error: the pool searches until it answers.
     public func start() {
         apply { $0.start(at: $1) }
     }
 
-    /// Closes the pool: no more check-outs, idle connections closed now, leased ones when they come home, all that is
-    /// left at the deadline. Returns when no connection is open.
+    /// Closes the pool: refuses check-outs, closes idle connections now, leased ones when they are released, and the
+    /// rest at the deadline. Returns when no connection is open.
     public func close(deadline: MonotonicTime) async {
         subscriptions.close()
         apply { $0.drain(at: $1, deadline: deadline) }
         await withCheckedContinuation { continuation in
-            // Asked here and not before: an `await` may let others run.
+            // Checked here and not before the `await`, during which the state may change.
             if machine.health == .closed { continuation.resume() } else { whenClosed.append(continuation) }
         }
     }
 
-    /// Replaces all connections, one after the other, each when its successor has proved itself; leased ones when they come
-    /// home.
-    public func replaceConnections() {
-        apply { $0.replaceAll(at: $1) }
-    }
+    /// What the pool knows and holds now.
+    public var snapshot: PoolSnapshot { PoolSnapshot(machine, role: currentRole, at: loop.now) }
 
-    /// What the pool knows and holds at this moment.
-    public var snapshot: PoolSnapshot {
-        learnRole()
-        return PoolSnapshot(machine, at: loop.now)
-    }
-
-    /// The connection that was heard of last knows best what the server is.
-    func learnRole() {
+    /// The server's role, as the connection with the latest reply reports it.
+    private var currentRole: ServerRole? {
         var latest: PostgresConnection?
         for (slot, connection) in zip(machine.slots.slots, connections) where slot.generation == machine.generation {
             guard let connection, connection.lastReplyAt > latest?.lastReplyAt ?? MonotonicTime(nanoseconds: .min)
@@ -132,30 +134,38 @@ public final class PostgresPool {
             }
             latest = connection
         }
-        if let latest { machine.role = latest.serverRole }
+        return latest.map(\.serverRole) ?? machine.role
     }
 
-    /// Listens on a channel (`LISTEN`), from now until the subscription is dropped or the pool is closed. All
-    /// subscriptions of a pool share one of its connections.
+    /// Stores the role, which decides about the keepalive of standbys.
+    func updateRole() { machine.role = currentRole }
+
+    /// Listens on a channel (`LISTEN`) until the subscription is dropped or the pool is closed. All subscriptions of a
+    /// pool share one of its connections.
     ///
-    /// - Throws: ``PostgresError`` when no channel can have that name.
+    /// - Throws: ``PostgresError`` when the name cannot be a channel's.
     public func subscribe(to channel: String) throws(PostgresError) -> Subscription {
         try subscriptions.subscribe(to: channel)
     }
 
-    /// Counts how often the pool has retired its connections.
+    /// How often the pool has retired all its connections.
     var generation: UInt32 { machine.generation }
 
-    // MARK: What leases report
+    /// When the connection's lifetime ends; `nil` when it has lost its slot.
+    func expiry(of id: ConnectionID) -> MonotonicTime? { machine.slots.slot(id)?.expiresAt }
 
-    /// `isOverdue`: its query ran into the deadline, and the server may still be at it. `hasLost`: another session was quicker
-    /// with the same query; this one may well answer in a moment.
+    // MARK: Reports from leases
+
+    /// A lease ends. `isOverdue`: its query ran into the deadline, and the server may still run it. `hasLost`: another
+    /// session has answered the same query; this one may answer in a moment.
     func giveBack(_ leased: Leased, isOverdue: Bool = false, hasLost: Bool = false) {
         if !silentQueries.isEmpty { silentQueries[leased.id] = nil }
-        if isObserved, let use = age(of: leased.id, in: .leased) { measured(.returned(useNanoseconds: use)) }
+        if !measuringObservers.isEmpty, let use = age(of: leased.id, in: .leased) {
+            measured(.returned(useNanoseconds: use))
+        }
         let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction
         if leased.connection.isClosed {
-            ended(leased.id, PostgresConnection.closedError)
+            disconnected(leased.id, PostgresConnection.closedError)
             return
         }
         if hasLost, needsReset { losers.insert(leased.id) }
@@ -166,12 +176,12 @@ public final class PostgresPool {
         apply { $0.pin(id, at: $1) }
     }
 
-    /// The server answered on this connection, after so many nanoseconds; 0 where that says nothing.
+    /// The server replied on this connection after `took` nanoseconds; 0 where that says nothing.
     func recordReply(_ id: ConnectionID, took: Int64 = 0) {
         apply { $0.recordReply(id, took: took, at: $1) }
     }
 
-    /// The query on this connection has been silent for long. `query` is told when it may be hedged.
+    /// The query on this connection has been silent for longer than usual. `query` may be hedged.
     func silent(_ leased: Leased, hedging query: HedgedQuery?, answerBy: MonotonicTime = .distantFuture) {
         silentQueries[leased.id] = query
         let path = leased.connection.path
@@ -182,24 +192,25 @@ public final class PostgresPool {
         apply { $0.classify(error, at: $1) }
     }
 
-    func discard(_ id: ConnectionID, _ reason: SessionCloseReason) {
-        apply { $0.discard(id, reason, at: $1) }
+    func discard(_ id: ConnectionID, _ reason: SessionCloseReason, _ error: PostgresError? = nil) {
+        apply { $0.discard(id, reason, error, at: $1) }
     }
 
     /// The session ended, and its socket is closed already.
-    func ended(_ id: ConnectionID, _ error: PostgresError) {
+    func disconnected(_ id: ConnectionID, _ error: PostgresError) {
         guard machine.slots.slot(id) != nil else { return }
-        // Closing alone does not stop what the server is at.
+        // Closing alone does not stop the statement at the server.
         connections[id.index]?.takeCancelRequest()?.send { _ in }
         connections[id.index]?.onEnd = nil
         connections[id.index] = nil
         silentQueries[id] = nil
-        apply { $0.ended(id, error, at: $1) }
-        subscriptions.connectionEnded(id)
+        apply { $0.disconnected(id, error, at: $1) }
+        subscriptions.sessionClosed(id)
     }
 
     func report(_ event: PoolEvent) {
-        delegate?.pool(self, did: event)
+        for observer in observers { observer.pool(self, did: event) }
+        if case .healthChanged(_, .closed, _, _) = event { (observers, measuringObservers) = ([], []) }
     }
 
     // MARK: Performing
@@ -209,7 +220,14 @@ public final class PostgresPool {
         performActions()
     }
 
-    /// Performs what the machine has decided, in order. What that leads to is appended and performed here as well.
+    /// Performs the machine's actions, in order.
+    ///
+    /// Performing an action may give the machine another input (a session that ends, an observer that checks out): its
+    /// actions are appended to the same array, and the outermost call performs them after those before it. A nested call
+    /// returns at once, so code that gives an input must not expect its actions to have been performed. The indices of
+    /// removed waiters stay in use until the array is empty, because it may still contain their `grant` or `fail`;
+    /// `recycle()` then frees them. The receiver of a grant may have stopped waiting meanwhile (its query has ended), and
+    /// must then give the connection back.
     func performActions() {
         if isPerforming { return }
         isPerforming = true
@@ -243,7 +261,7 @@ public final class PostgresPool {
             if let connection, connection.path != .lost { connection.cancelRequestForStatement?.send { _ in } }
             connection?.close()
             machine.closed(id, at: loop.now)
-            subscriptions.connectionEnded(id)
+            subscriptions.sessionClosed(id)
         case .grant(let waiter, let id):
             guard let connection = connections[id.index], let entry = waiting[waiter.index].take() else { return }
             measured(.checkedOut(waitNanoseconds: loop.now.nanoseconds - entry.since.nanoseconds))
@@ -258,7 +276,7 @@ public final class PostgresPool {
                 for continuation in whenClosed { continuation.resume() }
                 whenClosed.removeAll()
             }
-            if case .healthChanged(_, let health, _, _) = event { subscriptions.healthChanged(to: health) }
+            if case .healthChanged(_, let state, _, _) = event { subscriptions.stateChanged(to: state) }
             report(event)
         }
     }
@@ -266,15 +284,15 @@ public final class PostgresPool {
     private func check(_ id: ConnectionID) {
         guard let connection = connections[id.index] else { return }
         if let error = connection.checkForEnd() {
-            ended(id, error)
+            disconnected(id, error)
             return
         }
         let check = SessionCheck { [weak self] result in
             guard let self else { return }
             if case .failure(let error) = result, connection.isClosed {
-                ended(id, error)
+                disconnected(id, error)
             } else {
-                learnRole()
+                updateRole()
                 apply { $0.checked(id, took: connection.latestAnswerNanoseconds, at: $1) }
             }
         }
@@ -282,14 +300,14 @@ public final class PostgresPool {
             .roundTrip, deadline: loop.now + patience, silence: machine.checkLimit, client: check)
     }
 
-    /// Ends a query that nobody wants any more, then rolls back what is open.
+    /// Ends an abandoned query, then rolls back an open transaction.
     private func reset(_ id: ConnectionID) {
         let hasLost = losers.remove(id) != nil
         guard let connection = connections[id.index] else { return }
         let next: PostgresConnection.Completion = { [weak self] result in
             guard let self else { return }
             if case .failure(let error) = result, connection.isClosed {
-                ended(id, error)
+                disconnected(id, error)
             } else if connection.isInTransaction {
                 discard(id, .resetFailed)
             } else {
@@ -310,12 +328,12 @@ public final class PostgresPool {
     }
 
     private func armTimer() {
-        let deadline = machine.nextDeadline
+        let deadline = machine.nextDeadline()
         guard timer.needsRearm(for: deadline) else { return }
         timer.set(for: deadline) { [weak self] in
             guard let self else { return }
             timer.fired()
-            if machine.outage != nil, let hindrance = attempts.lazy.compactMap({ $0?.hindrance }).first {
+            if machine.state.isProbing, let hindrance = attempts.lazy.compactMap({ $0?.hindrance }).first {
                 apply { $0.heldUp(hindrance, at: $1) }
             }
             apply { $0.tick(at: $1) }

@@ -1,35 +1,37 @@
-/// Why a connection was closed: the field in the log, the label in the metrics, the assertion in the tests.
+/// Why a connection was closed: a log field, a metric label and a test's assertion.
 public enum SessionCloseReason: String, Sendable, Hashable, CaseIterable {
-    /// Idle longer than it may be, and not needed for the minimum.
+    /// Idle longer than the idle timeout, and not needed for the minimum.
     case idleTimeout = "idle_timeout"
-    /// As old as it may become.
+    /// At the end of its lifetime.
     case lifetime
-    /// More idle connections than may be kept.
+    /// More idle connections than the maximum.
     case surplusIdle = "surplus_idle"
     /// Its generation was retired.
     case retired
-    /// The server, or something on the way, ended it.
+    /// Ended by the server or the network.
     case ended
-    /// It failed with a query on it.
+    /// Failed while leased.
     case failed
-    /// It did not pass the check for a sign of life.
+    /// Failed the check.
     case checkFailed = "check_failed"
-    /// Its way was dead, while another connection answered the same query.
+    /// Its network path was dead, while another connection answered the same query.
     case silent
-    /// Given up unproven, to make room for a connection that may work.
+    /// Closed without proof that it was dead, to free a slot for a new connection.
     case madeRoom = "made_room"
-    /// What it was running could not be ended in time when it came home.
+    /// Its statement or transaction could not be ended in time after release.
     case resetFailed = "reset_failed"
-    /// A connect that another one overtook.
+    /// A connect that a younger one overtook.
     case overtaken
-    /// A connect that hung in silence.
+    /// A connect that hung.
     case hung
     /// The server has the wrong role.
     case wrongRole = "wrong_role"
-    /// It was listening, and nobody subscribes any more.
+    /// It listened, and the last subscription has ended.
     case unsubscribed
+    /// The server refused `LISTEN` on it.
+    case listenRefused = "listen_refused"
     /// The pool was closed.
     case drained
-    /// The pool was closed, and the connection did not come home in time.
+    /// The pool was closed, and the connection was not released in time.
     case drainDeadline = "drain_deadline"
 }

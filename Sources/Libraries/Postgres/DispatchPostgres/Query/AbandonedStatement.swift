@@ -1,23 +1,23 @@
 import DispatchLoop
 import PostgresSession
 
-/// A statement that nobody waits for any more and that the server may still be at. Until the server has let go of it, its
-/// session counts and its slot is taken: a pool that closed and connected anew would soon have all of the server's sessions
+/// Ends a statement whose caller has left and that the server may still run. Its session keeps its slot until the
+/// server has ended the statement: a pool that closed it and reconnected would soon have all of the server's sessions
 /// waiting for the same lock.
 ///
 /// ```
-///   cancelling ── delivered ──▶ waiting ── answered (57014, or a result) ──▶ done: the session is as good as before
-///      ▲  │ not delivered: again, later   │ nothing for `patience`
-///      └──┴──────────────────────────────┴─▶ cancelling once more; after ``maximumDeliveries`` ──▶ lost
-///   cancelling ── answered ──▶ done when the request is over: it would stop the session's next statement
-///   from anywhere: the way is dead, or ``limit`` has passed ──▶ lost: the session is closed
+///   cancelling ── delivered ──▶ waiting ── reply (57014, or a result) ──▶ done: the session is usable again
+///      ▲  │ not delivered: later again    │ no reply for `patience`
+///      └──┴───────────────────────────────┴─▶ cancel again; after ``maximumDeliveries`` ──▶ lost
+///   cancelling ── reply ──▶ done when the cancel request has ended, which would stop the session's next statement
+///   any state: the path is dead, or ``limit`` has passed ──▶ lost: the session is closed
 /// ```
 @LoopActor
 final class AbandonedStatement {
-    /// How often the server is asked before the session is taken for dead. Once is not enough: a request that arrives
-    /// before the statement does nothing.
+    /// How many cancel requests are delivered before the session counts as dead. One is not enough: a request that
+    /// arrives before the statement has no effect.
     static let maximumDeliveries = 2
-    /// How long a session may hold its slot. A server that is frozen for longer than this loses it.
+    /// How long a session may hold its slot, for example while the server is frozen.
     static let limit = Duration.seconds(60)
     private static let retryInterval = Duration.seconds(1)
 
@@ -25,24 +25,24 @@ final class AbandonedStatement {
     private let patience: Duration
     private let loop = EventLoop.shared
     private var deliveries = 0
-    /// What became of the statement, once that is known.
+    /// The statement's result, once known.
     private var result: Result<QueryResult, PostgresError>?
-    /// The request to cancel that waits or is under way.
+    /// The cancel request that is queued or running.
     private var request: CancelRequest?
     private var timer: TimerID?
-    /// Present until it was called.
+    /// Present until called.
     private var completion: PostgresConnection.Completion?
 
     /// - Parameters:
-    ///   - patience: how long the session may take to end a statement that it was told to end.
-    ///   - completion: hears of the statement's end; the session is closed then, or can take the next one.
+    ///   - patience: how long the server may take to end the statement after a cancel request.
+    ///   - completion: called when the statement has ended and the session is closed or ready for the next one.
     init(on connection: PostgresConnection, patience: Duration, completion: @escaping PostgresConnection.Completion) {
         self.connection = connection
         self.patience = patience
         self.completion = completion
     }
 
-    /// Begins; the server is asked to stop after `pause`. The session must be running a statement.
+    /// Begins, and sends the cancel request after `pause`. The session must be running a statement.
     func begin(after pause: Duration = .zero) {
         connection.takeOverStatement(deadline: loop.now + Self.limit) { [self] result in
             self.result = result
@@ -61,10 +61,10 @@ final class AbandonedStatement {
 
     private func cancel() {
         guard result == nil else { return }
-        // What cannot be reached cannot be told, and its end is not seen either.
+        // On a dead path neither the request nor the reply arrives.
         guard connection.path != .lost else { return connection.end(connection.overdueError) }
         guard let request = connection.cancelRequestForStatement else {
-            // This libpq does not tell the session's key.
+            // This libpq does not expose the session's cancel key.
             deliveries += 1
             return later(patience)
         }

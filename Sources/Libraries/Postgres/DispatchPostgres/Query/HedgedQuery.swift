@@ -1,26 +1,28 @@
 import DispatchLoop
 import PostgresSession
 
-/// One query on one session, or on another when the primary lets it down.
+/// Runs a query on one session, and on another one if the first dies or stalls: a hedged request (Dean and Barroso,
+/// "The Tail at Scale", CACM 56(2), 2013).
 ///
 /// ```
 ///   primary runs ── answer ─────────────────────────────────────────▶ done
-///      │ └─ silent, may be repeated, the pool allows it ─▶ hedge wanted, primary runs on
-///      └─ ended, may be repeated ───▶ hedge wanted ── granted ──▶ hedge runs ── answer ─▶ done
-///   deadline: what runs is given back as it is, and ended there
+///      │ └─ silent, idempotent, the pool allows it ─▶ hedge requested, primary continues
+///      └─ ended, idempotent ────────▶ hedge requested ── granted ──▶ hedge runs ── answer ─▶ done
+///   deadline: running sessions go back to the pool, which ends their statements
 /// ```
 ///
-/// The primary answer wins; what still runs then is given back, and ended there, unless the way to it is dead. A silent
-/// session is raced by one other at most. One that ended is replaced, and so is its replacement, but no more: the query may
-/// be what ends them. With one replacement only, 1 of 1,352 queries failed under 20 restarts in a row. An administrator who
-/// ends sessions (57P01) ends them one after the other, on a busy machine slowly enough for one query to meet several.
+/// The first answer wins. A session that still runs then goes back to the pool, which ends its statement, unless its
+/// path is dead. A silent session gets one hedge. A session that ended is replaced, and so is its replacement, but no
+/// more: the query itself may end them. With one replacement only, 1 of 1,352 queries failed under 20 restarts in a
+/// row. An administrator who terminates sessions (57P01) does so one after the other, on a busy machine slowly enough
+/// for one query to meet several.
 @LoopActor
 final class HedgedQuery: StatementDelegate {
     struct Outcome {
         let result: Result<QueryResult, any Error>
-        /// The session that the lease goes on with; `nil` when there is none left.
+        /// The session that the lease continues with; `nil` when none is left.
         let leased: PostgresPool.Leased?
-        /// Whether another session than the primary gave the result.
+        /// Whether another session than the first gave the result.
         let hasMoved: Bool
     }
 
@@ -30,15 +32,15 @@ final class HedgedQuery: StatementDelegate {
     private let isIdempotent: Bool
     private let canMove: Bool
 
-    /// Present while it runs.
+    /// Present while they run the query.
     private var primary: PostgresPool.Leased?
     private var hedge: PostgresPool.Leased?
     private var waiter: WaiterID?
     private var wantsHedge = false
-    /// How often another session has been asked for.
+    /// How many further sessions have been requested.
     private var attempts = 0
     private static let maximumAttempts = 2
-    /// The same where an administrator ended the session: not for anything that the query does.
+    /// The same where an administrator terminated the session, which the query cannot have caused.
     private static let maximumAttemptsWhenTerminated = 5
     /// Present until the outcome is known.
     private var continuation: PoolContinuation<Outcome>?
@@ -55,15 +57,15 @@ final class HedgedQuery: StatementDelegate {
         primary = leased
     }
 
-    /// Begins; `continuation` is resumed with the outcome.
+    /// Begins, and resumes `continuation` with the outcome.
     func run(_ continuation: PoolContinuation<Outcome>) {
         self.continuation = continuation
-        // Nothing is to happen any more that nobody wants.
+        // Do not run a query for a cancelled task.
         if Task.isCancelled { return cancel() }
         if let primary { start(on: primary) }
     }
 
-    /// The caller's task was cancelled. What runs goes home and is waited for there.
+    /// The caller's task was cancelled. Running sessions go back to the pool, which ends their statements.
     func cancel() {
         guard continuation != nil else { return }
         withdraw(isOverdue: false)
@@ -74,7 +76,7 @@ final class HedgedQuery: StatementDelegate {
         leased.connection.start(statement, deadline: deadline, silence: pool.silenceLimit, client: self)
     }
 
-    // A session that was given back or taken over meanwhile reports to whoever has it now, or is neither of ours.
+    // A session that has gone back to the pool may still report here; it is neither the primary nor the hedge.
 
     func connection(_ connection: PostgresConnection, finished result: Result<QueryResult, PostgresError>) {
         if let primary, primary.connection === connection {
@@ -106,10 +108,10 @@ final class HedgedQuery: StatementDelegate {
         return true
     }
 
-    /// Gives back what runs as it is, and wants nothing any more.
+    /// Gives the running sessions back and withdraws the waiter.
     private func withdraw(isOverdue: Bool) {
-        if let waiter { pool.takeBack(waiter) }
-        // Forgotten here before they are dealt with: a session that is closed reports its end on the spot.
+        if let waiter { pool.withdraw(waiter) }
+        // Cleared first, because a session that the pool closes reports its end at once.
         let running = [primary, hedge].compactMap { $0 }
         (primary, hedge, waiter) = (nil, nil, nil)
         for leased in running { pool.giveBack(leased, isOverdue: isOverdue) }
@@ -117,14 +119,14 @@ final class HedgedQuery: StatementDelegate {
 
     private func primaryEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
         primary = nil
-        guard let error = loss(of: leased, result) else {
+        guard let error = disconnectError(of: leased, result) else {
             complete(leased, result, hasMoved: false)
             return
         }
         if hedge == nil, !wantsHedge { retryOrFail(error) }
     }
 
-    /// No session of ours is left.
+    /// No session is left.
     private func retryOrFail(_ error: PostgresError) {
         let isSafe = isIdempotent || (error.wasNeverSent && canMove)
         let most = error.disposition == .terminated ? Self.maximumAttemptsWhenTerminated : Self.maximumAttempts
@@ -138,13 +140,13 @@ final class HedgedQuery: StatementDelegate {
     private func requestHedge(because error: PostgresError) {
         attempts += 1
         wantsHedge = true
-        waiter = pool.request(deadline: deadline) { answer in
+        waiter = pool.request(deadline: deadline) { outcome in
             self.wantsHedge = false
             self.waiter = nil
-            switch answer {
+            switch outcome {
             case .success(let leased): self.runHedge(leased, because: error)
             case .failure(let refusal):
-                // The primary may answer yet, if it still runs.
+                // The primary may still answer.
                 if self.primary == nil { self.finish(.failure(refusal), nil) }
             }
         }
@@ -162,21 +164,23 @@ final class HedgedQuery: StatementDelegate {
 
     private func hedgeEnded(_ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) {
         hedge = nil
-        if let error = loss(of: leased, result) {
+        if let error = disconnectError(of: leased, result) {
             if primary == nil { retryOrFail(error) }
         } else {
             complete(leased, result, hasMoved: true)
         }
     }
 
-    /// The error with which the session was lost, after telling the pool of it; `nil` when the session answered.
-    private func loss(of leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>) -> PostgresError? {
+    /// Reports the session's end or reply to the pool. Returns the error that ended the session; `nil` when it replied.
+    private func disconnectError(
+        of leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>
+    ) -> PostgresError? {
         if case .failure(let error) = result {
             if leased.connection.isClosed {
-                pool.ended(leased.id, error)
+                pool.disconnected(leased.id, error)
                 return error
             }
-            // A transaction that its own author made read-only says nothing of the server.
+            // A transaction that its author made read-only says nothing about the server.
             if error.disposition == .wrongRole, leased.connection.isReadOnly { pool.classify(error) }
         }
         pool.recordReply(leased.id, took: leased.connection.latestAnswerNanoseconds)
@@ -186,10 +190,10 @@ final class HedgedQuery: StatementDelegate {
     private func complete(
         _ leased: PostgresPool.Leased, _ result: Result<QueryResult, PostgresError>, hasMoved: Bool
     ) {
-        // Forgotten here before they are dealt with: a session that is closed reports its end on the spot.
+        // Cleared first, because a session that the pool closes reports its end at once.
         let (silent, late, waiting) = (primary, hedge, waiter)
         (primary, hedge, waiter) = (nil, nil, nil)
-        if let waiting { pool.takeBack(waiting) }
+        if let waiting { pool.withdraw(waiting) }
         if let silent {
             if silent.connection.path == .lost {
                 pool.discard(silent.id, .silent)
