@@ -1,9 +1,9 @@
 import Benchmarks
 import Testing
 
-@Suite("callgrind's output")
+@Suite("A callgrind profile")
 struct CallgrindProfileTests {
-    /// As callgrind writes it: names once, costs relative, the cost of a call after `calls=`.
+    /// Names appear once, positions are relative, and the cost of a call follows `calls=`.
     static let output = """
         version: 1
         positions: line
@@ -35,7 +35,7 @@ struct CallgrindProfileTests {
         totals: 1075
         """
 
-    @Test("is counted by function: own instructions without those of calls, and calls")
+    @Test("counts own instructions and calls by function")
     func counts() {
         let profile = CallgrindProfile(Self.output)
         #expect(profile.instructions == 1075)
@@ -43,7 +43,7 @@ struct CallgrindProfileTests {
         #expect(profile.calls == ["malloc": 4, "recv": 2])
     }
 
-    @Test("gives the cost of one request as the difference of two runs")
+    @Test("gives the cost of a request as the difference of two runs")
     func difference() {
         let few = CallgrindProfile("totals: 1000\nfn=(1) f\ncfn=(2) malloc\ncalls=7 0\n0 1\n")
         let many = CallgrindProfile(

@@ -2,10 +2,10 @@ import Benchmarks
 import PostgresTestKit
 import Testing
 
-@Suite("the pipeline's benchmark, a moment of it,", .timeLimit(.minutes(2)))
+@Suite("A short run of the pipeline's benchmark", .timeLimit(.minutes(2)))
 struct PipeliningTests {
-    @Test("asks both queries in every way, gets the right answers, and has a figure for each round")
-    func asksInEveryWay() async throws {
+    @Test("sends both queries in every way, gets correct answers, and has a figure for each round")
+    func sendsInEveryWay() async throws {
         var plan = Pipelining.Plan()
         plan.callers = 6
         plan.rounds = 2
@@ -24,7 +24,7 @@ struct PipeliningTests {
             for query in Pipelining.Query.allCases {
                 let rounds = figures[Pipelining.Cell(query: query, way: way)] ?? []
                 #expect(rounds.count == plan.rounds)
-                // Each caller asks at least once, however slow the machine is.
+                // Each caller sends at least one query, even on a slow machine.
                 #expect(
                     rounds.allSatisfy { $0.requestsPerSecond > 0 && ($0.p50 ?? 0) > 0 && $0.failures == 0 },
                     "\(query), \(way): \(rounds)")

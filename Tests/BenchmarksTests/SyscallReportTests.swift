@@ -1,7 +1,7 @@
 import Benchmarks
 import Testing
 
-@Suite("strace's counts")
+@Suite("A report of strace")
 struct SyscallReportTests {
     static let output = """
         % time     seconds  usecs/call     calls    errors syscall
@@ -13,12 +13,12 @@ struct SyscallReportTests {
         100.00    0.017900           3      6001         1 total
         """
 
-    @Test("are read with and without errors")
+    @Test("is read with and without errors")
     func read() {
         #expect(SyscallReport(Self.output).calls == ["epoll_wait": 2000, "recvfrom": 2001, "sendto": 2000])
     }
 
-    @Test("give calls per request as the difference of two runs")
+    @Test("gives calls per request as the difference of two runs")
     func difference() {
         let few = SyscallReport(" 1.0 0.1 1 100 recvfrom\n 1.0 0.1 1 50 close\n")
         let many = SyscallReport(" 1.0 0.1 1 300 recvfrom\n 1.0 0.1 1 50 close\n")

@@ -1,7 +1,7 @@
 import Benchmarks
 import Testing
 
-@Suite("wrk's report")
+@Suite("A report of wrk")
 struct WrkReportTests {
     static let output = """
         Running 2s test @ http://127.0.0.1:18080/
@@ -29,7 +29,7 @@ struct WrkReportTests {
         #expect(report.failures == 0)
     }
 
-    @Test("does not hide what failed")
+    @Test("counts failures")
     func failures() throws {
         let text = Self.output.replacing(
             "Requests/sec:",
@@ -38,23 +38,23 @@ struct WrkReportTests {
         #expect(try #require(WrkReport(text)).failures == 10)
     }
 
-    @Test("is no report when it is cut off")
+    @Test("is nil if it is cut off")
     func partial() {
         #expect(WrkReport(String(Self.output.prefix(300))) == nil)
     }
 }
 
-@Suite("figures")
+@Suite("Figures")
 struct FigureTests {
     @Test(
-        "are written with so many digits",
+        "are rounded to a number of digits",
         arguments: [(1.0, 2, "1.00"), (0.049, 2, "0.05"), (12.345, 1, "12.3"), (-0.5, 1, "−0.5"), (99.96, 0, "100")])
     func fixed(value: Double, digits: Int, text: String) { #expect(Figure.fixed(value, digits) == text) }
 
-    @Test("have their thousands apart", arguments: [(7.0, "7"), (999.6, "1,000"), (1_234_567.0, "1,234,567")])
+    @Test("have grouped thousands", arguments: [(7.0, "7"), (999.6, "1,000"), (1_234_567.0, "1,234,567")])
     func grouped(value: Double, text: String) { #expect(Figure.grouped(value) == text) }
 
-    @Test("have a median that one run cannot move")
+    @Test("have a median that ignores an outlier")
     func medians() {
         #expect(median([3, 1, 1000]) == 3)
         #expect(median([4, 2]) == 3)

@@ -4,9 +4,9 @@ import Testing
 extension EndToEnd {
     @Suite("deployed again,", .serialized)
     struct DeployTests {
-        /// Seconds, and nothing in it that a sanitizer sees better than the tests of the parts.
+        /// Sanitizers see the same code in the tests of the parts.
         @Test(
-            "with a drain delay, behind HAProxy and under load, no request is lost",
+            "with a drain delay, behind HAProxy and under load, it loses no request",
             .enabled(if: HAProxy.program != nil && !isUnderSanitizer), arguments: RollingRestarts.Sharing.allCases)
         func rollingRestart(_ sharing: RollingRestarts.Sharing) async throws {
             var settings = RollingRestarts.Settings()

@@ -2,16 +2,15 @@ import Glibc
 import PostgresTestKit
 import Testing
 
-/// The real binary on a real PostgreSQL. One test at a time: two cores under a dozen databases at once
-/// would measure the scheduler.
+/// The real binary on a real PostgreSQL. Tests run one at a time: a dozen databases on two cores would measure the
+/// scheduler.
 @Suite("the service, end to end,", .serialized, .timeLimit(.minutes(5)))
 enum EndToEnd {}
 
-/// How long anything may take before a test calls it lost. No promise: machines are noisy, and
-/// sanitizers slow.
+/// The limit after which a test gives up. Not a promise: machines are noisy, and sanitizers slow.
 let patience = Duration.seconds(20)
 
-/// Under which sanitizer `scripts/test` runs the tests once more, `thread` or `address`; nil as they are.
+/// The sanitizer of this pass of `scripts/test`, `thread` or `address`; nil without one.
 let sanitizer = getenv("DARUMA_SANITIZER").map { String(cString: $0) }
 let isUnderSanitizer = sanitizer != nil
 
@@ -24,7 +23,7 @@ struct Service: Sendable {
 
     func get(_ path: String) async -> HTTPExchange { await HTTPProbe.get(path, port: port, limit: patience) }
 
-    /// Asks `/ping` until an answer satisfies the condition; nil when none did.
+    /// Requests `/ping` until an answer satisfies the condition; nil if none did.
     func ping(until condition: (HTTPExchange) -> Bool) async throws -> HTTPExchange? {
         var found: HTTPExchange?
         _ = try await Deadline(in: patience).wait(every: .milliseconds(20)) {
@@ -37,8 +36,7 @@ struct Service: Sendable {
 
     func isGoodAgain() async throws -> Bool { try await ping { $0.isGood } != nil }
 
-    /// Asks `/ping` from several kept connections at once, `count` times on each; returns the answers that were not
-    /// good.
+    /// Requests `/ping` `count` times on each of several connections at once. Returns the answers other than 200.
     func badPings(clients: Int, each count: Int) async -> [String] {
         let port = port
         return await withTaskGroup(of: [String].self) { group in
@@ -55,8 +53,27 @@ struct Service: Sendable {
     }
 }
 
-/// Runs the service during `body`, then stops it. The exit status must be 0, and the log free of sanitizer reports and
-/// of the password.
+extension HTTPProbe {
+    /// Sends bytes, and returns everything that the server sends until it closes or `limit` passes. The last request
+    /// must ask the server to close.
+    static func raw(_ request: String, port: UInt16, limit: Duration) async -> String {
+        await offCooperativeThreads {
+            let deadline = Deadline(in: limit)
+            var received: [UInt8] = []
+            do throws(DeadlineSocket.Failure) {
+                let socket = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline)
+                try socket.send(Array(request.utf8), deadline: deadline)
+                while true { received += try socket.receive(deadline: deadline) }
+            } catch {
+                let text = String(decoding: received, as: UTF8.self)
+                return error == .closed ? text : "\(text)[\(error)]"
+            }
+        }
+    }
+}
+
+/// Runs the service while `body` runs, and stops it. It must exit with 0, without a sanitizer's report, and its log must
+/// not contain the password.
 func withService(
     _ databaseURL: String, arguments: [String] = [], _ body: (Service) async throws -> Void
 ) async throws {

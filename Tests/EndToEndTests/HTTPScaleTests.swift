@@ -4,7 +4,7 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    /// Once is enough: what is looked at is the server's limits and its memory, and a sanitizer's would be in the way.
+    /// Without sanitizers, which change the server's memory.
     @Suite("under many clients,", .serialized, .enabled(if: getenv("DARUMA_SANITIZER") == nil))
     struct HTTPScaleTests {
         private static func scale() throws -> HTTPScale {
@@ -16,16 +16,16 @@ extension EndToEnd {
             return HTTPScale(settings, binary: try ServiceProcess.darumaBinary())
         }
 
-        /// What a busy machine alone can break is for `daruma-lab http-scale`.
+        /// Ignores promises that a busy machine alone can break; `daruma-lab http-scale` checks them.
         private static func check(_ report: HTTPScale.Report) {
-            for verdict in report.verdicts where !verdict.isTiming { #expect(verdict.isKept, "\(verdict.text)") }
-            #expect(!report.verdicts.isEmpty)
+            for check in report.checks where !check.isTiming { #expect(check.isKept, "\(check.text)") }
+            #expect(!report.checks.isEmpty)
         }
 
-        @Test("idle clients cost little, and leave nothing behind")
+        @Test("idle clients cost little memory and leave nothing behind")
         func idle() async throws { Self.check(try await Self.scale().idle()) }
 
-        @Test("as many descriptors as the process may have are used, and too few are said to be")
+        @Test("it uses all descriptors that the process may have, and logs if they are too few")
         func descriptors() async throws {
             let service = try await ServiceProcess.start(
                 [
@@ -40,7 +40,7 @@ extension EndToEnd {
             #expect(try await service.stop(within: patience) == .code(0))
         }
 
-        @Test("slow clients of every kind are let go at their limit, and others are answered meanwhile")
+        @Test("it disconnects slow clients of every kind at their limit, and answers others meanwhile")
         func slow() async throws { Self.check(try await Self.scale().slow()) }
     }
 }

@@ -3,7 +3,7 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("told by the lab,", .serialized)
+    @Suite("the lab's commands:", .serialized)
     struct LabTests {
         private static func lab(
             _ arguments: [String], _ environment: [String: String?] = [:]
@@ -12,13 +12,13 @@ extension EndToEnd {
             return try await ServiceProcess.start([binary] + arguments, environment: environment)
         }
 
-        @Test("Ctrl-C in the middle of the story leaves no process and no folder behind")
+        @Test("Ctrl-C during the demo leaves no process and no folder behind")
         func interrupted() async throws {
             let folder = try TemporaryFolder(isOpen: true)
             chmod(folder.path, 0o777)
             let demo = try await Self.lab(["demo", "--once"], ["TMPDIR": folder.path])
-            let isInTheMiddle = try await Deadline(in: patience).wait { demo.log.contains("the database is stopped") }
-            #expect(isInTheMiddle, "\(demo.log)")
+            let hasBegun = try await Deadline(in: patience).wait { demo.log.contains("the database is stopped") }
+            #expect(hasBegun, "\(demo.log)")
             demo.signal(SIGINT)
             #expect(try await demo.waitForExit(within: patience) == .code(130), "\(demo.log)")
             #expect(
@@ -27,12 +27,12 @@ extension EndToEnd {
                 })
         }
 
-        @Test("Ctrl-C in the middle of the matrix leaves no process and no folder behind")
+        @Test("Ctrl-C during the matrix leaves no process and no folder behind")
         func interruptedMatrix() async throws {
             let folder = try TemporaryFolder(isOpen: true)
             chmod(folder.path, 0o777)
             let lab = try await Self.lab(["chaos", "--only", "freeze,black-hole"], ["TMPDIR": folder.path])
-            // The service is up when its log is there, and the fault under way soon after.
+            // Once the service has its log, the fault begins soon.
             let isRunning = try await Deadline(in: patience).wait {
                 Self.strays(in: folder.path).count > 1 && lab.log.contains("freeze")
             }
@@ -46,7 +46,7 @@ extension EndToEnd {
         }
 
         @Test(
-            "a matrix that cannot be run is one clear line and an exit code between 64 and 78",
+            "a matrix that cannot run prints one clear line and exits with 64 to 78",
             arguments: [
                 (["--only", "nonsense"], "no such fault: nonsense"),
                 (["--only", "stop", "--command", "/nonexistent/service"], "/nonexistent/service"),
@@ -66,28 +66,19 @@ extension EndToEnd {
             #expect(try await Deadline(in: patience).wait { Self.folders(in: folder.path) == [] })
         }
 
-        /// What lies in a folder for temporary things, apart from the template, which is kept on purpose.
+        /// The content of a temporary folder, except for the template, which stays on purpose.
         private static func folders(in folder: String) -> [String] {
-            guard let stream = opendir(folder) else { return [] }
-            defer { closedir(stream) }
-            var names: [String] = []
-            while let entry = readdir(stream) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                    pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                }
-                if !name.hasPrefix(".") && !name.hasPrefix("daruma-template") { names.append(name) }
-            }
-            return names
+            Files.names(in: folder).filter { !$0.hasPrefix(".") && !$0.hasPrefix("daruma-template") }
         }
 
-        /// Processes that were started for a sandbox in the folder.
+        /// The processes of sandboxes in the folder.
         private static func strays(in folder: String) -> [Int32] {
             ProcessTable.identifiers.filter { id in
                 ProcessTable.arguments(of: id).contains { $0.hasPrefix(folder + "/") }
             }
         }
 
-        @Test("an unknown verb, or none, is told what the script itself takes", arguments: [["bogus"], []])
+        @Test("scripts/db prints its own usage for an unknown verb and for none", arguments: [["bogus"], []])
         func unknownVerb(_ arguments: [String]) async throws {
             let scripts = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/scripts"
             let process = try await ServiceProcess.start([scripts + "/db"] + arguments)
@@ -96,14 +87,14 @@ extension EndToEnd {
             #expect(!process.log.contains("--folder"), "\(process.log)")
         }
 
-        @Test("the switch in a folder makes, stops, starts and removes a database that others find")
+        @Test("db creates, stops, starts and removes a database that other processes find")
         func databaseSwitch() async throws {
             let folder = try TemporaryFolder(isOpen: true)
             func db(_ verb: String) async throws -> (ServiceProcess.Exit, String) {
                 let process = try await Self.lab(["db", verb, "--folder", folder.path])
                 return (try await process.waitForExit(within: patience), process.log)
             }
-            #expect(try await db("stop").0 == .code(70))  // there is none
+            #expect(try await db("stop").0 == .code(70))  // the folder is empty
             let (created, url) = try await db("create")
             #expect(created == .code(0))
             #expect(url.hasPrefix("postgres://admin:P%40ssw0rd@127.0.0.1:"))

@@ -113,7 +113,7 @@ extension EndToEnd {
                         scraping: service.port, rules: [rules], within: patience)
                     let outage = try await ObservedOutage.make(
                         sandbox, seenBy: prometheus, hold: .seconds(1), patience: patience)
-                    for verdict in outage.verdicts { #expect(verdict.isKept, "\(verdict.text)") }
+                    for check in outage.checks { #expect(check.isKept, "\(check.text)") }
                     let dashboard = try file("scripts/grafana/daruma.dashboard.json")
                     let parsed = try JSONSerialization.jsonObject(with: Data(dashboard.utf8))
                     for expression in Expressions.all(in: parsed) {

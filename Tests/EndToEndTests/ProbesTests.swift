@@ -146,7 +146,7 @@ extension EndToEnd {
             settings.flapping = .seconds(4)
             settings.waitsForTheEnd = false
             let report = try await ProbeCheck(settings).run()
-            let broken = report.verdicts.filter { !$0.isKept && !$0.isTiming }.map(\.text)
+            let broken = report.checks.filter { !$0.isKept && !$0.isTiming }.map(\.text)
             #expect(broken == [], "seed \(settings.seed)\n\(report.lines.joined(separator: "\n"))")
         }
     }

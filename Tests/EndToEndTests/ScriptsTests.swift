@@ -2,9 +2,9 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    @Suite("on a machine where something is missing,", .serialized)
+    @Suite("on a machine with missing programs,", .serialized)
     struct ScriptsTests {
-        /// What `need THING` would install where `commands` stand in for the machine's own.
+        /// What `need THING` would install if `commands` replaced the machine's own.
         private static func installed(by thing: String, commands: String) async throws -> String {
             let scripts = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/scripts"
             let script = """
@@ -18,7 +18,7 @@ extension EndToEnd {
             return shell.log
         }
 
-        @Test("the scripts install Python where only python3-minimal is there, and leave a whole one alone")
+        @Test("the scripts replace python3-minimal by Python, and keep a complete Python")
         func python() async throws {
             let minimal = "python3() { echo \"ModuleNotFoundError: No module named 'http'\" >&2; return 1; }"
             #expect(try await Self.installed(by: "python3", commands: minimal) == "would install:python3\n")
@@ -26,7 +26,7 @@ extension EndToEnd {
         }
 
         @Test(
-            "the scripts know the packages of commands that are called otherwise",
+            "the scripts know the packages of commands with other names",
             arguments: [("strip", "binutils"), ("taskset", "util-linux"), ("h2load", "nghttp2-client")])
         func packages(command: String, package: String) async throws {
             let commands = "command() { return 1; }"

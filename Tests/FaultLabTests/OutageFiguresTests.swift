@@ -5,11 +5,11 @@ import Testing
 @testable import FaultLab
 @testable import PostgresTestKit
 
-@Suite("the figures of an outage")
+@Suite("The figures of an outage")
 struct OutageFiguresTests {
     private static let zero = ContinuousClock.now
 
-    /// An exchange at so many milliseconds, taking so many.
+    /// An exchange with its begin and its length in milliseconds.
     private static func exchange(
         _ path: String, at: Int, took: Int, _ status: Int?, _ code: String = ""
     ) -> HTTPExchange {
@@ -19,14 +19,14 @@ struct OutageFiguresTests {
             outcome: status.map { .answered(status: $0, body: body) } ?? .failed("timed out"))
     }
 
-    /// The fault at 100 ms, its end begun at 1000 ms, logins at 1040 ms.
+    /// The fault begins at 100 ms, its end at 1000 ms; logins work at 1040 ms.
     private static let moments = OutageFigures.Moments(
         begin: zero + .milliseconds(100), endBegins: zero + .milliseconds(1000),
         loginsWork: zero + .milliseconds(1040))
 
     private static let root = (0..<120).map { exchange("/", at: $0 * 10, took: 1, 200) }
 
-    @Test("an outage in good order keeps every promise")
+    @Test("of a correct service keep every promise")
     func goodOrder() {
         let ping = [
             Self.exchange("/ping", at: 50, took: 1, 200), Self.exchange("/ping", at: 110, took: 700, 400, "57P01"),
@@ -48,30 +48,30 @@ struct OutageFiguresTests {
     }
 
     @Test(
-        "each broken promise is seen",
+        "show each broken promise",
         arguments: [
-            // The first failing answer after the grace.
+            // The first failing answer comes after the grace.
             [exchange("/ping", at: 110, took: 900, 400), exchange("/ping", at: 1050, took: 1, 200)],
-            // Slow although it is known to be down.
+            // An answer is slow although the outage is known.
             [
                 exchange("/ping", at: 110, took: 100, 400), exchange("/ping", at: 220, took: 300, 400),
                 exchange("/ping", at: 1050, took: 1, 200),
             ],
-            // Back too late.
+            // The recovery is late.
             [exchange("/ping", at: 110, took: 100, 400), exchange("/ping", at: 1200, took: 1, 200)],
-            // Never back.
+            // There is no recovery.
             [exchange("/ping", at: 110, took: 100, 400)],
-            // Bad again.
+            // A request fails after the recovery.
             [
                 exchange("/ping", at: 110, took: 100, 400), exchange("/ping", at: 1050, took: 1, 200),
                 exchange("/ping", at: 1060, took: 1, 400),
             ],
-            // Not answered.
+            // A request gets no answer.
             [
                 exchange("/ping", at: 110, took: 100, 400), exchange("/ping", at: 230, took: 4, nil),
                 exchange("/ping", at: 1050, took: 1, 200),
             ],
-            // The outage was not told.
+            // No request fails.
             [exchange("/ping", at: 110, took: 1, 200), exchange("/ping", at: 1050, took: 1, 200)],
         ])
     func brokenPromises(_ ping: [HTTPExchange]) {
@@ -79,7 +79,7 @@ struct OutageFiguresTests {
         #expect(Check.all(for: Fault.stop.expectation, figures).count { !$0.isKept } == 1)
     }
 
-    @Test("a failing / breaks its promise, before the fault it is not counted")
+    @Test("count a failing / during the fault, and not before it")
     func failingRoot() {
         let ping = [Self.exchange("/ping", at: 110, took: 1, 200), Self.exchange("/ping", at: 1050, took: 1, 200)]
         let early = OutageFigures(root: Self.root + [Self.exchange("/", at: 5, took: 1, 500)], ping: ping, Self.moments)
@@ -89,24 +89,24 @@ struct OutageFiguresTests {
         #expect(Check.all(for: .unseen, during).map(\.isKept) == [false, true, true])
     }
 
-    @Test("nothing measured is no promise kept")
+    @Test("without exchanges keep no promise")
     func nothing() {
         let figures = OutageFigures(root: [], ping: [], Self.moments)
         #expect(!Check.all(for: .unseen, figures).allSatisfy { $0.isKept })
     }
 
-    @Test("a broken promise of time says when the machine is busy; nothing else does")
+    @Test("mention a busy machine only with a broken promise of time")
     func busyMachine() {
-        let busy = MachineLoad(load: 7.2, processors: 2)
+        let busy = HostInfo(load: 7.2, processors: 2)
         let late = Check(isKept: false, isTiming: true, text: "late")
         #expect(late.text(on: busy) == "late – the machine is busy: load 7.2 on 2 processors")
-        #expect(late.text(on: MachineLoad(load: 2, processors: 2)) == "late")
+        #expect(late.text(on: HostInfo(load: 2, processors: 2)) == "late")
         #expect(Check(isKept: true, isTiming: true, text: "soon").text(on: busy) == "soon")
         #expect(Check(isKept: false, text: "lost").text(on: busy) == "lost")
-        #expect(MachineLoad.now.processors > 0)
+        #expect(HostInfo.current.processors > 0)
     }
 
-    @Test("percentiles are by nearest rank")
+    @Test("use nearest-rank percentiles")
     func percentiles() {
         let durations = (1...100).map { Duration.milliseconds($0) }
         #expect(durations.shuffled().percentile(99) == .milliseconds(99))
@@ -117,36 +117,36 @@ struct OutageFiguresTests {
     }
 
     @Test(
-        "durations are shown with as many digits as a reader wants",
-        arguments: [(420, "0.4 ms"), (12_345, "12 ms"), (999_600, "1000 ms"), (3_210_000, "3.2 s"), (2_000, "2 ms")])
+        "round durations for people",
+        arguments: [(420, "0.42 ms"), (12_345, "12 ms"), (999_600, "1000 ms"), (3_210_000, "3.2 s"), (2_000, "2 ms")])
     func shown(_ microseconds: Int, _ text: String) {
         #expect(Duration.microseconds(microseconds).shown == text)
     }
 
-    @Test("waiting for those under way waits for them, and for nobody who comes later")
+    @Test("of a timeline: a wait for exchanges in flight ignores later ones")
     func underWay() async throws {
         let timeline = Timeline()
-        let (begun, goOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let (begun, finish) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         async let first: Void = offCooperativeThreads {
             timeline.record(on: "/ping") {
                 begun.signal()
-                goOn.wait()
+                finish.wait()
                 return Self.exchange("/ping", at: 0, took: 1, 200)
             }
         }
         await offCooperativeThreads { begun.wait() }
         let waited = try await ContinuousClock().measure {
-            try await timeline.waitForThoseUnderWay(on: "/ping", within: .milliseconds(50))
+            try await timeline.waitForExchangesInFlight(on: "/ping", within: .milliseconds(50))
         }
-        #expect(waited >= .milliseconds(50) && timeline.count == 0, "it still runs, and the limit has passed")
-        async let waiting: Void = timeline.waitForThoseUnderWay(on: "/ping", within: .seconds(20))
-        goOn.signal()
+        #expect(waited >= .milliseconds(50) && timeline.count == 0, "the exchange runs, and the limit has passed")
+        async let waiting: Void = timeline.waitForExchangesInFlight(on: "/ping", within: .seconds(20))
+        finish.signal()
         try await waiting
         #expect(timeline.count == 1)
         await first
     }
 
-    @Test("a timeline tells of changes only, per path")
+    @Test("of a timeline: the watcher gets only changes on each path")
     func changes() {
         let seen = EventCounter()
         let timeline = Timeline { _ in seen.count() }

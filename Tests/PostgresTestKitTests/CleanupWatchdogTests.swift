@@ -3,9 +3,9 @@ import Glibc
 import PostgresTestKit
 import Testing
 
-@Suite("the watchdog", .timeLimit(.minutes(3)))
+@Suite("The watchdog", .timeLimit(.minutes(3)))
 struct CleanupWatchdogTests {
-    @Test("cleans up after a maker that was killed with SIGKILL")
+    @Test("cleans up after SIGKILL to its owner")
     func killedMaker() async throws {
         let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
             let sandbox = try await PostgresSandbox.make()
@@ -16,10 +16,10 @@ struct CleanupWatchdogTests {
         try await expectNothingLeft(by: result)
     }
 
-    @Test("survives Ctrl-C to the maker's process group, and cleans up after it")
+    @Test("survives Ctrl-C to its owner's process group, and cleans up")
     func interruptedMaker() async throws {
         let result = await #expect(processExitsWith: .signal(SIGINT), observing: [\.standardOutputContent]) {
-            // A group of its own, as a shell gives a job, so that the interrupt does not meet the tests.
+            // A group of its own, as a shell gives a job, so that the signal does not reach the tests.
             setpgid(0, 0)
             let sandbox = try await PostgresSandbox.make()
             try await sandbox.start()
@@ -29,7 +29,7 @@ struct CleanupWatchdogTests {
         try await expectNothingLeft(by: result)
     }
 
-    @Test("frees what a killed server had left, when the maker dies before starting it again")
+    @Test("frees a killed server's shared memory if the owner dies before starting it again")
     func killedServer() async throws {
         let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
             let sandbox = try await PostgresSandbox.make()
@@ -44,7 +44,7 @@ struct CleanupWatchdogTests {
         #expect(!(try Segment.all()).contains(words[3]))
     }
 
-    @Test("also ends a server that its maker had frozen")
+    @Test("ends a frozen server")
     func frozenServer() async throws {
         let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
             let sandbox = try await PostgresSandbox.make()
@@ -65,22 +65,22 @@ struct CleanupWatchdogTests {
         #expect(
             try await Deadline(in: .seconds(30)).wait(every: .milliseconds(20)) {
                 !exists(words[2]) && ProcessTable.entry(id)?.hasEnded != false
-            }, "the server or its folder is still there")
+            }, "the server or its folder still exists")
         return words
     }
 }
 
-/// Tells the observing test which server, folder and shared memory to look for.
+/// Prints the server, folder and shared memory for the observing test.
 private func announce(_ sandbox: PostgresSandbox, segment: Segment? = nil) {
     print("\nsandbox \(sandbox.server?.id ?? 0) \(sandbox.folder) \(segment?.id ?? "0")")
     fflush(nil)
 }
 
-/// A System V shared memory segment, as ids in text.
+/// The id of a System V shared memory segment.
 private struct Segment {
     let id: String
 
-    /// postmaster.pid names it in its seventh line.
+    /// The seventh line of postmaster.pid names it.
     init(of sandbox: PostgresSandbox) throws {
         let lines = try String(contentsOfFile: "\(sandbox.dataFolder)/postmaster.pid", encoding: .utf8)
             .split(separator: "\n", omittingEmptySubsequences: false)

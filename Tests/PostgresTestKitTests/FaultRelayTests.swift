@@ -2,11 +2,11 @@ import Testing
 
 @testable import PostgresTestKit
 
-@Suite("a relay", .timeLimit(.minutes(1)))
+@Suite("A relay", .timeLimit(.minutes(1)))
 struct FaultRelayTests {
     private static let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
-    @Test("lets a real login through, and refuses, and lets it through again on the same port")
+    @Test("forwards a login, refuses, and forwards again on the same port")
     func doors() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             let relay = try FaultRelay(to: sandbox.port)
@@ -23,7 +23,7 @@ struct FaultRelayTests {
         }
     }
 
-    @Test("a silent door accepts and never answers")
+    @Test("with a silent door accepts and never answers")
     func silentDoor() async throws {
         let server = try StubServer([.send([Self.answer])])
         let relay = try FaultRelay(to: server.port)
@@ -35,7 +35,7 @@ struct FaultRelayTests {
         await relay.shutDown()
     }
 
-    @Test("what was stalled comes through when it forwards again")
+    @Test("delivers stalled bytes when it forwards again")
     func stalled() async throws {
         let server = try StubServer([.send([Self.answer])])
         let relay = try FaultRelay(to: server.port)
@@ -50,7 +50,7 @@ struct FaultRelayTests {
         await relay.shutDown()
     }
 
-    @Test("a reset is seen as one")
+    @Test("resets connections")
     func resets() async throws {
         let server = try StubServer([.silence])
         let relay = try FaultRelay(to: server.port)
@@ -64,8 +64,8 @@ struct FaultRelayTests {
         await relay.shutDown()
     }
 
-    @Test("an answer is torn after as many bytes as told")
-    func tears() async throws {
+    @Test("resets within an answer after a number of bytes")
+    func resetsWithinAnswer() async throws {
         let server = try StubServer([.send([Self.answer])])
         let relay = try FaultRelay(to: server.port)
         relay.behave(RelayBehaviour(resetAfter: 10))
@@ -73,7 +73,7 @@ struct FaultRelayTests {
         await relay.shutDown()
     }
 
-    @Test("forgotten connections are dead for good and stay open, new ones work")
+    @Test("forgets connections, which stay open and dead, while new ones work")
     func forgets() async throws {
         let server = try StubServer([.send([Self.answer]), .send([Self.answer])])
         let relay = try FaultRelay(to: server.port)
@@ -87,7 +87,7 @@ struct FaultRelayTests {
         await relay.shutDown()
     }
 
-    @Test("closing the half towards the client is an end to read, not a reset")
+    @Test("closes the half towards the client without a reset")
     func closesHalf() async throws {
         let server = try StubServer([.silence])
         let relay = try FaultRelay(to: server.port)
@@ -101,14 +101,14 @@ struct FaultRelayTests {
         await relay.shutDown()
     }
 
-    @Test("counts who is connected, and forgets nobody who has gone")
+    @Test("counts accepted, open and simultaneous connections")
     func counts() async throws {
         let server = try StubServer([.silence, .silence])
         let relay = try FaultRelay(to: server.port)
         await offCooperativeThreads {
             let probes = [HTTPProbe(port: relay.port), HTTPProbe(port: relay.port)]
             for probe in probes { _ = probe.send("/") }
-            relay.behave(.forwarding)  // in force means that both have been accepted
+            relay.behave(.forwarding)  // returns after both were accepted
             withExtendedLifetime(probes) {}
         }
         #expect(relay.statistics.accepted == 2)
@@ -119,11 +119,11 @@ struct FaultRelayTests {
     }
 }
 
-@Suite("one direction of a relay")
+@Suite("A relay's pipe")
 struct RelayPipeTests {
     private let start = ContinuousClock.now
 
-    @Test("forwards in order, and tells of the end after the bytes")
+    @Test("forwards in order, and the end after the bytes")
     func forwards() {
         var pipe = RelayPipe()
         pipe.take([1, 2], at: start, .forwarding)
@@ -140,7 +140,7 @@ struct RelayPipeTests {
         #expect(pipe.count == 0)
     }
 
-    @Test("delays every byte by as much, and says when the next is due")
+    @Test("delays every byte by the same time, and reports when the next is due")
     func delays() {
         var pipe = RelayPipe()
         let flow = RelayBehaviour.Flow.delayed(.milliseconds(50))
@@ -151,13 +151,13 @@ struct RelayPipeTests {
     }
 
     @Test(
-        "jitters within its range, keeps the order, and does the same for the same seed",
+        "jitters within its range, keeps the order, and repeats with the same seed",
         arguments: [1, 2, 3] as [UInt64])
     func jitters(seed: UInt64) {
         let flow = RelayBehaviour.Flow.jittered(.milliseconds(100) ... .milliseconds(500))
         func dues(_ seed: UInt64) -> [Duration] {
             var pipe = RelayPipe(seed: seed)
-            // Farther apart than the range is wide: none has to wait for the one before it.
+            // The reads are further apart than the range, so none waits for the previous one.
             return (0..<50).compactMap { number in
                 let now = start + .seconds(number)
                 pipe.take([UInt8(number)], at: now, flow)
@@ -201,7 +201,7 @@ struct RelayPipeTests {
         #expect(now - start > .milliseconds(2900) && now - start <= .milliseconds(3000))
     }
 
-    @Test("a stalled pipe takes no more than its capacity; a swallowing one takes all and keeps nothing")
+    @Test("takes its capacity while stalled, and discards everything while swallowing")
     func capacity() {
         var pipe = RelayPipe()
         while pipe.accepts(.stalled) { pipe.take([UInt8](repeating: 0, count: 65_536), at: start, .stalled) }

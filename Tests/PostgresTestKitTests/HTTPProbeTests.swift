@@ -2,12 +2,12 @@ import Glibc
 import PostgresTestKit
 import Testing
 
-@Suite("a probe", .timeLimit(.minutes(1)))
+@Suite("An HTTP probe", .timeLimit(.minutes(1)))
 struct HTTPProbeTests {
     private static let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
     @Test(
-        "reads an answer however it is delimited and however it is cut",
+        "reads an answer with any delimiter and any segmentation",
         arguments: [
             [length], length.map { String($0) },
             ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n"],
@@ -20,7 +20,7 @@ struct HTTPProbeTests {
         #expect(exchange.isGood)
     }
 
-    @Test("takes the end of the connection for the end of a body without a length")
+    @Test("ends a body without a length at the end of the connection")
     func untilClosed() async throws {
         let server = try StubServer([.sendAndClose(["HTTP/1.0 400 Bad\r\n\r\n{\"code\": ", "\"57P01\"}"])])
         let exchange = await HTTPProbe.get("/", port: server.port)
@@ -29,7 +29,7 @@ struct HTTPProbeTests {
         #expect(exchange.summary == "400 57P01")
     }
 
-    @Test("uses a kept connection again, and tells when the server closes it under a request")
+    @Test("reuses a connection, and reports a server that closes it under a request")
     func keepAlive() async throws {
         let server = try StubServer([.send([Self.length]), .sendAndClose([]), .send([Self.length])])
         let outcomes = await offCooperativeThreads {
@@ -40,7 +40,7 @@ struct HTTPProbeTests {
         #expect(outcomes == [good, .failed("closed unannounced"), good])
     }
 
-    @Test("takes a fresh connection when the server has closed the kept one before a request")
+    @Test("opens a new connection if the server closed the idle one before the request")
     func closedWhileIdle() async throws {
         let server = try StubServer([.sendAndClose([Self.length]), .send([Self.length])])
         let outcomes = await offCooperativeThreads {
@@ -54,13 +54,13 @@ struct HTTPProbeTests {
         #expect(outcomes == [good, good])
     }
 
-    @Test("a server that closes in the middle of an answer has failed")
+    @Test("reports a server that closes within an answer")
     func torn() async throws {
         let server = try StubServer([.sendAndClose(["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"])])
         #expect(await HTTPProbe.get("/", port: server.port).outcome == .failed("closed"))
     }
 
-    @Test("never waits longer than told")
+    @Test("keeps its deadline")
     func silent() async throws {
         let server = try StubServer([.silence])
         let exchange = await HTTPProbe.get("/", port: server.port, limit: .milliseconds(200))
@@ -68,14 +68,14 @@ struct HTTPProbeTests {
         #expect(exchange.latency >= .milliseconds(200))
     }
 
-    @Test("nobody there is refused")
+    @Test("reports a port without a listener as refused")
     func refused() async throws {
-        let sandbox = try await PostgresSandbox.make()  // its reserved port: nobody else can have it
+        let sandbox = try await PostgresSandbox.make()  // reserves its port
         #expect(await HTTPProbe.get("/", port: sandbox.port).outcome == .failed("refused"))
         try await sandbox.remove()
     }
 
-    @Test("a request can be in flight while something else happens")
+    @Test("sends and receives separately")
     func inFlight() async throws {
         let server = try StubServer([.send([Self.length])])
         let exchange = await offCooperativeThreads {
@@ -86,7 +86,7 @@ struct HTTPProbeTests {
     }
 
     @Test(
-        "an address is read in the ways that people write it",
+        "reads a port, an authority and a URL as an address",
         arguments: [
             ("8080", "http://127.0.0.1:8080"), ("localhost:80", "http://localhost:80"),
             ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"), ("nonsense", nil), ("a:b:1", nil), ("", nil),

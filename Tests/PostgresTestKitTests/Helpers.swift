@@ -2,7 +2,7 @@ import Glibc
 import PostgresTestKit
 import Subprocess
 
-/// Logs in over TCP as a service would, and says as whom and where.
+/// Logs in over TCP as a service does, and returns the role and the database.
 @discardableResult
 func login(_ url: String, _ sql: String = "select current_user || '@' || current_database()") async throws -> String {
     let result = try await Subprocess.run(
@@ -14,17 +14,9 @@ func login(_ url: String, _ sql: String = "select current_user || '@' || current
 
 func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-/// Whether a stranger could have the port, as a server without SO_REUSEADDR would ask for it.
+/// Whether a server without SO_REUSEADDR could bind the port.
 func canBind(_ port: UInt16) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    return withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-        }
-    }
+    return IPv4Address.loopback.with(port) { bind(descriptor, $0, $1) == 0 }
 }

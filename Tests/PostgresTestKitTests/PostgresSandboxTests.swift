@@ -3,9 +3,9 @@ import Testing
 
 @testable import PostgresTestKit
 
-@Suite("a sandbox", .timeLimit(.minutes(3)))
+@Suite("Sandboxes", .timeLimit(.minutes(3)))
 struct PostgresSandboxTests {
-    @Test("a made sandbox is stopped, starts, takes logins with its password, and is gone when removed")
+    @Test("a new sandbox is stopped, starts, accepts logins with its password, and disappears when removed")
     func lifeOfASandbox() async throws {
         let sandbox = try await PostgresSandbox.make()
         #expect(await sandbox.status() == .stopped)
@@ -23,7 +23,7 @@ struct PostgresSandboxTests {
         #expect(await sandbox.status() == .stopped)
     }
 
-    @Test("every stop mode ends the server, and data survive it", arguments: StopMode.allCases)
+    @Test("every stop mode ends the server and keeps its data", arguments: StopMode.allCases)
     func stopModes(_ mode: StopMode) async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             try await sandbox.execute("create table kept (n int); insert into kept values (7); checkpoint")
@@ -31,13 +31,13 @@ struct PostgresSandboxTests {
             try await sandbox.stop(mode)
             #expect(ProcessTable.hasEnded(server))
             #expect(await sandbox.status() == .stopped)
-            try await sandbox.stop(mode)  // stopping what is stopped is no error
+            try await sandbox.stop(mode)  // a stopped server is no error
             try await sandbox.start()
             #expect(try await sandbox.execute("select n from kept") == "7")
         }
     }
 
-    @Test("kill -9 ends the postmaster and every child, and a start follows at once, ten times")
+    @Test("SIGKILL ends the postmaster and every child, and the server can start again at once, ten times")
     func killAndStart() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             for _ in 1...10 {
@@ -52,12 +52,12 @@ struct PostgresSandboxTests {
         }
     }
 
-    @Test("a log-in under way is seen in the server's processes, and settings are changed without logging in")
+    @Test("a login in progress counts as a session process, and settings change without a login")
     func logInUnderWay() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
-            // Whoever asked whether it takes log-ins may have to leave yet.
+            // The login probes of the start may not have ended yet.
             #expect(try await Deadline(in: .seconds(10)).wait { sandbox.serverSessions == ServerSessions() })
-            try await sandbox.setUnasked(["post_auth_delay": "2"])
+            try await sandbox.setWithoutLogin(["post_auth_delay": "2"])
             let watch = SessionWatch(sandbox)
             #expect(try await login(sandbox.connectionURL()) == "admin@mydb")
             let most = await watch.stop()
@@ -67,7 +67,7 @@ struct PostgresSandboxTests {
         }
     }
 
-    @Test("a frozen server is reported so, is silent, and answers again when thawed")
+    @Test("a frozen server reports its state, stays silent, and answers after thawing")
     func freezeAndThaw() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             try await sandbox.freeze()
@@ -87,7 +87,7 @@ struct PostgresSandboxTests {
         }
     }
 
-    @Test("a restart gives a new postmaster on the same port, and tells how long it took")
+    @Test("a restart starts a new postmaster on the same port, and returns its duration")
     func restart() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             let before = try #require(sandbox.server)
@@ -99,7 +99,7 @@ struct PostgresSandboxTests {
         }
     }
 
-    @Test("two starts at once end with one running server and no error")
+    @Test("concurrent starts leave one running server and no error")
     func startsAtOnce() async throws {
         let sandbox = try await PostgresSandbox.make()
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -110,7 +110,7 @@ struct PostgresSandboxTests {
         try await sandbox.remove()
     }
 
-    @Test("a stopped sandbox keeps its port from others, and refuses connections there")
+    @Test("a stopped sandbox keeps its port reserved and refuses connections")
     func portStaysReserved() async throws {
         let first = try await PostgresSandbox.make()
         let second = try await PostgresSandbox.make()
@@ -122,7 +122,7 @@ struct PostgresSandboxTests {
         try await second.remove()
     }
 
-    @Test("settings, roles, passwords and databases are as the configuration says")
+    @Test("settings, role, password and database follow the configuration")
     func configuration() async throws {
         var configuration = SandboxConfiguration(settings: ["max_connections": "8"])
         configuration.user = "o'clock"
@@ -147,7 +147,7 @@ struct PostgresSandboxTests {
         }
     }
 
-    @Test("sessions are counted and terminated, the sandbox's own left out")
+    @Test("counting and terminating sessions leaves out the sandbox's own")
     func sessions() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             #expect(try await sandbox.sessionCount() == 0)
@@ -163,7 +163,7 @@ struct PostgresSandboxTests {
         }
     }
 
-    @Test("a server that cannot start says so at once and quotes its log")
+    @Test("a server that cannot start fails at once and quotes its log")
     func startFails() async throws {
         let sandbox = try await PostgresSandbox.make(SandboxConfiguration(settings: ["max_connections": "lots"]))
         let error = await #expect(throws: SandboxError.self) { try await sandbox.start() }
@@ -180,7 +180,7 @@ struct PostgresSandboxTests {
         }
     }
 
-    @Test("a sandbox that is let go of without being removed removes itself")
+    @Test("a sandbox that is released without `remove` removes itself")
     func forgotten() async throws {
         var sandbox: PostgresSandbox? = try await PostgresSandbox.make()
         try await sandbox?.start()
@@ -190,7 +190,7 @@ struct PostgresSandboxTests {
         #expect(try await Deadline(in: .seconds(30)).wait { !exists(folder) && ProcessTable.hasEnded(server) })
     }
 
-    @Test("a folder too deep for a Unix socket works all the same")
+    @Test("a folder too deep for a Unix socket works")
     func deepFolder() async throws {
         let base = try TemporaryFolder(isOpen: true)
         let deep = base.path + "/" + String(repeating: "deeper/", count: 15) + "end"
@@ -203,9 +203,9 @@ struct PostgresSandboxTests {
     }
 }
 
-@Suite("a permanent sandbox", .timeLimit(.minutes(3)))
+@Suite("A permanent sandbox", .timeLimit(.minutes(3)))
 struct PermanentSandboxTests {
-    @Test("is found again with its data, its port and its running server by whoever opens the folder")
+    @Test("keeps its data, its port and its running server for everyone who opens the folder")
     func foundAgain() async throws {
         let base = try TemporaryFolder(isOpen: true)
         #expect(!PostgresSandbox.exists(in: base.path))

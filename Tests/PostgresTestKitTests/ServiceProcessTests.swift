@@ -2,14 +2,14 @@ import Glibc
 import PostgresTestKit
 import Testing
 
-@Suite("a service process", .timeLimit(.minutes(1)))
+@Suite("A service process", .timeLimit(.minutes(1)))
 struct ServiceProcessTests {
     private static func shell(_ script: String, _ environment: [String: String?] = [:]) async throws -> ServiceProcess {
         try await ServiceProcess.start(["sh", "-c", script], environment: environment)
     }
 
     @Test(
-        "its port is read from the line that announces it, in text and in JSON",
+        "returns the port from the line that announces it, in text and in JSON",
         arguments: [
             "info daruma: listening on http://127.0.0.1:43210 pool=10",
             #"{"level":"info","message":"listening on http:\/\/127.0.0.1:43210"}"#,
@@ -23,7 +23,7 @@ struct ServiceProcessTests {
         #expect(!service.isRunning)
     }
 
-    @Test("one that ends instead of listening is reported with its last words")
+    @Test("that ends instead of listening fails with the end of its log")
     func endsEarly() async throws {
         let service = try await Self.shell("echo 'no such setting' >&2; exit 64")
         let error = await #expect(throws: SandboxError.self) { try await service.waitUntilListening() }
@@ -32,7 +32,7 @@ struct ServiceProcessTests {
         #expect(try await service.waitForExit() == .code(64))
     }
 
-    @Test("a command that does not exist is one clear error")
+    @Test("whose command does not exist fails with one clear error")
     func missing() async throws {
         let error = await #expect(throws: SandboxError.self) {
             try await ServiceProcess.start(["/nonexistent/daruma", "serve"])
@@ -41,14 +41,35 @@ struct ServiceProcessTests {
         #expect(error?.message.contains("/nonexistent/daruma") == true)
     }
 
-    @Test("one that ignores SIGTERM is killed when its time is over")
-    func stubborn() async throws {
+    @Test("that ignores SIGTERM gets SIGKILL after the limit")
+    func ignoresSignal() async throws {
         let service = try await Self.shell("trap '' TERM; echo ready; while :; do sleep 1; done")
         #expect(try await Deadline(in: .seconds(10)).wait { service.log.contains("ready") })
         #expect(try await service.stop(within: .milliseconds(300)) == .signal(SIGKILL))
     }
 
-    @Test("what it holds is read from /proc")
+    @Test("runs for as long as a body, and must then exit with 0")
+    func whileRunning() async throws {
+        let script = "trap 'exit $STATUS' TERM; echo ready; while :; do sleep 0.01; done"
+        for status in [0, 3] {
+            let service = try await Self.shell(script, ["STATUS": "\(status)"])
+            func run() async throws -> Int {
+                try await service.whileRunning {
+                    try await eventually("the service is ready") { service.log.contains("ready") }
+                    return 7
+                }
+            }
+            if status == 0 {
+                #expect(try await run() == 7)
+            } else {
+                let error = await #expect(throws: SandboxError.self) { try await run() }
+                #expect(error?.message.contains("exit 3") == true)
+            }
+            #expect(!service.isRunning)
+        }
+    }
+
+    @Test("reports its descriptors, threads and memory from /proc")
     func usage() async throws {
         let service = try await Self.shell("exec 7</dev/null; echo ready; exec sleep 60")
         #expect(try await Deadline(in: .seconds(10)).wait { ProcessTable.arguments(of: service.id).first == "sleep" })
@@ -60,7 +81,7 @@ struct ServiceProcessTests {
         #expect(service.usage == nil)
     }
 
-    @Test("ends with its maker, although the maker was killed")
+    @Test("ends when its owner is killed")
     func orphan() async throws {
         let result = await #expect(processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]) {
             let service = try await ServiceProcess.start(["sleep", "600"])
@@ -75,6 +96,6 @@ struct ServiceProcessTests {
         #expect(
             try await Deadline(in: .seconds(20)).wait {
                 ProcessTable.entry(id)?.hasEnded != false && !exists(words[2])
-            }, "the service, or its log, outlived its maker")
+            }, "the service or its log outlived its owner")
     }
 }

@@ -2,16 +2,15 @@ import Dispatch
 import Glibc
 import PostgresTestKit
 
-/// A server that answers each request with the next of some prepared pieces of bytes: for probes' tests,
-/// which need servers that misbehave.
+/// A server that answers each request with prepared bytes, for tests of clients against misbehaving servers.
 final class StubServer: Sendable {
-    /// What to do with a request.
+    /// The reaction to one request.
     enum Reaction: Sendable {
-        /// Sends the pieces, each in a segment of its own as far as the kernel lets us.
+        /// Sends the pieces, if possible in separate segments.
         case send([String])
         /// Sends the pieces and closes.
         case sendAndClose([String])
-        /// Says nothing and keeps the connection.
+        /// Sends nothing and keeps the connection.
         case silence
     }
 
@@ -35,7 +34,7 @@ final class StubServer: Sendable {
         DispatchQueue(label: "stub").async { Self.serve(listener, reactions) }
     }
 
-    /// The thread's accept fails then, and it ends.
+    /// The shutdown makes the thread's `accept` fail, which ends the thread.
     deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     private static func serve(_ listener: Int32, _ reactions: [Reaction]) {

@@ -2,7 +2,7 @@ import ArgumentParser
 import FaultLab
 import PostgresTestKit
 
-/// The switch of the permanent sandbox: what `docker stop` and `docker start` are to a container.
+/// Operates a permanent sandbox, as `docker stop` and `docker start` operate a container.
 struct DatabaseCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "db", abstract: "Stops, starts, kills, freezes … the database in a folder.",
@@ -11,144 +11,128 @@ struct DatabaseCommand: AsyncParsableCommand {
             Remove.self,
         ])
 
-    /// Which sandbox is meant.
-    struct Place: ParsableArguments {
+    struct FolderOption: ParsableArguments {
         @Option(help: "The folder of the database.")
         var folder = ".daruma"
-
-        func open() async throws -> PostgresSandbox {
-            guard PostgresSandbox.exists(in: folder) else {
-                throw SandboxError(.folder, "there is no database in \(folder): scripts/run makes one, or db create")
-            }
-            return try await PostgresSandbox.open(folder: folder)
-        }
-
-        func operate(_ body: @escaping @Sendable (PostgresSandbox) async throws -> Void) async throws {
-            let place = self
-            try await LabExit.run { try await body(try await place.open()) }
-        }
     }
 
-    struct Create: AsyncParsableCommand {
+    struct Create: LabCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Makes the database if it is missing, starts it, and prints its connection string.")
-        @OptionGroup var place: Place
+            abstract: "Creates the database if it is missing, starts it, and prints its connection string.")
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            let folder = place.folder
-            try await LabExit.run {
-                let sandbox = try await PostgresSandbox.open(folder: folder)
-                try await sandbox.start()
-                Terminal.say(sandbox.connectionURL())
-            }
+        func perform() async throws {
+            let sandbox = try await PostgresSandbox.open(folder: location.folder)
+            try await sandbox.start()
+            Terminal.print(sandbox.connectionURL())
         }
     }
 
-    struct Start: AsyncParsableCommand {
+    struct Start: SandboxCommand {
         static let configuration = CommandConfiguration(abstract: "Starts it, and waits until logins work.")
-        @OptionGroup var place: Place
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            try await place.operate { Terminal.say("started in \(try await $0.start().shown)") }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            Terminal.print("started in \(try await sandbox.start().shown)")
         }
     }
 
-    struct Stop: AsyncParsableCommand {
+    struct Stop: SandboxCommand {
         static let configuration = CommandConfiguration(abstract: "Stops it, and waits for its end.")
-        @OptionGroup var place: Place
-        @Option(help: "smart waits for sessions to end, fast ends them, immediate ends without a checkpoint.")
+        @OptionGroup var location: FolderOption
+        @Option(help: "smart waits for sessions to end, fast ends them, immediate skips the checkpoint.")
         var mode = StopMode.fast
 
-        func run() async throws {
-            let mode = self.mode
-            try await place.operate { sandbox in
-                guard sandbox.server != nil else { return Terminal.say("stopped already") }
-                Terminal.say("stopped in \(try await sandbox.stop(mode).shown)")
-            }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            guard sandbox.server != nil else { return Terminal.print("stopped already") }
+            Terminal.print("stopped in \(try await sandbox.stop(mode).shown)")
         }
     }
 
-    struct Restart: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Stops it fast and starts it.")
-        @OptionGroup var place: Place
+    struct Restart: SandboxCommand {
+        static let configuration = CommandConfiguration(abstract: "Stops it in mode fast, and starts it.")
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            try await place.operate { Terminal.say("restarted in \(try await $0.restart().shown)") }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            Terminal.print("restarted in \(try await sandbox.restart().shown)")
         }
     }
 
-    struct Kill: AsyncParsableCommand {
+    struct Kill: SandboxCommand {
         static let configuration = CommandConfiguration(abstract: "Ends all its processes with SIGKILL.")
-        @OptionGroup var place: Place
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            try await place.operate { sandbox in
-                guard sandbox.server != nil else { return Terminal.say("stopped already") }
-                try await sandbox.kill()
-                Terminal.say("killed")
-            }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            guard sandbox.server != nil else { return Terminal.print("stopped already") }
+            try await sandbox.kill()
+            Terminal.print("killed")
         }
     }
 
-    struct Freeze: AsyncParsableCommand {
+    struct Freeze: SandboxCommand {
         static let configuration = CommandConfiguration(abstract: "Halts its processes with SIGSTOP.")
-        @OptionGroup var place: Place
+        @OptionGroup var location: FolderOption
         @Flag(help: "Only the postmaster: sessions work, new ones hang.")
         var onlyPostmaster = false
 
-        func run() async throws {
-            let onlyPostmaster = self.onlyPostmaster
-            try await place.operate { sandbox in
-                try await sandbox.freeze(onlyPostmaster: onlyPostmaster)
-                Terminal.say("frozen")
-            }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            try await sandbox.freeze(onlyPostmaster: onlyPostmaster)
+            Terminal.print("frozen")
         }
     }
 
-    struct Thaw: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Lets frozen processes go on (SIGCONT).")
-        @OptionGroup var place: Place
+    struct Thaw: SandboxCommand {
+        static let configuration = CommandConfiguration(abstract: "Continues frozen processes (SIGCONT).")
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            try await place.operate { sandbox in
-                try await sandbox.thaw()
-                Terminal.say("thawed")
-            }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            try await sandbox.thaw()
+            Terminal.print("thawed")
         }
     }
 
-    struct Status: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Says what it is doing; exit code 0 if logins work.")
-        @OptionGroup var place: Place
+    struct Status: SandboxCommand {
+        static let configuration = CommandConfiguration(abstract: "Prints its state; exit status 0 if logins work.")
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            try await place.operate { sandbox in
-                let status = await sandbox.status()
-                Terminal.say("\(sandbox.host):\(sandbox.port) \(status)")
-                guard case .accepting = status else { throw ExitCode(3) }
-            }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            let status = await sandbox.status()
+            Terminal.print("\(sandbox.host):\(sandbox.port) \(status)")
+            guard case .accepting = status else { throw ExitCode(3) }
         }
     }
 
-    struct URL: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Prints its connection string, password included.")
-        @OptionGroup var place: Place
+    struct URL: SandboxCommand {
+        static let configuration = CommandConfiguration(abstract: "Prints its connection string with the password.")
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            try await place.operate { Terminal.say($0.connectionURL()) }
-        }
+        func perform(on sandbox: PostgresSandbox) async throws { Terminal.print(sandbox.connectionURL()) }
     }
 
-    struct Remove: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Stops it and deletes it with all its data.")
-        @OptionGroup var place: Place
+    struct Remove: SandboxCommand {
+        static let configuration = CommandConfiguration(abstract: "Stops it, and deletes it with all its data.")
+        @OptionGroup var location: FolderOption
 
-        func run() async throws {
-            try await place.operate { sandbox in
-                try await sandbox.remove()
-                Terminal.say("removed")
-            }
+        func perform(on sandbox: PostgresSandbox) async throws {
+            try await sandbox.remove()
+            Terminal.print("removed")
         }
+    }
+}
+
+/// A command on an existing sandbox.
+protocol SandboxCommand: LabCommand {
+    var location: DatabaseCommand.FolderOption { get }
+    func perform(on sandbox: PostgresSandbox) async throws
+}
+
+extension SandboxCommand {
+    func perform() async throws {
+        guard PostgresSandbox.exists(in: location.folder) else {
+            throw SandboxError(
+                .folder, "\(location.folder) holds no database: scripts/run creates one, and db create does")
+        }
+        try await perform(on: try await PostgresSandbox.open(folder: location.folder))
     }
 }
 

@@ -1,65 +1,58 @@
 import ArgumentParser
 import FaultLab
-import PostgresTestKit
 
-/// What clients lose when the service is deployed.
-struct DeploysCommand: AsyncParsableCommand {
+/// Counts the requests that clients lose when the service is deployed.
+struct DeploysCommand: LabCommand {
     static let configuration = CommandConfiguration(
         commandName: "deploys",
         abstract: "Replaces the processes of a service one after the other, behind nginx and HAProxy and under load.",
         discussion: """
-            Two processes share a port, by --reuse-port or by a socket that they are handed. A new one starts, an old one \
-            is told to leave (SIGTERM), and so on. Each proxy has runs with the drain delay, which may lose no request, \
-            and one without, to compare. The exit code is 1 if a request was lost with the delay.
+            Two processes share a port, by --reuse-port or by an inherited socket. A new one starts, an old one gets \
+            SIGTERM, and so on. Each proxy has runs with the drain delay, which may lose no request, and one without, \
+            for comparison. The exit status is 1 if a request was lost with the delay.
             """)
 
-    @Option(help: "How many processes are replaced in each run.")
+    @Option(help: "The number of replaced processes in each run.")
     var restarts = 10
 
-    @Option(help: "How many requests there are in each run, at least.")
+    @Option(help: "The least number of requests in each run.")
     var requests = 200_000
 
-    @Option(help: "The service's --drain-delay, in seconds. The default is what the manifests set.")
+    @Option(help: "The service's --drain-delay, in seconds. The default is the manifests' value.")
     var drainDelay = 5.0
 
-    @Option(help: "How many clients ask, each on a connection of its own that it keeps.")
+    @Option(help: "The number of clients, each on a connection of its own.")
     var clients = 16
 
     func validate() throws {
-        guard (1...1_000).contains(restarts) else { throw ValidationError("--restarts is between 1 and 1000") }
-        guard (1...10_000_000).contains(requests) else {
-            throw ValidationError("--requests is between 1 and 10 million")
-        }
-        guard drainDelay >= 0, drainDelay <= 60 else { throw ValidationError("--drain-delay is at most 60 seconds") }
-        guard (1...256).contains(clients) else { throw ValidationError("--clients is between 1 and 256") }
+        try require("--restarts", restarts, in: 1...1_000)
+        try require("--requests", requests, in: 1...10_000_000)
+        try require("--drain-delay", drainDelay, in: 0...60)
+        try require("--clients", clients, in: 1...256)
     }
 
-    func run() async throws {
-        let command = self
-        try await LabExit.run {
-            var verdicts: [Check] = []
-            for proxy in RollingRestarts.Proxy.allCases {
-                let delay = Duration.milliseconds(Int64(command.drainDelay * 1000))
-                let runs: [(RollingRestarts.Sharing, Duration)] = [
-                    (.reusePort, delay), (.activation, delay), (.reusePort, .zero),
-                ]
-                for (sharing, delay) in runs {
-                    let report = try await command.run(proxy, sharing, delay)
-                    let kinds = report.failures.sorted { $0.key < $1.key }.map { "\($0.value) × \($0.key)" }
-                    let words = kinds.isEmpty ? "" : " (\(kinds.joined(separator: ", ")))"
-                    verdicts.append(
-                        Check(
-                            isKept: report.lost == 0 || delay == .zero,
-                            text:
-                                "\(proxy.rawValue), \(sharing.rawValue), drain delay \(delay.shown): \(report.lost) of \(report.requests) "
-                                + "requests lost in \(command.restarts) restarts\(words); a process took at most "
-                                + "\(report.slowestEnd.shown) to leave"))
-                }
+    func perform() async throws {
+        var checks: [Check] = []
+        let delay = Duration.seconds(option: drainDelay)
+        let runs: [(RollingRestarts.Sharing, Duration)] = [
+            (.reusePort, delay), (.activation, delay), (.reusePort, .zero),
+        ]
+        for proxy in RollingRestarts.Proxy.allCases {
+            for (sharing, delay) in runs {
+                let name = "\(proxy.rawValue), \(sharing.rawValue), drain delay \(delay.shown)"
+                Terminal.print(Terminal.coloured(name, .faint))
+                let report = try await run(proxy, sharing, delay)
+                let kinds = report.failures.sorted { $0.key < $1.key }.map { "\($0.value) × \($0.key)" }
+                let details = kinds.isEmpty ? "" : " (\(kinds.joined(separator: ", ")))"
+                checks.append(
+                    Check(
+                        isKept: report.lost == 0 || delay == .zero,
+                        text: "\(name): \(report.lost) of \(report.requests) requests lost in \(restarts) restarts"
+                            + "\(details); the slowest process ended after \(report.slowestEnd.shown)"))
             }
-            Terminal.say()
-            Reporter.tell(verdicts)
-            guard verdicts.allSatisfy(\.isKept) else { throw LabExit.brokenPromise }
         }
+        Terminal.print()
+        try Reporter.finish(checks)
     }
 
     private func run(
@@ -72,7 +65,6 @@ struct DeploysCommand: AsyncParsableCommand {
         settings.restarts = restarts
         settings.clients = clients
         settings.requests = requests
-        Terminal.say(Terminal.coloured("\(proxy.rawValue), \(sharing.rawValue), drain delay \(delay.shown)", .faint))
-        return try await RollingRestarts(settings) { Terminal.say(Terminal.coloured("  \($0)", .faint)) }.run()
+        return try await RollingRestarts(settings) { Terminal.print(Terminal.coloured("  \($0)", .faint)) }.run()
     }
 }

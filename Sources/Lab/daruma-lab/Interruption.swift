@@ -1,10 +1,10 @@
 import Dispatch
 import Glibc
 
-/// Ctrl-C and SIGTERM as cancellation of the running work.
+/// Turns Ctrl-C and SIGTERM into cancellation.
 enum Interruption {
-    /// Runs `body`; the first signal cancels it, and it is waited for. A second one ends the process the
-    /// hard way; the watchdogs tidy up then.
+    /// Runs `body`. The first signal cancels it, and waits for its end. The second signal ends the process at once; the
+    /// watchdogs then clean up.
     static func cancelling(_ body: @escaping @Sendable () async throws -> Void) async throws {
         let task = Task { try await body() }
         let sources = [SIGINT, SIGTERM].map { number in
@@ -23,7 +23,7 @@ enum Interruption {
         try await task.value
     }
 
-    /// Runs `cleanUp` to its end although the task around it may be cancelled.
+    /// Runs `cleanUp` to its end even if the task around it is cancelled.
     static func uninterrupted<Result: Sendable>(
         _ cleanUp: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {

@@ -1,27 +1,28 @@
 import ArgumentParser
 import FaultLab
-import Glibc
 
-/// The part of `chaos` that runs the fault matrix on a database and a service of its own.
+/// The options of `chaos` for the fault matrix.
 struct MatrixOptions: ParsableArguments {
-    @Flag(help: "Run the whole fault matrix, on a database and a service of its own.")
+    @Flag(help: "Run the whole fault matrix, on databases and services of its own.")
     var all = false
 
-    @Flag(help: "Run the whole matrix in a hurry: shorter outages, fewer rounds.")
+    @Flag(help: "Run the whole matrix quickly: shorter outages, fewer rounds.")
     var quick = false
 
-    @Option(
-        help: "Run a service of yours instead of daruma: a shell command that takes PORT and DATABASE_URL.")
+    @Option(help: "Run another service instead of daruma: a shell command that takes PORT and DATABASE_URL.")
     var command: String?
 
-    @Option(help: "Write report.md, report.json and report.html to this folder.")
+    @Option(help: "Write report.md and report.json to this folder.")
     var report: String?
 
-    @Option(help: "Where the service under the matrix listens. (default: a free port for each fault)")
+    @Option(help: "Write fault-matrix-YYYY-MM-DD.md to this folder, for scripts/results.")
+    var publish: String?
+
+    @Option(help: "The port of the service. (default: a free port for each fault)")
     var port: UInt16?
 
-    /// Whether the matrix is meant at all, and not a running service.
-    var areUsed: Bool { all || quick || command != nil || report != nil || port != nil }
+    /// Whether the command line asks for the matrix and not for a running service.
+    var areUsed: Bool { all || quick || command != nil || report != nil || publish != nil || port != nil }
 
     func run(_ faults: [Fault]) async throws {
         var settings = FaultMatrix.Settings()
@@ -29,32 +30,31 @@ struct MatrixOptions: ParsableArguments {
         settings.port = port
         settings.isQuick = quick
         let matrix = FaultMatrix(settings)
-        let subject = command ?? "daruma"
-        var rows: [FaultMatrix.Row] = []
+        let host = HostInfo.current
+        var matrixReport = MatrixReport([], subject: command ?? "daruma", isQuick: quick, host: host)
         for (number, fault) in faults.enumerated() {
-            Terminal.say(
+            Terminal.print(
                 Terminal.coloured("[\(number + 1)/\(faults.count)] \(fault.name)", .heading) + ": \(fault.title)")
             let row = try await matrix.run(fault)
-            tell(row)
-            rows.append(row)
-            // After each, so that a run that is interrupted has something to show.
-            if let report { try MatrixReport(rows, subject: subject, isQuick: quick).write(to: report) }
+            print(row)
+            matrixReport.rows.append(row)
+            // After each fault, so that an interrupted run leaves a report.
+            if let report { try matrixReport.write(to: report) }
         }
-        let report = MatrixReport(rows, subject: subject, isQuick: quick)
-        Terminal.say()
-        for line in report.lines { Terminal.say(line) }
-        Terminal.say(report.summary)
-        if let folder = self.report { Terminal.say("written: \(folder)/report.md, report.json, report.html") }
-        guard report.isKept else { throw LabExit.brokenPromise }
+        Terminal.print()
+        for line in matrixReport.lines { Terminal.print(line) }
+        Terminal.print(matrixReport.summary)
+        if let report { Terminal.print("written: \(report)/report.md, report.json") }
+        if let publish { Terminal.print("written: \(try await matrixReport.dated.publish(to: publish, on: host))") }
+        guard matrixReport.isKept else { throw LabExit.brokenPromise }
     }
 
-    private func tell(_ row: FaultMatrix.Row) {
-        switch row.outcome {
-        case .skipped(let reason): Terminal.say("    \(Terminal.coloured("–", .event)) skipped: \(reason)")
-        case .failed(let reason):
-            Terminal.say("    \(Terminal.coloured("✗", .bad)) could not be run: \(reason)")
-        case .ran(let report): Reporter.tell(report.verdicts)
+    private func print(_ row: FaultMatrix.Row) {
+        switch row.result {
+        case .skipped(let reason): Terminal.print("    \(Terminal.coloured("–", .event)) skipped: \(reason)")
+        case .failed(let reason): Terminal.print("    \(Terminal.coloured("✗", .bad)) could not run: \(reason)")
+        case .ran(let report): Reporter.print(report.checks)
         }
-        for note in row.notes { Terminal.say("      \(note)") }
+        for note in row.notes { Terminal.print("      \(note)") }
     }
 }

@@ -1,49 +1,44 @@
 import ArgumentParser
 import FaultLab
-import PostgresTestKit
 
-/// Orchestrators and what they see of a service whose database comes and goes.
-struct ProbesCommand: AsyncParsableCommand {
+/// The service's probes while its database stops and starts, as orchestrators see them.
+struct ProbesCommand: LabCommand {
     static let configuration = CommandConfiguration(
         commandName: "probes",
-        abstract: "Stops and starts the database under the eyes of HAProxy, a kubelet and a load balancer.",
+        abstract: "Stops and starts the database while HAProxy, a kubelet and a load balancer probe the service.",
         discussion: """
-            Makes a PostgreSQL, a service with --ready-requires-db, and a HAProxy in front of it, which has to be \
-            installed. The exit code is 0 if every promise held, 1 if one was broken.
+            Starts a PostgreSQL, a service with --ready-requires-db, and a HAProxy in front of it, which must be \
+            installed. The exit status is 0 if the service kept every promise, and 1 if not.
             """)
 
-    @Option(help: "How many plain stops and starts.")
+    @Option(help: "The number of plain stops and starts.")
     var rounds = 3
 
-    @Option(help: "How long each of them lasts, in seconds.")
+    @Option(help: "The length of each stop, in seconds.")
     var hold = 3.0
 
-    @Option(help: "For how many seconds it then comes and goes, 0.2 to 2 s at a time.")
+    @Option(help: "How long the database then flaps, in seconds, with phases of 0.2 to 2 s.")
     var flapping = 30.0
 
-    @Option(help: "The seed of those times. (default: random, and printed)")
+    @Option(help: "The seed of those phases. (default: random, and printed)")
     var seed: UInt64?
 
     func validate() throws {
-        guard (1...1000).contains(rounds) else { throw ValidationError("--rounds is between 1 and 1000") }
-        guard hold >= 1, hold <= 600 else { throw ValidationError("--hold is between 1 and 600 seconds") }
-        guard flapping >= 0, flapping <= 3600 else { throw ValidationError("--flapping is at most 3600 seconds") }
+        try require("--rounds", rounds, in: 1...1_000)
+        try require("--hold", hold, in: 1...600)
+        try require("--flapping", flapping, in: 0...3_600)
     }
 
-    func run() async throws {
+    func perform() async throws {
         var settings = ProbeCheck.Settings()
         settings.rounds = rounds
-        settings.hold = .milliseconds(Int64(hold * 1000))
-        settings.flapping = .milliseconds(Int64(flapping * 1000))
+        settings.hold = .seconds(option: hold)
+        settings.flapping = .seconds(option: flapping)
         if let seed { settings.seed = seed }
-        let check = ProbeCheck(settings) { Terminal.say(Terminal.coloured($0, .faint)) }
-        try await LabExit.run {
-            let report = try await check.run()
-            Terminal.say()
-            for line in report.lines { Terminal.say(line) }
-            Terminal.say()
-            Reporter.tell(report.verdicts)
-            guard report.isKept else { throw LabExit.brokenPromise }
-        }
+        let report = try await ProbeCheck(settings) { Terminal.print(Terminal.coloured($0, .faint)) }.run()
+        Terminal.print()
+        for line in report.lines { Terminal.print(line) }
+        Terminal.print()
+        try Reporter.finish(report.checks)
     }
 }

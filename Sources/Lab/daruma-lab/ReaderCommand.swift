@@ -7,12 +7,12 @@ import HTTP1
 import HTTPTypes
 import PostgresSession
 
-/// A service in miniature for the faults that need a statement which may take long: the service itself runs none.
+/// A small service for faults that need a long statement, which the service itself does not have.
 struct ReaderCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reader", abstract: "Serves /accounts, which reads a table through the pool.",
         discussion: """
-            Takes PORT and DATABASE_URL. / never looks at the database; /ping runs `select 1`; /accounts runs \
+            Takes PORT and DATABASE_URL. / does not use the database; /ping runs `select 1`; /accounts runs \
             `select sum(balance) from accounts`, each within a second.
             """, shouldDisplay: false)
 
@@ -24,7 +24,7 @@ struct ReaderCommand: AsyncParsableCommand {
         let reader = await Reader(String(cString: url), port: port)
         try await reader.start()
         try? await Interruption.cancelling { while true { try await Task.sleep(for: .seconds(3_600)) } }
-        await reader.leave()
+        await reader.shutDown()
     }
 }
 
@@ -49,13 +49,13 @@ private final class Reader {
         _ = try server.start()
     }
 
-    func leave() async {
+    func shutDown() async {
         let deadline = MonotonicTime.now() + .seconds(4)
         _ = await server.drain(deadline: deadline)
         await pool.close(deadline: deadline)
     }
 
-    /// Runs the statement within a second, the wait for a connection included.
+    /// Runs the statement within a second, including the wait for a connection.
     private static func answer(_ statement: String, from pool: PostgresPool) async -> Response {
         let deadline = MonotonicTime.now() + .seconds(1)
         do {

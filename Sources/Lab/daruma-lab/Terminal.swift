@@ -1,8 +1,8 @@
+import FaultLab
 import Glibc
 
-/// Lines to the terminal, in colour where a person is looking.
+/// Prints whole lines, in colour on a terminal.
 enum Terminal {
-    /// What a colour means here.
     enum Colour: String {
         case good = "32"
         case bad = "31"
@@ -22,10 +22,15 @@ enum Terminal {
         usesColour ? "\u{1B}[\(colour.rawValue)m\(text)\u{1B}[0m" : text
     }
 
-    /// One line, whole and at once, whichever thread it comes from.
-    static func say(_ line: String = "") { write(line, to: STDOUT_FILENO) }
+    /// Writes one line at once, from any thread.
+    static func print(_ line: String = "") { write(line, to: STDOUT_FILENO) }
 
-    static func complain(_ line: String) { write(line, to: STDERR_FILENO) }
+    static func printError(_ line: String) { write(line, to: STDERR_FILENO) }
+
+    /// Warns that other load on the machine makes benchmarks useless.
+    static func warnIfLoaded(_ host: HostInfo) {
+        if host.load > 0.5 { printError("The machine is busy (load \(host.load)): do not trust these figures.") }
+    }
 
     private static func write(_ line: String, to descriptor: Int32) {
         var rest = Array("\(line)\n".utf8)[...]

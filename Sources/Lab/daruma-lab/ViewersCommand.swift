@@ -1,115 +1,99 @@
 import ArgumentParser
+import Benchmarks
 import FaultLab
 import PostgresTestKit
 
-/// What a service costs while many watch its status page.
-struct ViewersCommand: AsyncParsableCommand {
+/// The cost of many viewers of the status page.
+struct ViewersCommand: LabCommand {
     static let configuration = CommandConfiguration(
         commandName: "viewers",
-        abstract: "Watches /status live as many pages would, and prints what that costs the service.",
+        abstract: "Opens the event stream of /status for many viewers, and prints the service's processor time.",
         discussion: """
-            The processor time is that of the service's process, from /proc. Without --service a service and a \
-            PostgreSQL of its own are started; --pings asks /ping meanwhile, so that something changes in the pool \
-            all the time. The exit code is 1 if the limit was exceeded or a viewer was lost.
+            Processor time is that of the service's process, from /proc. Without --service, starts a service and a \
+            PostgreSQL. --pings requests /ping meanwhile, so that the pool's state changes all the time. The exit \
+            status is 1 if the limit was exceeded or a viewer was disconnected.
             """)
 
-    @Option(help: "How many watch.")
+    @Option(help: "The number of viewers.")
     var count = 200
 
-    @Option(help: "For how long, in seconds.")
+    @Option(help: "The length of the measurement, in seconds.")
     var seconds = 20.0
 
-    @Option(help: "Where a service listens that runs already, on this machine.", transform: ChaosCommand.address)
+    @Option(help: "The address of a running service on this machine.", transform: ChaosCommand.address)
     var service: ServiceAddress?
 
-    @Option(help: "How many clients ask /ping meanwhile, each every 20 ms.")
+    @Option(help: "The number of clients of /ping, each with a request every 20 ms.")
     var pings = 4
 
-    @Option(help: "The most that the viewers may cost, in per cent of one core.")
+    @Option(help: "The limit for the cost of the viewers, in per cent of one core.")
     var limit = 5.0
 
     func validate() throws {
-        guard (1...10_000).contains(count) else { throw ValidationError("--count is between 1 and 10000") }
-        guard seconds >= 1, seconds <= 3_600 else { throw ValidationError("--seconds is between 1 and 3600") }
-        guard (0...64).contains(pings) else { throw ValidationError("--pings is between 0 and 64") }
+        try require("--count", count, in: 1...10_000)
+        try require("--seconds", seconds, in: 1...3_600)
+        try require("--pings", pings, in: 0...64)
     }
 
-    func run() async throws {
-        let command = self
-        try await LabExit.run {
-            if let service = command.service {
-                guard let id = ProcessTable.listener(on: service.port) else {
-                    throw SandboxError(.service, "nothing listens on \(service) on this machine")
-                }
-                try await command.measure(service, id)
-            } else {
-                try await PostgresSandbox.withSandbox { sandbox in
-                    let process = try await ServiceProcess.start(
-                        [
-                            try ServiceProcess.darumaBinary(), "serve", "--host", "127.0.0.1", "--port", "0",
-                            "--status-max-viewers", "\(command.count)",
-                        ], environment: ["DATABASE_URL": sandbox.connectionURL()])
-                    let address = ServiceAddress(port: try await process.waitUntilListening())
-                    try await command.measure(address, process.id)
-                    try await process.stop()
-                }
+    func perform() async throws {
+        if let service {
+            guard let id = ProcessTable.listener(on: service.port) else {
+                throw SandboxError(.service, "no process on this machine listens on \(service)")
+            }
+            return try Reporter.finish(try await measure(service, id))
+        }
+        let checks = try await PostgresSandbox.withSandbox { sandbox in
+            let arguments = ["--status-max-viewers", "\(count)"]
+            return try await ServiceProcess.withDaruma(arguments, databaseURL: sandbox.connectionURL()) {
+                try await measure($1, $0.id)
             }
         }
+        try Reporter.finish(checks)
     }
 
-    private func measure(_ address: ServiceAddress, _ id: Int32) async throws {
+    private func measure(_ address: ServiceAddress, _ id: Int32) async throws -> [Check] {
         let timeline = Timeline()
         let probes = (0..<pings).map { _ in
             ProbeLoop(address, path: "/ping", every: .milliseconds(20), into: timeline)
         }
-        let half = Duration.milliseconds(Int64(seconds * 500))
+        let half = Duration.seconds(option: seconds / 2)
         let (_, alone) = try await Self.cost(of: id) { try await Task.sleep(for: half) }
         let count = count
         let (viewers, with) = try await Self.cost(of: id) {
             try await offCooperativeThreads {
-                Result {
-                    let deadline = Deadline(in: half * 2)
-                    let viewers = try EventViewers(
-                        count: count, host: address.host, port: address.port, keepsBytes: false, deadline: deadline)
-                    viewers.watch(deadline)
-                    return viewers.viewers
-                }
-            }.get()
+                let deadline = Deadline(in: half * 2)
+                let viewers = try EventViewers(
+                    count: count, host: address.host, port: address.port, keepsBytes: false, deadline: deadline)
+                viewers.watch(deadline)
+                return viewers.viewers
+            }
         }
         for probe in probes { await probe.stop() }
         let events = viewers.reduce(0) { $0 + $1.events }
         let bytes = viewers.reduce(0) { $0 + $1.byteCount }
         let lost = viewers.count { $0.hasEnded || $0.events == 0 }
-        let added = with - alone
-        Terminal.say("viewers              \(viewers.count), of whom \(lost) were lost")
-        Terminal.say(
-            "events received      \(events), \((Double(events) / Double(count) / seconds).shown) a second each")
-        Terminal.say("bytes received       \(bytes), \(events == 0 ? 0 : bytes / events) an event")
-        Terminal.say("processor, unwatched \(alone.shown) % of one core, with \(pings) clients asking /ping")
-        Terminal.say("processor, watched   \(with.shown) %")
-        Terminal.say("the viewers cost     \(added.shown) %, at most \(limit.shown) %")
-        guard lost == 0, added <= limit else { throw LabExit.brokenPromise }
+        func figure(_ value: Double) -> String { Figure.fixed(value, 2) }
+        Terminal.print(
+            "events received      \(events), \(figure(Double(events) / Double(count) / seconds)) a second each")
+        Terminal.print("bytes received       \(bytes), \(events == 0 ? 0 : bytes / events) an event")
+        Terminal.print("processor, unwatched \(figure(alone)) % of one core, with \(pings) clients of /ping")
+        Terminal.print("processor, watched   \(figure(with)) %")
+        return [
+            Check(isKept: lost == 0, text: "\(lost) of \(viewers.count) viewers were disconnected (none may)"),
+            Limit.atMost(limit).check("the viewers cost", with - alone, unit: " % of one core"),
+        ]
     }
 
-    /// What `body` gives, and the processor time that a process uses during it, in per cent of one core.
+    /// The result of `body`, and the processor time of a process meanwhile, in per cent of one core.
     private static func cost<Value>(
         of id: Int32, _ body: () async throws -> Value
     ) async throws -> (Value, Double) {
         guard let before = ProcessUsage(of: id) else {
-            throw SandboxError(.service, "process \(id) cannot be looked at")
+            throw SandboxError(.service, "this user may not inspect process \(id)")
         }
         let begin = ContinuousClock.now
         let value = try await body()
         guard let after = ProcessUsage(of: id) else { throw SandboxError(.service, "process \(id) has ended") }
         return (value, (after.processorTime - before.processorTime) / (ContinuousClock.now - begin) * 100)
-    }
-}
-
-extension Double {
-    /// With two decimals.
-    fileprivate var shown: String {
-        let hundredths = Int((self * 100).rounded())
-        let rest = "\(abs(hundredths) % 100)"
-        return "\(hundredths < 0 ? "-" : "")\(abs(hundredths) / 100).\(rest.count < 2 ? "0" : "")\(rest)"
     }
 }

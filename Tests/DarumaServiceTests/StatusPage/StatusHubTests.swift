@@ -177,6 +177,13 @@ import Testing
     }
 }
 
+extension EventViewers.Viewer {
+    /// The complete events without their chunks' framing, `event: …\ndata: …`.
+    fileprivate var messages: [String] {
+        String(decoding: bytes, as: UTF8.self).split(separator: "\r\n").filter { $0.hasSuffix("\n\n") }.map(String.init)
+    }
+}
+
 extension EventViewers {
     /// Reads off the loop until `isDone`.
     fileprivate func see(_ isDone: @escaping @Sendable ([Viewer]) -> Bool) async -> [Viewer] {

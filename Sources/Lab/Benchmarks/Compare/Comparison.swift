@@ -1,19 +1,17 @@
 package import PostgresTestKit
 
-/// Several services under the same loads, in turn within one run: what a neighbour on the machine does to one of them,
-/// it does to the next as well.
+/// Several services under the same loads, in turn within one run, so that other load on the machine affects all alike.
 package struct Comparison: Sendable {
-    /// How long, how often, and how many at a time.
     package struct Plan: Sendable {
         package var connections = [1, 64, 256]
         package var rounds = 5
-        /// Of each load.
+        /// The length of each load.
         package var seconds = 5
         package var warmUpSeconds = 2
 
         package init() {}
 
-        /// To see that it works, not to quote.
+        /// A smoke test, not a result.
         package static var quick: Plan {
             var plan = Plan()
             plan.rounds = 1
@@ -23,7 +21,7 @@ package struct Comparison: Sendable {
         }
     }
 
-    /// One line of the report.
+    /// One row of the report.
     package struct Cell: Hashable, Sendable {
         package let path: String
         package let connections: Int
@@ -38,38 +36,38 @@ package struct Comparison: Sendable {
 
     package let plan: Plan
     private let sandbox: PostgresSandbox
-    private let say: @Sendable (String) -> Void
+    private let log: @Sendable (String) -> Void
 
-    /// How many connections to the database everybody has.
+    /// The connections of each target to the database.
     package static let poolSize = 10
 
-    package init(plan: Plan, sandbox: PostgresSandbox, say: @escaping @Sendable (String) -> Void) {
+    package init(plan: Plan, sandbox: PostgresSandbox, log: @escaping @Sendable (String) -> Void) {
         self.plan = plan
         self.sandbox = sandbox
-        self.say = say
+        self.log = log
     }
 
-    /// All figures, one for each round. The contenders run all along, and each is loaded in its turn.
-    package func run(_ contenders: [RunningContender], pgbench: String?) async throws -> [Cell: [Measurement]] {
+    /// Returns one figure for each round. All targets run throughout, and are loaded in turn.
+    package func run(_ targets: [RunningTarget], pgbench: String?) async throws -> [Cell: [Measurement]] {
         var figures: [Cell: [Measurement]] = [:]
-        for contender in contenders {
-            for path in paths(of: contender) {
-                _ = try await load(contender, path, connections: 64, seconds: plan.warmUpSeconds)
+        for target in targets {
+            for path in paths(of: target) {
+                _ = try await load(target, path, connections: 64, seconds: plan.warmUpSeconds)
             }
         }
         for round in 1...plan.rounds {
             for path in ["/", "/ping"] {
                 for connections in plan.connections {
-                    say("round \(round) of \(plan.rounds): \(path), \(connections) connections")
-                    for contender in contenders where paths(of: contender).contains(path) {
-                        let cell = Cell(path: path, connections: connections, name: contender.name)
+                    log("round \(round) of \(plan.rounds): \(path), \(connections) connections")
+                    for target in targets where paths(of: target).contains(path) {
+                        let cell = Cell(path: path, connections: connections, name: target.name)
                         figures[cell, default: []].append(
-                            try await load(contender, path, connections: connections, seconds: plan.seconds))
+                            try await load(target, path, connections: connections, seconds: plan.seconds))
                     }
                 }
             }
             guard let pgbench else { continue }
-            say("round \(round) of \(plan.rounds): pgbench")
+            log("round \(round) of \(plan.rounds): pgbench")
             for mode in ["simple", "prepared"] {
                 let cell = Cell(path: "/ping", connections: Self.poolSize, name: "pgbench, \(mode)")
                 figures[cell, default: []].append(try await ceiling(pgbench, mode))
@@ -78,21 +76,21 @@ package struct Comparison: Sendable {
         return figures
     }
 
-    private func paths(of contender: RunningContender) -> [String] { contender.hasPing ? ["/", "/ping"] : ["/"] }
+    private func paths(of target: RunningTarget) -> [String] { target.hasPing ? ["/", "/ping"] : ["/"] }
 
     private func load(
-        _ contender: RunningContender, _ path: String, connections: Int, seconds: Int
+        _ target: RunningTarget, _ path: String, connections: Int, seconds: Int
     ) async throws -> Measurement {
-        guard let database = sandbox.server?.id else { throw SandboxError(.notRunning, "PostgreSQL has gone") }
-        let before = (ProcessTree(contender.process.id), ProcessTree(database))
+        guard let database = sandbox.server?.id else { throw SandboxError(.notRunning, "PostgreSQL has ended") }
+        let before = (ProcessTree(target.process.id), ProcessTree(database))
         let text = try await output(
             of: [
                 "wrk", "--threads", "1", "--connections", "\(connections)", "--duration", "\(seconds)s", "--timeout",
-                "10s", "--latency", "http://127.0.0.1:\(contender.port)\(path)",
+                "10s", "--latency", "http://127.0.0.1:\(target.port)\(path)",
             ], within: .seconds(seconds + 30))
-        let after = (ProcessTree(contender.process.id), ProcessTree(database))
+        let after = (ProcessTree(target.process.id), ProcessTree(database))
         guard let report = WrkReport(text), let own = both(before.0, after.0), let its = both(before.1, after.1) else {
-            throw SandboxError(.service, "\(contender.name), \(path): no figures", logTail: text)
+            throw SandboxError(.service, "\(target.name), \(path): no figures", logTail: text)
         }
         let requests = Double(max(report.requests, 1))
         return Measurement(
@@ -102,9 +100,9 @@ package struct Comparison: Sendable {
             residentMiB: Double(own.after.residentKilobytes) / 1024, failures: report.failures)
     }
 
-    /// What PostgreSQL itself can do with as many sessions and nothing in front of it.
+    /// PostgreSQL alone with as many sessions, by pgbench.
     private func ceiling(_ pgbench: String, _ mode: String) async throws -> Measurement {
-        guard let database = sandbox.server?.id else { throw SandboxError(.notRunning, "PostgreSQL has gone") }
+        guard let database = sandbox.server?.id else { throw SandboxError(.notRunning, "PostgreSQL has ended") }
         let folder = try TemporaryFolder()
         let script = "\(folder.path)/select.sql"
         try Files.write("select 1;\n", to: script)
@@ -142,7 +140,7 @@ private func both(_ before: ProcessTree?, _ after: ProcessTree?) -> (before: Pro
     before.flatMap { before in after.map { (before, $0) } }
 }
 
-/// What was used between the two.
+/// The processor time between the two.
 private func used(_ pair: (before: ProcessTree, after: ProcessTree)) -> Double {
     Double(pair.after.processorMicroseconds - pair.before.processorMicroseconds)
 }

@@ -1,13 +1,13 @@
-/// One contender under one load, once.
+/// One target under one load, measured once.
 package struct Measurement: Sendable {
     package var requestsPerSecond: Double
-    /// Milliseconds; nil where the load generator does not say.
+    /// In milliseconds; nil if the load generator does not report it.
     package var p50: Double?
-    /// Milliseconds.
+    /// In milliseconds.
     package var p99: Double?
-    /// Of the server's processes; nil where there is none (pgbench).
+    /// Per request, of the server's processes; nil without a server (pgbench).
     package var processorMicroseconds: Double?
-    /// Of PostgreSQL's processes.
+    /// Per request, of PostgreSQL's processes.
     package var databaseMicroseconds: Double?
     package var residentMiB: Double?
     package var failures: Int
@@ -25,7 +25,7 @@ package struct Measurement: Sendable {
         self.failures = failures
     }
 
-    /// The median of each figure by itself. A run that a neighbour disturbed does not count.
+    /// The median of each figure, which ignores single disturbed runs.
     package static func median(_ all: [Measurement]) -> Measurement? {
         guard !all.isEmpty else { return nil }
         func middle(_ figure: (Measurement) -> Double?) -> Double? { Benchmarks.median(all.compactMap(figure)) }
@@ -37,7 +37,7 @@ package struct Measurement: Sendable {
     }
 }
 
-/// The middle one, or the mean of the middle two; nil of nothing.
+/// The middle value, or the mean of the middle two; nil if there are none.
 package func median(_ values: [Double]) -> Double? {
     guard !values.isEmpty else { return nil }
     let sorted = values.sorted()

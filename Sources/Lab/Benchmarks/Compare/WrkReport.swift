@@ -1,15 +1,15 @@
-/// What `wrk --latency` said.
+/// The output of `wrk --latency`.
 package struct WrkReport: Sendable, Equatable {
     package let requests: Int
     package let perSecond: Double
-    /// Milliseconds.
+    /// In milliseconds.
     package let p50: Double
-    /// Milliseconds.
+    /// In milliseconds.
     package let p99: Double
-    /// Answers that were not 2xx or 3xx, and connections that failed.
+    /// Answers other than 2xx or 3xx, and failed connections.
     package let failures: Int
 
-    /// Nil when the text is not a whole report.
+    /// Nil if the output is incomplete.
     package init?(_ text: String) {
         var requests: Int?
         var perSecond: Double?
@@ -38,7 +38,7 @@ package struct WrkReport: Sendable, Equatable {
         self.failures = failures
     }
 
-    /// `338.00us`, `1.97ms`, `1.20s`.
+    /// Reads `338.00us`, `1.97ms`, `1.20s`.
     private static func milliseconds(_ text: Substring) -> Double? {
         for (unit, factor) in [("us", 0.001), ("ms", 1), ("s", 1000)] where text.hasSuffix(unit) {
             return Double(text.dropLast(unit.count)).map { $0 * factor }

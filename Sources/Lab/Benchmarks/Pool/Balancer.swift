@@ -2,32 +2,30 @@ package import DispatchLoop
 internal import DispatchPostgres
 internal import PostgresSession
 
-/// Very many slow queries at once through a pool that grows with them and shrinks when they are done.
+/// Many slow queries at once through a pool that grows with them and shrinks after them.
 @LoopActor
 package final class Balancer {
-    /// What is asked of the pool.
     package struct Plan: Sendable {
         package var queries = 10_000
-        /// What each query takes at the server.
+        /// The time of each query at the server.
         package var work = Duration.seconds(1)
         package var minimum = 10
         package var maximum = 100
-        /// How long a connection that is not needed any more stays.
         package var idleTimeout = Duration.seconds(2)
-        /// How often the pool is looked at.
+        /// The interval of the samples.
         package var interval = Duration.milliseconds(100)
-        /// When what has not been answered is given up.
+        /// The deadline of all queries.
         package var limit = Duration.seconds(300)
 
         package init() {}
 
-        /// The least time that it can take.
+        /// The least possible time.
         package var floor: Duration { work * ((queries + maximum - 1) / maximum) }
     }
 
     /// The pool at one moment.
     package struct Sample: Sendable {
-        /// Since the queries were asked for.
+        /// Since the queries began.
         package let time: Duration
         /// Connections of every kind.
         package let total: Int
@@ -35,19 +33,18 @@ package final class Balancer {
         package let waiters: Int
     }
 
-    /// What came of it.
     package struct Report: Sendable {
-        /// From the first query asked for to the last answer.
+        /// From the first query to the last answer.
         package fileprivate(set) var time = Duration.zero
         package fileprivate(set) var answered = 0
         package fileprivate(set) var failures: [String] = []
-        /// From asking to having all connections.
+        /// From the first query until the pool had its maximum.
         package fileprivate(set) var timeToMaximum: Duration?
-        /// From the last answer to having the minimum again; nil when that never was.
+        /// From the last answer until the pool had its minimum again; nil if that never happened.
         package fileprivate(set) var timeToMinimum: Duration?
         package fileprivate(set) var opened = 0
         package fileprivate(set) var closedIdle = 0
-        /// Closed for any other reason than that they were idle: lost.
+        /// Connections closed for any other reason than being idle.
         package fileprivate(set) var lost = 0
         package fileprivate(set) var samples: [Sample] = []
     }
@@ -68,14 +65,14 @@ package final class Balancer {
         settings.maximum = plan.maximum
         settings.idleTimeout = plan.idleTimeout
         settings.maximumWaiters = max(plan.queries, 1)
-        // A query that is silent for as long as it is meant to be is no sign of trouble.
+        // A query that sleeps must not count as stalled.
         settings.silenceTimeout = plan.work * 4 + .seconds(10)
         settings.connectTimeout = .seconds(30)
         pool = PostgresPool(
             ConnectionConfiguration(databaseURL), settings: settings, observers: [counter])
     }
 
-    /// Runs the whole of it: fills the pool's queue, waits for the answers, and then for the pool to shrink.
+    /// Sends all queries, waits for the answers, and then until the pool has shrunk.
     package func run() async -> Report {
         pool.start()
         await wait { $0.idle >= self.plan.minimum }
@@ -85,7 +82,7 @@ package final class Balancer {
         sampleAgain()
         await withCheckedContinuation { continuation in
             whenAnswered = continuation
-            for _ in 0..<plan.queries { _ = EventLoop.shared.task { await self.ask(text, deadline) } }
+            for _ in 0..<plan.queries { _ = EventLoop.shared.task { await self.query(text, deadline) } }
         }
         report.time = .now() - start
         let end = MonotonicTime.now()
@@ -99,7 +96,7 @@ package final class Balancer {
         return report
     }
 
-    private func ask(_ text: String, _ deadline: MonotonicTime) async {
+    private func query(_ text: String, _ deadline: MonotonicTime) async {
         do {
             let connection = try await pool.checkOut(deadline: deadline)
             defer { pool.release(connection) }
@@ -112,7 +109,7 @@ package final class Balancer {
         if left == 0 { whenAnswered?.resume() }
     }
 
-    // MARK: Looking at the pool
+    // MARK: Sampling
 
     private var isDone = false
 
@@ -130,7 +127,7 @@ package final class Balancer {
         if report.timeToMaximum == nil, snapshot.leased + snapshot.idle >= plan.maximum { report.timeToMaximum = time }
     }
 
-    /// Looks every millisecond until `condition` holds; `false` when it never did.
+    /// Polls every millisecond until `condition` holds. False if it did not in time.
     @discardableResult
     private func wait(_ condition: @escaping @LoopActor (PoolSnapshot) -> Bool) async -> Bool {
         let deadline = MonotonicTime.now() + plan.idleTimeout + .seconds(60)
@@ -143,7 +140,7 @@ package final class Balancer {
         return true
     }
 
-    /// As SQL reads it.
+    /// A number of seconds for SQL.
     private nonisolated static func seconds(_ duration: Duration) -> String {
         let microseconds = duration.nanoseconds / 1000
         let rest = String(microseconds % 1_000_000)
@@ -151,7 +148,7 @@ package final class Balancer {
     }
 }
 
-/// Counts what comes and goes.
+/// Counts opened and closed connections.
 @LoopActor
 private final class EventCounter: PoolObserver {
     var opened = 0

@@ -4,42 +4,40 @@ internal import FaultLab
 internal import PostgresSession
 internal import PostgresTestKit
 
-/// Many callers with small queries that have nothing to do with each other: a connection for each query in its turn
-/// (exclusive check-out), beside few connections that have several queries on their way (``PostgresPipeline``).
+/// Many callers with small independent queries: by exclusive check-out, one query on a connection at a time, and through
+/// ``PostgresPipeline``, several queries on few connections.
 @LoopActor
 package final class Pipelining {
-    /// Who asks for how much.
     package struct Plan: Sendable {
-        /// Each asks for its next query when it has the answer to the one before.
+        /// Each sends its next query after the answer to the last one.
         package var callers = 64
         package var rounds = 5
-        /// Of each load.
+        /// The length of each load.
         package var seconds = 3.0
-        /// Before the first round, for each load.
+        /// The length of each load before the first round.
         package var warmUpSeconds = 0.5
-        /// Connections that are checked out in turn.
+        /// The connections of the pool for check-out.
         package var poolSize = 10
-        /// Connections of the pipeline, where it has several but fewer than the pool.
+        /// The connections of the small pool and the small pipeline.
         package var few = 2
 
         package init() {}
     }
 
-    /// What is asked.
     package enum Query: String, Sendable, CaseIterable {
         case fixed = "select 1"
         case parameter = "select $1::int + 1"
 
-        /// The one value of the right answer to the query with ``parameters(_:)`` of this number.
+        /// The single value of the correct answer.
         fileprivate func answer(_ number: Int) -> String { self == .fixed ? "1" : String(number + 1) }
         fileprivate func parameters(_ number: Int) -> [String?] { self == .fixed ? [] : [String(number)] }
     }
 
-    /// One way to ask, over so many connections.
+    /// A way to send queries, with its number of connections.
     package struct Way: Hashable, Sendable {
         package enum Kind: Hashable, Sendable {
             case checkOut
-            /// With so many queries on their way on each connection, at most.
+            /// With at most this many queries in flight on each connection.
             case pipeline(depth: Int)
         }
 
@@ -55,7 +53,7 @@ package final class Pipelining {
         }
     }
 
-    /// One way under one query.
+    /// One row of the report.
     package struct Cell: Hashable, Sendable {
         package let query: Query
         package let way: Way
@@ -71,18 +69,18 @@ package final class Pipelining {
     private let databaseURL: String
 
     /// - Parameters:
-    ///   - database: the process of the server, whose processor time is looked at.
-    ///   - databaseURL: how to log in; connections without TLS.
+    ///   - database: the server's process, for its processor time.
+    ///   - databaseURL: the connection string, without TLS.
     package init(_ plan: Plan, database: Int32, databaseURL: String) {
         self.plan = plan
         self.database = database
         self.databaseURL = databaseURL
     }
 
-    /// In the order of the table; the first is what the others are compared with.
+    /// In the order of the table. The first is the reference.
     package nonisolated static func ways(_ plan: Plan) -> [Way] {
-        // As deep as it takes for every caller's query to be on its way. A pipeline fills one connection before it takes
-        // another, so deeper ones would leave some unused.
+        // Deep enough for every caller's query. A pipeline fills one connection before it takes another, so a deeper one
+        // would leave connections unused.
         func pipeline(_ connections: Int) -> Way {
             Way(
                 kind: .pipeline(depth: max(1, (plan.callers + connections - 1) / connections)), connections: connections
@@ -96,40 +94,40 @@ package final class Pipelining {
         return ways
     }
 
-    /// All figures, one for each round: all ways in their turn, then again.
+    /// Measures all ways in turn in each round, and returns one figure for each round.
     ///
-    /// Throws ``PoolBenchmarkFailure`` when a query failed or was answered wrongly.
-    package func run(say: @escaping @Sendable (String) -> Void) async throws -> [Cell: [Measurement]] {
+    /// Throws a `SandboxError` if a query failed or its answer was wrong.
+    package func run(log: @escaping @Sendable (String) -> Void) async throws -> [Cell: [Measurement]] {
         let ways = Self.ways(plan)
-        var asking: [(way: Way, asker: Asker)] = []
-        for way in ways { asking.append((way, Asker(way, callers: plan.callers, databaseURL: databaseURL))) }
+        var loads: [(way: Way, callers: Callers)] = []
+        for way in ways { loads.append((way, Callers(way, count: plan.callers, databaseURL: databaseURL))) }
         var figures: [Cell: [Measurement]] = [:]
         for query in Query.allCases {
-            for (_, asker) in asking { _ = try await load(asker, query, seconds: plan.warmUpSeconds) }
+            for (_, callers) in loads { _ = try await load(callers, query, seconds: plan.warmUpSeconds) }
         }
         for round in 1...plan.rounds {
             for query in Query.allCases {
-                say("round \(round) of \(plan.rounds): \(query.rawValue)")
-                for (way, asker) in asking {
-                    let measurement = try await load(asker, query, seconds: plan.seconds)
+                log("round \(round) of \(plan.rounds): \(query.rawValue)")
+                for (way, callers) in loads {
+                    let measurement = try await load(callers, query, seconds: plan.seconds)
                     figures[Cell(query: query, way: way), default: []].append(measurement)
                 }
             }
         }
-        for (_, asker) in asking { await asker.close() }
+        for (_, callers) in loads { await callers.close() }
         return figures
     }
 
-    private func load(_ asker: Asker, _ query: Query, seconds: Double) async throws -> Measurement {
-        guard let before = ProcessTree(database) else { throw SandboxError(.notRunning, "PostgreSQL has gone") }
+    private func load(_ callers: Callers, _ query: Query, seconds: Double) async throws -> Measurement {
+        guard let before = ProcessTree(database) else { throw SandboxError(.notRunning, "PostgreSQL has ended") }
         let used = ProcessorTime.nanoseconds
         let begin = MonotonicTime.now()
-        await asker.ask(query, for: .milliseconds(Int64(seconds * 1000)))
+        await callers.run(query, for: .milliseconds(Int64(seconds * 1000)))
         let time = MonotonicTime.now() - begin
         let own = Double(ProcessorTime.nanoseconds - used) / 1000
-        guard let after = ProcessTree(database) else { throw SandboxError(.notRunning, "PostgreSQL has gone") }
-        if let failure = asker.failure { throw PoolBenchmarkFailure(description: failure) }
-        let latencies = asker.latencies
+        guard let after = ProcessTree(database) else { throw SandboxError(.notRunning, "PostgreSQL has ended") }
+        if let failure = callers.failure { throw SandboxError(.service, failure) }
+        let latencies = callers.latencies
         let count = Double(max(latencies.count, 1))
         return Measurement(
             requestsPerSecond: count / (Double(time.nanoseconds) / 1e9),
@@ -141,25 +139,25 @@ package final class Pipelining {
 
 /// The callers of one way, with a pool of their own.
 @LoopActor
-private final class Asker {
+private final class Callers {
     private(set) var latencies: [Duration] = []
-    /// What went wrong first.
+    /// The first failure.
     private(set) var failure: String?
 
-    private let callers: Int
+    private let count: Int
     private let pool: PostgresPool
-    /// `nil` where connections are checked out.
+    /// Nil for check-out.
     private let pipeline: PostgresPipeline?
     private var left = 0
     private var whenDone: CheckedContinuation<Void, Never>?
 
-    init(_ way: Pipelining.Way, callers: Int, databaseURL: String) {
-        self.callers = callers
+    init(_ way: Pipelining.Way, count: Int, databaseURL: String) {
+        self.count = count
         var settings = PoolSettings()
         settings.minimum = way.connections
         settings.maximum = way.connections
-        settings.maximumWaiters = max(callers, 1)
-        // Nothing that happens by time.
+        settings.maximumWaiters = max(count, 1)
+        // No timers.
         settings.keepalive = nil
         settings.maximumLifetime = nil
         settings.silenceTimeout = .seconds(60)
@@ -168,20 +166,20 @@ private final class Asker {
             switch way.kind {
             case .checkOut: nil
             case .pipeline(let depth):
-                PostgresPipeline(pool, maximumSessions: way.connections, depth: depth, maximumWaiting: max(callers, 1))
+                PostgresPipeline(pool, maximumSessions: way.connections, depth: depth, maximumWaiting: max(count, 1))
             }
         pool.start()
     }
 
-    /// Until this time is over, and what was on its way then has been answered.
-    func ask(_ query: Pipelining.Query, for time: Duration) async {
+    /// Sends queries for this time, and waits for the last answers.
+    func run(_ query: Pipelining.Query, for time: Duration) async {
         latencies.removeAll(keepingCapacity: true)
         let end = MonotonicTime.now() + time
-        left = callers
+        left = count
         await withCheckedContinuation { continuation in
             whenDone = continuation
-            // As a service does: on tasks that prefer the loop.
-            for number in 0..<callers { _ = EventLoop.shared.task { await self.caller(number, query, until: end) } }
+            // On tasks that prefer the loop, as in a service.
+            for number in 0..<count { _ = EventLoop.shared.task { await self.caller(number, query, until: end) } }
         }
     }
 

@@ -1,8 +1,8 @@
 internal import DispatchLoop
 
-/// The pool's size over time, as lines for the terminal: the moments at which it changed, and a few between.
+/// A chart of the pool's size over time for the terminal.
 package struct PoolChart {
-    /// One line per sample that is worth one, with a bar of `width` characters at `maximum`.
+    /// One line for each chosen sample, with a bar of `width` characters at `maximum`.
     package static func lines(_ samples: [Balancer.Sample], maximum: Int, width: Int = 50, count: Int = 24) -> [String]
     {
         pick(samples, count: count).map { sample in
@@ -16,7 +16,7 @@ package struct PoolChart {
         }
     }
 
-    /// Those where the size differs most from the line above come first; the rest is spread evenly.
+    /// Chooses samples at which the size changed, and evenly spread ones.
     private static func pick(_ samples: [Balancer.Sample], count: Int) -> [Balancer.Sample] {
         guard samples.count > count, let first = samples.first, let last = samples.last else { return samples }
         var chosen: [Int: Balancer.Sample] = [0: first, samples.count - 1: last]

@@ -1,13 +1,12 @@
 package import DispatchLoop
 internal import DispatchPostgres
 internal import PostgresSession
+internal import PostgresTestKit
 
-/// What a check-out costs while many wait: the processor time of joining the queue, being granted and giving back, for
-/// each of so many waiters.
+/// The processor time of a check-out while many wait: joining the queue, getting the connection and releasing it.
 @LoopActor
 package enum WaiterGrowth {
-    /// Nanoseconds of this process's processor time for each waiter. All of them wait for one connection, which goes
-    /// from hand to hand.
+    /// Nanoseconds of this process for each waiter. All waiters share one connection.
     package static func cost(waiters count: Int, databaseURL: String) async throws -> Double {
         var settings = PoolSettings()
         settings.maximum = 1
@@ -18,7 +17,7 @@ package enum WaiterGrowth {
         pool.start()
         let deadline = MonotonicTime.now() + .seconds(600)
         let first = try await pool.checkOut(deadline: deadline)
-        // As many turns for few waiters as for many, so that all figures are means of as much.
+        // The same number of check-outs for every count, so that all means are equally exact.
         let rounds = max(1, 100_000 / count)
         let begin = ProcessorTime.nanoseconds
         var failures = 0
@@ -27,7 +26,7 @@ package enum WaiterGrowth {
         }
         let used = ProcessorTime.nanoseconds - begin
         await pool.close(deadline: .now() + .seconds(5))
-        if failures > 0 { throw PoolBenchmarkFailure(description: "\(failures) of \(count) waiters got no connection") }
+        if failures > 0 { throw SandboxError(.service, "\(failures) of \(count) waiters got no connection") }
         return Double(used) / Double(rounds * count)
     }
 

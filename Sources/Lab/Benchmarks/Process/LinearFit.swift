@@ -1,9 +1,9 @@
-/// A straight line through points, by least squares.
+/// A line through points by least squares.
 package struct LinearFit: Sendable {
     /// Per unit of time.
     package let slope: Double
 
-    /// Nil of fewer than two moments.
+    /// Nil for fewer than two different times.
     package init?(_ points: [(time: Double, value: Double)]) {
         let count = Double(points.count)
         guard points.count > 1 else { return nil }

@@ -1,7 +1,7 @@
 import PostgresTestKit
 
-/// A client that sends so many requests, waits for as many answers, and sends again: the server's work is the same each
-/// time. Blocks its thread.
+/// A client that sends a batch of requests and waits for all answers before the next one, so that each run makes the
+/// server do the same work. Blocks its thread.
 package final class LockstepClient {
     private let socket: DeadlineSocket
     private let request: [UInt8]
@@ -15,7 +15,7 @@ package final class LockstepClient {
         self.limit = limit
     }
 
-    /// Sends `count` requests, `depth` at a time. Throws when an answer is not 200.
+    /// Sends `count` requests, `depth` at a time. Throws if an answer is not 200.
     package func send(_ count: Int, depth: Int = 1) throws {
         guard count > 0 else { return }
         let length = try exchange()
@@ -30,12 +30,12 @@ package final class LockstepClient {
                 let bytes = try socket.receive(deadline: deadline)
                 missing -= bytes.count
             }
-            guard missing == 0 else { throw unexpected("answers of another length than the first") }
+            guard missing == 0 else { throw unexpected("answers differ in length from the first") }
             left -= size
         }
     }
 
-    /// One request; how long its answer is.
+    /// Sends one request, and returns the length of its answer.
     private func exchange() throws -> Int {
         let deadline = Deadline(in: limit)
         try socket.send(request, deadline: deadline)
@@ -50,7 +50,7 @@ package final class LockstepClient {
         }
     }
 
-    /// Head and body together, once the head is there.
+    /// The length of head and body; nil while the head is incomplete.
     static func length(of text: String) -> Int? {
         guard let end = text.firstRange(of: "\r\n\r\n") else { return nil }
         let head = text[..<end.upperBound]
@@ -60,6 +60,6 @@ package final class LockstepClient {
     }
 
     private func unexpected(_ what: String) -> SandboxError {
-        SandboxError(.service, "unexpected from \(path): \(what)")
+        SandboxError(.service, "unexpected answer to \(path): \(what)")
     }
 }

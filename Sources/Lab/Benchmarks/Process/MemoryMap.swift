@@ -1,22 +1,27 @@
-internal import FaultLab
 internal import PostgresTestKit
 
-/// What a process has resident, and where it comes from.
+/// The resident memory of a process, by its origin.
 package struct MemoryMap: Sendable {
-    /// One kind of memory.
+    /// The memory of one file, or anonymous memory.
     package struct Share: Sendable {
         package let name: String
         package let residentKilobytes: Int
-        /// Written to since, or never in a file: nobody else has it, and it cannot be dropped.
+        /// Anonymous pages, which no other process shares and the kernel cannot drop.
         package let privateKilobytes: Int
     }
 
-    /// The largest first.
+    /// Sorted from the largest.
     package let shares: [Share]
     package var residentKilobytes: Int { shares.reduce(0) { $0 + $1.residentKilobytes } }
     package var privateKilobytes: Int { shares.reduce(0) { $0 + $1.privateKilobytes } }
 
-    /// Nil when there is no such process, or it is somebody else's.
+    /// One line for the terminal.
+    package var summary: String {
+        let texts = [residentKilobytes, privateKilobytes].map { Figure.fixed(Double($0) / 1024, 1) }
+        return "\(texts[0]) MiB, of which \(texts[1]) MiB are anonymous, the rest pages of files"
+    }
+
+    /// Nil if the process does not exist or belongs to another user.
     package init?(of id: Int32) {
         guard let text = Files.read("/proc/\(id)/smaps"), !text.isEmpty else { return nil }
         var resident: [String: Int] = [:]

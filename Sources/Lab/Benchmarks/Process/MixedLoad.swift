@@ -1,8 +1,7 @@
-internal import FaultLab
 internal import PostgresTestKit
 internal import Synchronization
 
-/// What all kinds of clients do to a service, at a moderate rate, on threads of their own.
+/// A moderate load of all kinds of clients, on threads of their own.
 package final class MixedLoad: Sendable {
     private let clients: Clients
     private let tasks: [Task<Void, Never>]
@@ -14,11 +13,11 @@ package final class MixedLoad: Sendable {
             clients.repeating { try $0.burst("/", count: 50, depth: 1) },
             clients.repeating { try $0.burst("/ping", count: 20, depth: 1) },
             clients.repeating { try $0.burst("/", count: 64, depth: 16) },
-            clients.repeating { $0.strange() },
+            clients.repeating { $0.sendOddities() },
         ]
     }
 
-    /// Ends it. Returns how many requests were sent, and how many of them were not answered as they should be.
+    /// Stops. Returns the number of requests and of failures.
     package func stop() async -> (requests: Int, failures: Int) {
         clients.isStopped.store(true, ordering: .relaxed)
         for task in tasks { await task.value }
@@ -44,14 +43,14 @@ private final class Clients: Sendable {
         }
     }
 
-    /// Some requests on a connection of their own.
+    /// Sends requests on a new connection.
     func burst(_ path: String, count: Int, depth: Int) throws {
         try LockstepClient(port: port, path: path).send(count, depth: depth)
         requests.add(count, ordering: .relaxed)
     }
 
-    /// What is refused, what is left in the middle, and what says nothing.
-    func strange() {
+    /// Sends rejected, incomplete and empty requests.
+    func sendOddities() {
         let all = [
             "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
@@ -65,7 +64,7 @@ private final class Clients: Sendable {
                 continue
             }
             try? socket.send(Array(text.utf8), deadline: deadline)
-            // Who waits for an answer gets one here; the others hang up.
+            // Complete requests get an answer; the other clients hang up.
             if text.hasSuffix("\r\n\r\n") { _ = try? socket.receive(deadline: deadline) }
             requests.add(1, ordering: .relaxed)
         }

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// What this process has used.
+/// The processor time of this process.
 enum ProcessorTime {
     /// User and system time of all threads.
     static var nanoseconds: Int {

@@ -1,14 +1,13 @@
-internal import FaultLab
 internal import PostgresTestKit
 
-/// Requests spread evenly over many connections: so many at a time, each on the next connection. Blocks its thread.
+/// Spreads requests evenly over many connections. Blocks its thread.
 package final class SpreadClient {
     private let sockets: [DeadlineSocket]
     private let request: [UInt8]
     private var next = 0
     private let limit = Duration.seconds(60)
 
-    /// How many requests are on their way at a time, however many connections there are.
+    /// The number of requests in flight, independent of the number of connections.
     private static let atATime = 64
 
     package init(port: UInt16, connections: Int) throws {
@@ -19,11 +18,11 @@ package final class SpreadClient {
         request = Array("GET / HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\n\r\n".utf8)
     }
 
-    /// Sends `count` requests and reads their answers. Throws when one is not 200.
+    /// Sends `count` requests and reads their answers. Throws if one is not 200.
     package func send(_ count: Int) throws {
         var left = count
         while left > 0 {
-            // On one connection 64 would be a pipeline; the answers then come together.
+            // One request for each connection at a time, because several would be pipelined.
             let size = min(left, Self.atATime, sockets.count)
             let deadline = Deadline(in: limit)
             let turn = (0..<size).map { sockets[(next + $0) % sockets.count] }
@@ -31,7 +30,7 @@ package final class SpreadClient {
             for socket in turn {
                 let answer = try socket.receive(limit: 2048, deadline: deadline)
                 guard answer.starts(with: Self.good) else {
-                    throw SandboxError(.service, "unexpected: \(String(decoding: answer, as: UTF8.self))")
+                    throw SandboxError(.service, "unexpected answer: \(String(decoding: answer, as: UTF8.self))")
                 }
             }
             next = (next + size) % sockets.count

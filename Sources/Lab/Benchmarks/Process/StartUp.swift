@@ -1,13 +1,12 @@
-internal import FaultLab
 internal import Glibc
 internal import PostgresTestKit
 
-/// Starting: from exec to the first answer.
+/// Measures the time from exec to the first answer.
 package enum StartUp {
-    /// Starts `command`, which is to serve on `port`, asks for `/` again and again until it answers 200, asks it to
-    /// leave, and waits for its end. Blocks the thread.
+    /// Starts `command`, which serves on `port`, requests `/` until it answers 200, stops the process and waits for its
+    /// end. Blocks the thread.
     ///
-    /// Throws a `SandboxError` when it does not start or does not answer.
+    /// Throws a `SandboxError` if it does not start or does not answer.
     package static func measure(_ command: [String], port: UInt16, environment: [String]) throws -> Duration {
         let begin = ContinuousClock.now
         let id = try spawn(command, environment)
@@ -24,7 +23,7 @@ package enum StartUp {
         throw SandboxError(.timedOut, "\(command[0]) did not answer")
     }
 
-    /// One try, of which a refused connect is the usual end.
+    /// Sends one request. Usually the connect is refused.
     private static func isGood(_ port: UInt16) -> Bool {
         let deadline = Deadline(in: .seconds(5))
         guard let socket = try? DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline),

@@ -1,8 +1,8 @@
-/// How often a program called the kernel, as `strace -c` counts.
+/// The system calls of a program, as counted by `strace -c`.
 package struct SyscallReport: Sendable, Equatable {
     package let calls: [String: Int]
 
-    /// Reads the table: `% time, seconds, usecs/call, calls, errors (or nothing), syscall`.
+    /// Reads the table: `% time, seconds, usecs/call, calls, errors (may be empty), syscall`.
     package init(_ text: String) {
         var calls: [String: Int] = [:]
         for line in text.split(separator: "\n") {
@@ -15,7 +15,7 @@ package struct SyscallReport: Sendable, Equatable {
         self.calls = calls
     }
 
-    /// How many calls of each kind one of `count` more requests makes; those that nearly none makes are left out.
+    /// The calls of one of `count` additional requests, without rare ones.
     package func perRequest(_ count: Int, more many: SyscallReport) -> [(name: String, calls: Double)] {
         many.calls.map { (name: $0, calls: Double($1 - calls[$0, default: 0]) / Double(count)) }
             .filter { $0.calls >= 0.005 }

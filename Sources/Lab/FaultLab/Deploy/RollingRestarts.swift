@@ -1,24 +1,23 @@
 import Glibc
 import PostgresTestKit
 
-/// Deploys a service again and again, as a rolling update does: two processes share a port, and one after the other is
-/// replaced, behind a real proxy and under load. Counts what clients lose by it.
+/// A rolling update: two processes share a port, and are replaced one after the other, behind a real proxy and under
+/// load. Counts the requests that clients lose.
 package struct RollingRestarts: Sendable {
-    /// Which proxy stands in front.
+    /// The proxy in front of the service.
     package enum Proxy: String, Sendable, CaseIterable {
         case nginx
         case haproxy
     }
 
-    /// How the processes come to share the port.
+    /// How the processes share the port.
     package enum Sharing: String, Sendable, CaseIterable {
-        /// Each has a socket of its own (`--reuse-port`), and the kernel shares the connections out.
+        /// Each has its own socket (`--reuse-port`), and the kernel distributes connections.
         case reusePort = "reuse-port"
-        /// All are handed the same listening socket, as by a service manager (sd_listen_fds(3)).
+        /// All inherit the same listening socket, as from a service manager (sd_listen_fds(3)).
         case activation
     }
 
-    /// How it is done.
     package struct Settings: Sendable {
         package var proxy = Proxy.nginx
         package var sharing = Sharing.reusePort
@@ -26,36 +25,34 @@ package struct RollingRestarts: Sendable {
         package var drainDelay = Duration.seconds(5)
         package var restarts = 10
         package var clients = 16
-        /// Each client asks this often.
+        /// The interval between the requests of one client.
         package var interval = Duration.milliseconds(3)
-        /// The load goes on until so many requests were answered, or did not get an answer.
+        /// The least number of requests.
         package var requests = 200_000
 
         package init() {}
     }
 
-    /// What came of it.
     package struct Report: Sendable {
         package let requests: Int
-        /// How often each kind of failure was met.
+        /// The number of failures of each kind.
         package let failures: [String: Int]
-        /// How long the slowest process took from SIGTERM to its end.
+        /// The longest time from SIGTERM to a process's end.
         package let slowestEnd: Duration
-        package let time: Duration
 
         package var lost: Int { failures.values.reduce(0, +) }
     }
 
     private static let processes = 2
     private let settings: Settings
-    private let say: @Sendable (String) -> Void
+    private let log: @Sendable (String) -> Void
 
-    package init(_ settings: Settings, say: @escaping @Sendable (String) -> Void = { _ in }) {
+    package init(_ settings: Settings, log: @escaping @Sendable (String) -> Void = { _ in }) {
         self.settings = settings
-        self.say = say
+        self.log = log
     }
 
-    /// Runs it. Throws when the service or the proxy does not start, or a process does not leave with exit 0.
+    /// Runs the update. Throws if the service or the proxy does not start, or a process does not exit with 0.
     package func run() async throws -> Report {
         var serving: [ServiceProcess] = []
         var port: UInt16 = 0
@@ -83,12 +80,12 @@ package struct RollingRestarts: Sendable {
     }
 
     private func start(on port: UInt16, _ listener: ListeningSocket?) async throws -> ServiceProcess {
-        let options = ["serve", "--drain-delay", "\(Int(settings.drainDelay.milliseconds))ms"]
+        let options = ["serve", "--drain-delay", "\(Int(settings.drainDelay.fractionalMilliseconds))ms"]
         let environment = ["DATABASE_URL": "postgres://nobody@127.0.0.1:1/none", "PORT": nil, "HOST": nil]
         let binary = try ServiceProcess.darumaBinary()
         let process: ServiceProcess
         if let listener {
-            // The process id is the shell's, which becomes the service.
+            // The shell becomes the service and keeps its process id.
             let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""
             process = try await ServiceProcess.start(
                 ["/bin/sh", "-c", script, binary] + options, environment: environment, input: listener.descriptor)
@@ -116,23 +113,23 @@ package struct RollingRestarts: Sendable {
         _ serving: inout [ServiceProcess], on port: UInt16, _ listener: ListeningSocket?, through proxy: UInt16
     ) async throws -> Report {
         let timeline = Timeline()
-        let begin = ContinuousClock.now
         let clients = (0..<settings.clients).map { _ in
             ProbeLoop(ServiceAddress(port: proxy), path: "/", every: settings.interval, into: timeline)
         }
         var slowest = Duration.zero
         do {
-            for turn in 1...max(settings.restarts, 1) {
+            for number in 1...max(settings.restarts, 1) {
                 serving.append(try await start(on: port, listener))
-                let leaving = serving.removeFirst()
-                let told = ContinuousClock.now
-                leaving.signal(SIGTERM)
-                let exit = try await leaving.waitForExit(within: settings.drainDelay + .seconds(10))
+                let old = serving.removeFirst()
+                let begin = ContinuousClock.now
+                old.signal(SIGTERM)
+                let exit = try await old.waitForExit(within: settings.drainDelay + .seconds(10))
                 guard exit == .code(0) else {
-                    throw SandboxError(.service, "the service left with \(exit)", logTail: leaving.logTail)
+                    throw SandboxError(.service, "the service ended with \(exit)", logTail: old.logTail)
                 }
-                slowest = max(slowest, .now - told)
-                say("restart \(turn) of \(settings.restarts): \((ContinuousClock.now - told).shown)")
+                let time = ContinuousClock.now - begin
+                slowest = max(slowest, time)
+                log("restart \(number) of \(settings.restarts): \(time.shown)")
             }
             let limit = Deadline(in: .seconds(600))
             _ = try await limit.wait(every: .milliseconds(100)) { timeline.count >= settings.requests }
@@ -144,22 +141,21 @@ package struct RollingRestarts: Sendable {
         var failures: [String: Int] = [:]
         let exchanges = timeline.exchanges(on: "/")
         for exchange in exchanges where !exchange.isGood { failures[exchange.summary, default: 0] += 1 }
-        return Report(
-            requests: exchanges.count, failures: failures, slowestEnd: slowest, time: ContinuousClock.now - begin)
+        return Report(requests: exchanges.count, failures: failures, slowestEnd: slowest)
     }
 }
 
-/// A socket that listens on a free port of the loopback address and accepts nothing itself: for those that it is handed to.
+/// A socket that listens on a free port of the loopback address, for processes that inherit it. Never accepts.
 private final class ListeningSocket: Sendable {
     let descriptor: Int32
 
     init() throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        let isBound = LoopbackAddress.with(0) { bind(descriptor, $0, $1) == 0 }
+        let isBound = IPv4Address.loopback.with(0) { bind(descriptor, $0, $1) == 0 }
         guard isBound, listen(descriptor, 1_024) == 0 else {
-            let reason = String(cString: strerror(errno))
+            let reason = SandboxError.systemMessage
             close(descriptor)
-            throw SandboxError(.launch, "no socket to hand over: \(reason)")
+            throw SandboxError(.launch, "cannot create the shared socket: \(reason)")
         }
     }
 

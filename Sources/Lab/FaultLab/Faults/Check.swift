@@ -1,12 +1,12 @@
 import Glibc
 import PostgresTestKit
 
-/// One promise, held against what was measured.
+/// The result of comparing a promise with a measurement.
 package struct Check: Sendable {
     package let isKept: Bool
-    /// Whether a busy machine alone can break it.
+    /// Whether a busy machine alone can break the promise.
     package let isTiming: Bool
-    /// The promise with its figure, in one line.
+    /// The promise and its figure, in one line.
     package let text: String
 
     package init(isKept: Bool, isTiming: Bool = false, text: String) {
@@ -15,9 +15,15 @@ package struct Check: Sendable {
         self.text = text
     }
 
-    /// What the fault's expectation says of these figures.
+    /// The text; for a broken promise of time on a busy machine, with the machine's load.
+    package func text(on host: HostInfo) -> String {
+        guard !isKept, isTiming, host.isBusy else { return text }
+        return "\(text) – the machine is busy: load \(host.load) on \(host.processors) processors"
+    }
+
+    /// Compares the fault's expectation with the figures.
     package static func all(for expectation: Fault.Expectation, _ figures: OutageFigures) -> [Check] {
-        var verdicts = [
+        var checks = [
             Check(
                 isKept: figures.rootFailing == 0 && figures.rootCount > 0,
                 text: figures.rootFailing == 0
@@ -31,75 +37,75 @@ package struct Check: Sendable {
         ]
         switch expectation {
         case .unseen:
-            verdicts.append(
+            checks.append(
                 Check(
                     isKept: figures.pingFailing == 0,
                     text: figures.pingFailing == 0
-                        ? "no /ping failed: the outage was not seen"
+                        ? "no /ping failed: clients did not notice"
                         : "\(figures.pingFailing) of \(figures.pingCount) /ping failed (none may)"))
         case .outage(let grace, _, let fast, let back):
-            verdicts += outage(figures, grace: grace, fast: fast) + recovery(figures, back: back)
+            checks += outage(figures, grace: grace, fast: fast) + recovery(figures, back: back)
         case .tolerated(let back):
-            verdicts += recovery(figures, back: back)
+            checks += recovery(figures, back: back)
         case .absent:
-            verdicts.append(
+            checks.append(
                 Check(
                     isKept: figures.pingFailing == 0,
-                    text: "\(figures.pingFailing) of \(figures.pingCount) /ping failed that were asked afterwards"))
+                    text: "\(figures.pingFailing) of \(figures.pingCount) later /ping failed (none may)"))
         case .unasked:
-            verdicts.remove(at: 1)
+            checks.remove(at: 1)
         }
-        return verdicts
+        return checks
     }
 
     private static func outage(
         _ figures: OutageFigures, grace: Duration, fast: Duration
     ) -> [Check] {
-        var verdicts: [Check] = []
+        var checks: [Check] = []
         if let first = figures.firstFailing {
             let code = figures.codes.first.map { " (\($0))" } ?? ""
-            verdicts.append(
+            checks.append(
                 Check(
                     isKept: first <= grace, isTiming: true,
                     text: "the first failing /ping\(code) was answered in \(first.shown) (at most \(grace.shown))"))
             if figures.knownDownCount > 0 {
-                verdicts.append(
+                checks.append(
                     Check(
                         isKept: figures.knownDownP99 <= fast, isTiming: true,
                         text:
-                            "the \(figures.knownDownCount) asked once that was known: p99 \(figures.knownDownP99.shown) "
+                            "the next \(figures.knownDownCount) failing /ping: p99 \(figures.knownDownP99.shown) "
                             + "(at most \(fast.shown)), worst \(figures.knownDownWorst.shown)"))
             }
         } else {
-            verdicts.append(Check(isKept: false, text: "no /ping told of the outage"))
+            checks.append(Check(isKept: false, text: "no /ping reported the outage"))
         }
-        return verdicts
+        return checks
     }
 
     private static func recovery(_ figures: OutageFigures, back: Duration) -> [Check] {
-        var verdicts: [Check] = []
+        var checks: [Check] = []
         if let recovery = figures.recovery {
-            verdicts.append(
+            checks.append(
                 Check(
                     isKept: recovery <= back, isTiming: true,
                     text: "/ping was good again \(recovery.shown) after logins worked (at most \(back.shown))"))
-            verdicts.append(
+            checks.append(
                 Check(
                     isKept: figures.failingAfterRecovery == 0,
                     text: figures.failingAfterRecovery == 0
                         ? "and stayed good" : "\(figures.failingAfterRecovery) /ping failed after the first good one"))
         } else {
-            verdicts.append(Check(isKept: false, text: "/ping never was good again"))
+            checks.append(Check(isKept: false, text: "/ping was never good again"))
         }
-        return verdicts
+        return checks
     }
 }
 
 extension Duration {
-    /// `0.4 ms`, `12 ms`, `3.2 s`: as many digits as a reader wants.
+    /// Rounded for people: `0.42 ms`, `4.2 ms`, `12 ms`, `3.2 s`.
     package var shown: String {
-        let milliseconds = self.milliseconds
-        if milliseconds < 10 { return "\(rounded(milliseconds, 1)) ms" }
+        let milliseconds = fractionalMilliseconds
+        if milliseconds < 10 { return "\(rounded(milliseconds, milliseconds < 1 ? 2 : 1)) ms" }
         if milliseconds < 2000 { return "\(Int(milliseconds.rounded())) ms" }
         return "\(rounded(milliseconds / 1000, 1)) s"
     }

@@ -1,36 +1,25 @@
 import DispatchLoop
-import Dispatch
-import Glibc
 import PostgresTestKit
 
-/// Looks again and again at how many connections a process has to its database, and remembers the most:
-/// for faults without a relay, which counts exactly.
+/// Polls the number of connections that a process has to its database, and keeps the maximum. For faults without a
+/// relay, which counts exactly.
 final class ConnectionCounter: Sendable {
     private let most = Locked(0)
-    private let isStopped = Locked(false)
-    private let done = DispatchSemaphore(value: 0)
-    private let isCounting: Bool
+    private let loop: BackgroundLoop?
 
     init(of process: Int32?, to ports: Set<UInt16>) {
-        isCounting = process != nil && !ports.isEmpty
-        guard let process, isCounting else { return }
-        DispatchQueue(label: "connections of \(process)").async { [most, isStopped, done] in
-            while !isStopped.withLock({ $0 }) {
-                let count = ProcessTable.connections(of: process, to: ports)
-                most.withLock { $0 = max($0, count) }
-                usleep(25_000)
-            }
-            done.signal()
+        guard let process, !ports.isEmpty else {
+            loop = nil
+            return
+        }
+        loop = BackgroundLoop("connections of \(process)", pause: .milliseconds(25)) { [most] in
+            let count = ProcessTable.connections(of: process, to: ports)
+            most.withLock { $0 = max($0, count) }
         }
     }
 
-    /// Nil when nothing could be counted.
-    var peak: Int? { isCounting ? most.withLock { $0 } : nil }
+    /// Nil if nothing could be counted.
+    var peak: Int? { loop.map { _ in most.withLock { $0 } } }
 
-    func stop() async {
-        guard isCounting else { return }
-        isStopped.withLock { $0 = true }
-        let done = self.done
-        await offCooperativeThreads { done.wait() }
-    }
+    func stop() async { await loop?.stop() }
 }

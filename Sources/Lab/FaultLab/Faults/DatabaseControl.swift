@@ -1,9 +1,9 @@
 package import PostgresTestKit
 
-/// The switch of a database: what faults act through, be it a sandbox or a container.
+/// The control of a database, a sandbox or a container, through which faults act.
 package protocol DatabaseControl: Sendable {
     func stop(_ mode: StopMode) async throws
-    /// Returns when logins work.
+    /// Returns once logins work.
     func start() async throws
     func restart() async throws
     func kill() async throws
@@ -11,7 +11,7 @@ package protocol DatabaseControl: Sendable {
     func thaw() async throws
 }
 
-/// A sandbox's switch.
+/// Controls a sandbox.
 package struct SandboxDatabase: DatabaseControl {
     private let sandbox: PostgresSandbox
 
@@ -25,14 +25,15 @@ package struct SandboxDatabase: DatabaseControl {
     package func thaw() async throws { try await sandbox.thaw() }
 }
 
-/// The switch of a Compose service, through `docker compose`.
+/// Controls a Compose service through `docker compose`.
 package struct ComposeDatabase: DatabaseControl {
     private let service: String
     private let folder: String
     private let port: UInt16
 
-    /// `folder` holds the compose file (the current folder, if none is named); `port` is where the database's port is published on the
-    /// loopback address, which is how the moment is seen from which logins work.
+    /// - Parameters:
+    ///   - folder: holds the compose file; by default the current folder.
+    ///   - port: the published port on the loopback address, for the wait until logins work.
     package init(service: String = "postgres", folder: String? = nil, port: UInt16 = 5432) {
         self.service = service
         self.folder = folder ?? Files.canonical(".") ?? "."
@@ -66,7 +67,7 @@ package struct ComposeDatabase: DatabaseControl {
         let port = self.port
         let isReady = try await Deadline(in: .seconds(60)).wait {
             await offCooperativeThreads {
-                LoginProbe.ask(port: port, user: "admin", database: "mydb", within: .milliseconds(200)).isReady
+                LoginProbe.send(to: port, user: "admin", database: "mydb", within: .milliseconds(200)).isReady
             }
         }
         guard isReady else {

@@ -1,37 +1,34 @@
 import PostgresTestKit
 
-/// Something that happens to a service's database, to the way there, or to the service itself, and what
-/// the service is expected to make of it.
+/// A fault of a service's database, of the network between them, or of the service itself, with the expected behaviour.
 package struct Fault: Sendable {
-    /// What the service promises while it lasts. The figures are those of the project's promises.
+    /// The promise while the fault lasts. The figures are those of the project's promises.
     package enum Expectation: Sendable {
-        /// Requests take longer, none fails.
+        /// Requests may take longer; none fails.
         case unseen
-        /// `/ping` fails: the first failing answer at most after `grace`; once that is in, but not
-        /// before `established` since the fault began, 99 of 100 within `fast`; good again at most `back`
-        /// after logins work.
+        /// `/ping` fails. The first failing answer comes within `grace`. After it, and after `established` since the
+        /// beginning, 99 of 100 come within `fast`. `/ping` is good again at most `back` after logins work.
         case outage(grace: Duration, established: Duration, fast: Duration, back: Duration)
-        /// `/ping` may fail and need not; good again at most `back` after the end.
+        /// `/ping` may fail. It is good again at most `back` after the end.
         case tolerated(back: Duration)
-        /// The service itself cannot answer while it lasts. What is asked after the end is answered well.
+        /// The service itself cannot answer. Later requests succeed.
         case absent
-        /// Nobody asks `/ping`; the first one asked `back` after logins work is good at once.
+        /// No client requests `/ping`. The first request, `back` after logins work, succeeds at once.
         case unasked(back: Duration)
     }
 
-    /// One word, as in `--only`.
+    /// One word, for `--only`.
     package let name: String
-    /// What happens, as a sentence's beginning: "the database is stopped".
+    /// The beginning of a sentence: "the database is stopped".
     package let title: String
-    /// How it ends: "the database is started"; nil when the fault ends by itself.
+    /// How the fault ends: "the database is started"; nil if it ends by itself.
     package let ending: String?
     package let expectation: Expectation
-    /// What must stand before it can happen.
     package var setup: FaultSetup
     package let begin: @Sendable (FaultContext) async throws -> Void
     package let end: @Sendable (FaultContext) async throws -> Void
 
-    package init(
+    init(
         _ name: String, title: String, ending: String?, expecting expectation: Expectation,
         setup: FaultSetup = FaultSetup(), begin: @escaping @Sendable (FaultContext) async throws -> Void,
         end: @escaping @Sendable (FaultContext) async throws -> Void = { _ in }
@@ -47,16 +44,16 @@ package struct Fault: Sendable {
 }
 
 extension Fault.Expectation {
-    /// An answer that needs no look at the database.
+    /// The limit for an answer that needs no database.
     private static let fast = Duration.milliseconds(5)
 
-    /// Where connecting is refused at once.
+    /// Connects are refused at once.
     package static let refused = outage(
         grace: .milliseconds(800), established: .zero, fast: fast, back: .milliseconds(100))
-    /// Where nobody answers: `/ping` has its whole deadline.
+    /// Connects get no answer, so `/ping` takes its whole deadline.
     package static let silent = outage(
         grace: .milliseconds(1050), established: .seconds(2), fast: fast, back: .milliseconds(300))
-    /// Where the database refuses the service as such.
+    /// The database rejects the service's login.
     package static let misconfigured = outage(
         grace: .milliseconds(800), established: .zero, fast: fast, back: .seconds(1))
 
@@ -64,8 +61,8 @@ extension Fault.Expectation {
         if case .outage(_, let established, _, _) = self { established } else { .zero }
     }
 
-    /// Whether `/ping` is asked while it lasts.
-    var asksPing: Bool {
+    /// Whether clients request `/ping` while the fault lasts.
+    var requestsPing: Bool {
         if case .unasked = self { false } else { true }
     }
 }
@@ -88,7 +85,7 @@ extension Fault {
         "restart", title: "the database is restarted", ending: nil, expecting: .unseen,
         begin: { try await $0.database.restart() })
 
-    /// Those that need nothing but a switch, and so can be done to any database, a container's too.
+    /// The faults that need only a `DatabaseControl`, and so work on a container too.
     package static let basic = [stop, kill, freeze, restart]
 
     /// The whole matrix.

@@ -1,8 +1,8 @@
 import DispatchLoop
 import PostgresTestKit
 
-/// Where a fault takes place: the database, and – in the matrix – the sandbox it lives in, the relay on
-/// the way there, and the service. Collects what the fault has to say beyond what clients see.
+/// The surroundings of a fault: the database and, in the matrix, its sandbox, the relay and the service. Collects the
+/// fault's own notes and checks.
 package final class FaultContext: Sendable {
     private struct State {
         var sandbox: PostgresSandbox?
@@ -14,12 +14,12 @@ package final class FaultContext: Sendable {
         var folder: TemporaryFolder?
         var launch = ServiceLaunch()
         var notes: [String] = []
-        var verdicts: [Check] = []
+        var checks: [Check] = []
         var cleanUps: [@Sendable () async -> Void] = []
         var keptOpen: [any Sendable] = []
         var excused: [(range: ClosedRange<ContinuousClock.Instant>, reason: String)] = []
         var usage: ProcessUsage?
-        var leaving: (@Sendable () async throws -> Void)?
+        var beforeStop: (@Sendable () async throws -> Void)?
     }
 
     package let database: any DatabaseControl
@@ -41,7 +41,7 @@ package final class FaultContext: Sendable {
         }
     }
 
-    // MARK: Who is on it
+    // MARK: Components
 
     func sandbox() throws -> PostgresSandbox { try require(state.withLock { $0.sandbox }, "a sandbox") }
     func relay() throws -> FaultRelay { try require(state.withLock { $0.relay }, "a relay") }
@@ -55,29 +55,29 @@ package final class FaultContext: Sendable {
         return thing
     }
 
-    func enter(_ service: ServiceProcess, at address: ServiceAddress) {
+    func use(_ service: ServiceProcess, at address: ServiceAddress) {
         state.withLock {
             $0.service = service
             $0.address = address
         }
     }
 
-    func enter(relay: FaultRelay) { state.withLock { $0.relay = relay } }
-    func enter(second: PostgresSandbox) { state.withLock { $0.second = second } }
-    func enter(names: StubNameServer) { state.withLock { $0.names = names } }
+    func use(relay: FaultRelay) { state.withLock { $0.relay = relay } }
+    func use(second: PostgresSandbox) { state.withLock { $0.second = second } }
+    func use(names: StubNameServer) { state.withLock { $0.names = names } }
 
-    /// Keeps something alive until the stage is cleared.
+    /// Keeps an object alive until `release` or `clear`.
     func keep(_ thing: some Sendable) { state.withLock { $0.keptOpen.append(thing) } }
-    /// Lets go of what was kept.
+    /// Releases the kept objects.
     func release() {
-        // Outside the lock: what goes may take its time.
+        // Outside the lock, because a `deinit` may take long.
         _ = state.withLock { state in
             defer { state.keptOpen = [] }
             return state.keptOpen
         }
     }
 
-    /// A folder for the fault's own files; goes with the stage.
+    /// A folder for the fault's own files. The context deletes it.
     func folder() throws -> String {
         if let folder = state.withLock({ $0.folder }) { return folder.path }
         let made = try TemporaryFolder(isOpen: true)
@@ -85,7 +85,7 @@ package final class FaultContext: Sendable {
         return made.path
     }
 
-    /// How the service is started.
+    /// How the matrix starts the service.
     var launch: ServiceLaunch {
         get { state.withLock { $0.launch } }
         set { state.withLock { $0.launch = newValue } }
@@ -98,31 +98,31 @@ package final class FaultContext: Sendable {
         }
     }
 
-    /// The most connections that the service had through the relay; nil without one.
+    /// The most simultaneous connections through the relay; nil without a relay.
     var peakConnections: Int? { state.withLock { $0.relay }?.statistics.peak }
 
-    /// What the service held, for comparison later on.
+    /// Stores the service's resources for a later comparison.
     func remember(_ usage: ProcessUsage?) { state.withLock { $0.usage = usage } }
     var remembered: ProcessUsage? { state.withLock { $0.usage } }
 
-    // MARK: What is to be said
+    // MARK: Notes and checks
 
-    /// A figure worth a line in the report.
+    /// Adds a line to the report.
     func note(_ text: String) { state.withLock { $0.notes.append(text) } }
-    /// A promise that only this fault can check.
-    func verdict(_ verdict: Check) { state.withLock { $0.verdicts.append(verdict) } }
+    /// Adds a check that only this fault makes.
+    func check(_ check: Check) { state.withLock { $0.checks.append(check) } }
 
     package var notes: [String] { state.withLock { $0.notes } }
-    package var verdicts: [Check] { state.withLock { $0.verdicts } }
+    package var checks: [Check] { state.withLock { $0.checks } }
 
-    /// A `/ping` may fail that is under way now or begun within so long: nobody could give it what it asks for. It must be
-    /// answered all the same, and how many failed is told in a note.
+    /// Allows each `/ping` to fail that is in flight now or begins within `time`, because no service could do better. It
+    /// must still be answered. A note counts the failures.
     func excuse(for time: Duration, because reason: String) {
         let now = ContinuousClock.now
         state.withLock { $0.excused.append((now...now + time, reason)) }
     }
 
-    /// Whether this failing answer is nobody's broken promise.
+    /// Whether an excuse covers this failing answer.
     func excuses(_ exchange: HTTPExchange) -> Bool {
         guard exchange.status != nil, !exchange.isGood else { return false }
         return state.withLock { $0.excused.contains { Self.covers($0.range, exchange) } }
@@ -132,7 +132,7 @@ package final class FaultContext: Sendable {
         exchange.end >= range.lowerBound && exchange.begin <= range.upperBound
     }
 
-    /// Says of each excuse how many used it.
+    /// Adds a note for each excuse, with the number of failures that it covers.
     func noteExcuses() {
         let failing = timeline.exchanges(on: "/ping").filter { $0.status != nil && !$0.isGood }
         for (range, reason) in state.withLock({ $0.excused }) {
@@ -143,13 +143,13 @@ package final class FaultContext: Sendable {
 
     // MARK: Pace and order
 
-    /// How much of it: the whole, or in a hurry.
+    /// Chooses between the whole fault and the quick one.
     func amount<Value>(_ whole: Value, quick: Value) -> Value { isQuick ? quick : whole }
 
-    /// The fault's own pace. (Not for waiting for an effect: that is polled for.)
+    /// Sets the fault's pace. To wait for an effect, poll for it with `await`.
     func pause(_ duration: Duration) async throws { try await Task.sleep(for: duration) }
 
-    /// Does something `count` times, one every `interval`, however long each takes.
+    /// Runs `body` `count` times, once every `interval`.
     func repeatedly(_ count: Int, every interval: Duration, _ body: (Int) async throws -> Void) async throws {
         let begin = ContinuousClock.now
         for turn in 0..<count {
@@ -159,13 +159,13 @@ package final class FaultContext: Sendable {
         }
     }
 
-    /// Waits until every `/ping` that has just been struck has its answer. The service tries a request once more, not for
-    /// ever: where the machine is so busy that the fault is faster than the answers, it would strike one request twice.
-    func letStruckRequestsEnd() async throws {
-        try await timeline.waitForThoseUnderWay(on: "/ping", within: amount(.seconds(1), quick: .seconds(10)))
+    /// Waits until every `/ping` in flight has its answer. The service retries a request only a few times; on a
+    /// busy machine the next blow of the fault would otherwise hit the retries too.
+    func waitForAffectedRequests() async throws {
+        try await timeline.waitForExchangesInFlight(on: "/ping", within: amount(.seconds(1), quick: .seconds(10)))
     }
 
-    /// Waits for an effect; throws with its name when it does not come.
+    /// Polls for an effect. Throws with its name if it does not come.
     func await(
         _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
     ) async throws {
@@ -174,14 +174,14 @@ package final class FaultContext: Sendable {
         }
     }
 
-    /// To be done right before the service is asked to leave, so that it has to leave in the middle of something.
-    func beforeLeaving(_ body: @escaping @Sendable () async throws -> Void) { state.withLock { $0.leaving = body } }
-    func prepareToLeave() async throws { try await state.withLock { $0.leaving }?() }
+    /// Sets what runs right before the service gets SIGTERM, so that it shuts down while it is busy.
+    func beforeStop(_ body: @escaping @Sendable () async throws -> Void) { state.withLock { $0.beforeStop = body } }
+    func runBeforeStop() async throws { try await state.withLock { $0.beforeStop }?() }
 
-    /// To be done when all is over, the last one first.
+    /// Adds a step to `clear`. The last one runs first.
     func onCleanUp(_ body: @escaping @Sendable () async -> Void) { state.withLock { $0.cleanUps.append(body) } }
 
-    /// Puts away what was made, whatever has happened before.
+    /// Removes everything that the fault created.
     func clear() async {
         let cleanUps = state.withLock { state in
             defer { state.cleanUps = [] }
@@ -198,11 +198,11 @@ extension ClosedRange<ContinuousClock.Instant> {
     fileprivate var length: Duration { upperBound - lowerBound }
 }
 
-/// How a service under observation is started.
+/// How the matrix starts a service.
 struct ServiceLaunch: Sendable {
-    /// The connection string; nil: the sandbox's, through the relay if there is one.
+    /// Nil for the sandbox's, through the relay if there is one.
     var databaseURL: String?
     var environment: [String: String] = [:]
-    /// Words before the command, for instance `unshare -m sh -c …`.
+    /// Words before the command, such as `unshare -m sh -c …`.
     var prefix: [String] = []
 }

@@ -1,28 +1,20 @@
 import Glibc
 import PostgresTestKit
 
-/// Something that not every machine has, without which a fault is skipped – by name, never silently.
+/// A requirement that not every machine meets. The matrix skips a fault without it, and reports that.
 package enum FaultRequirement: Sendable {
-    /// A mount namespace of one's own: root, and a container that lets it.
+    /// A mount namespace: needs root, and a container that allows it.
     case mountNamespace
-    /// The right to mount a small file system.
+    /// Mounting a small file system.
     case mount
     case openssl
     case libfaketime
 
-    /// Why it is not met; nil when it is.
+    /// Why the machine does not meet it; nil if it does.
     package func reasonMissing() async -> String? {
         switch self {
-        case .mountNamespace:
-            if geteuid() != 0 { return "needs root, for a mount namespace" }
-            let works = try? await Command(executable: "/usr/bin/unshare", arguments: ["-m", "true"]).run()
-            return works == nil ? "a mount namespace is not allowed here" : nil
-        case .mount:
-            if geteuid() != 0 { return "needs root, for a small file system" }
-            let test = "mount -t tmpfs none /mnt"
-            let arguments = ["-m", "/bin/sh", "-c", test]
-            let works = try? await Command(executable: "/usr/bin/unshare", arguments: arguments).run()
-            return works == nil ? "mounting is not allowed here" : nil
+        case .mountNamespace: return await Self.tryUnshared("true", for: "a mount namespace")
+        case .mount: return await Self.tryUnshared("mount -t tmpfs none /mnt", for: "a mount")
         case .openssl:
             return Files.isExecutable("/usr/bin/openssl") ? nil : "openssl is not installed: apt-get install openssl"
         case .libfaketime:
@@ -30,7 +22,14 @@ package enum FaultRequirement: Sendable {
         }
     }
 
-    /// Debian keeps it in a folder of its own, below that of the architecture.
+    private static func tryUnshared(_ script: String, for purpose: String) async -> String? {
+        if geteuid() != 0 { return "needs root, for \(purpose)" }
+        let arguments = ["-m", "/bin/sh", "-c", script]
+        let works = try? await Command(executable: "/usr/bin/unshare", arguments: arguments).run()
+        return works == nil ? "\(purpose) is not allowed here" : nil
+    }
+
+    /// Debian installs it below the architecture's folder.
     static var clockLibrary: String? {
         Files.names(in: "/usr/lib").map { "/usr/lib/\($0)/faketime/libfaketime.so.1" }.first(where: Files.exists)
     }

@@ -1,29 +1,27 @@
 package import PostgresTestKit
 
-/// An outage made on purpose, and what a real Prometheus that scrapes the service knows of it afterwards.
+/// An injected outage, as a real Prometheus that scrapes the service reports it.
 package struct ObservedOutage: Sendable {
-    /// From before the database was stopped until Prometheus knew that it was back.
+    /// The upper bound of its length: from before the stop until Prometheus saw the database up.
     package let atMost: Duration
-    /// From after the database was stopped until it was started.
+    /// The lower bound of its length: from after the stop to the start.
     package let atLeast: Duration
-    /// `increase` of `daruma_db_outages_total`.
+    /// The increase of `daruma_db_outages_total`.
     package let outages: Double
-    /// Of `daruma_db_outage_seconds_total`.
+    /// The increase of `daruma_db_outage_seconds_total`.
     package let outageSeconds: Double
-    /// The lowest `daruma_db_up`.
+    /// The minimum of `daruma_db_up`.
     package let lowestUp: Double
-    /// How many outages have ended, by the histogram of their lengths.
+    /// The increase of the count of `daruma_db_recovery_time_seconds`.
     package let recoveries: Double
-    /// When the database last answered: how long ago.
+    /// The seconds since the database's last reply.
     package let lastSuccessAge: Double
-
-    /// The expressions, for the reader to try.
-    package static let expressions = [
+    private static let expressions = [
         "daruma_db_outages_total", "daruma_db_outage_seconds_total", "min_over_time(daruma_db_up[1m])",
         "daruma_db_recovery_time_seconds_count", "time() - daruma_db_last_success_timestamp_seconds",
     ]
 
-    /// Stops the database, holds it down, starts it, and asks Prometheus. The database must be up and known to be.
+    /// Stops the database, waits, starts it, and queries Prometheus. The database must be up before.
     package static func make(
         _ database: PostgresSandbox, seenBy prometheus: PrometheusServer, hold: Duration,
         patience: Duration = .seconds(20)
@@ -53,9 +51,9 @@ package struct ObservedOutage: Sendable {
             recoveries: try await value(3) - before.2, lastSuccessAge: try await value(4))
     }
 
-    /// What Prometheus should know, and whether it does.
-    package var verdicts: [Check] {
-        let (least, most) = (atLeast.milliseconds / 1e3, atMost.milliseconds / 1e3)
+    /// Compares Prometheus' values with the outage.
+    package var checks: [Check] {
+        let (least, most) = (atLeast.fractionalMilliseconds / 1e3, atMost.fractionalMilliseconds / 1e3)
         func rounded(_ value: Double) -> Double { (value * 1_000).rounded() / 1_000 }
         return [
             Check(isKept: outages == 1, text: "daruma_db_outages_total rose by \(rounded(outages)) (1)"),
@@ -69,7 +67,7 @@ package struct ObservedOutage: Sendable {
                 text: "daruma_db_recovery_time_seconds counted \(rounded(recoveries)) recovery (1)"),
             Check(
                 isKept: (-1...60).contains(lastSuccessAge),
-                text: "the last proof of life was \(rounded(lastSuccessAge)) s ago"),
+                text: "the database's last reply was \(rounded(lastSuccessAge)) s ago"),
         ]
     }
 }

@@ -1,54 +1,43 @@
 package import PostgresTestKit
 
-/// What an outage looked like from outside: computed from exchanges and four moments, without a clock
-/// or a socket.
+/// An outage as clients saw it. Computed from exchanges and four moments, without a clock or a socket.
 package struct OutageFigures: Sendable {
     /// The moments that divide a run.
     package struct Moments: Sendable {
-        /// The fault was about to begin.
+        /// Right before the fault.
         package let begin: ContinuousClock.Instant
-        /// The end of the fault was about to begin.
+        /// Right before the end of the fault.
         package let endBegins: ContinuousClock.Instant
-        /// Logins worked again.
+        /// When logins worked again.
         package let loginsWork: ContinuousClock.Instant
-        /// How long after the beginning down may become known.
-        package let established: Duration
-
-        package init(
-            begin: ContinuousClock.Instant, endBegins: ContinuousClock.Instant, loginsWork: ContinuousClock.Instant,
-            established: Duration = .zero
-        ) {
-            self.begin = begin
-            self.established = established
-            self.endBegins = endBegins
-            self.loginsWork = loginsWork
-        }
+        /// How long after the beginning the service may learn that the database is down.
+        package var established = Duration.zero
     }
 
     package let rootCount: Int
-    /// `/` that were not answered with 200.
+    /// Requests for `/` without an answer of 200.
     package let rootFailing: Int
     package let rootP99: Duration
-    /// `/` undisturbed, for comparison: before the fault and after the recovery.
+    /// The p99 of `/` before the fault and after the recovery, for comparison.
     package let rootP99Quiet: Duration
 
     package let pingCount: Int
     package let pingFailing: Int
-    /// `/ping` without any HTTP answer: promised never to happen.
+    /// Requests for `/ping` without an HTTP answer. The service promises that there are none.
     package let pingUnanswered: Int
     package let pingWorst: Duration
     /// How long the first failing `/ping` took.
     package let firstFailing: Duration?
-    /// The codes that failing answers named, in order of appearance.
+    /// The error codes of failing answers, in order of appearance.
     package let codes: [String]
-    /// Failing `/ping` begun once down was established: after the first failing answer was in, and not
-    /// before the time that the fault's expectation grants.
+    /// Failing `/ping` that began when the outage was known: after the first failing answer, and after
+    /// `Moments.established`.
     package let knownDownCount: Int
     package let knownDownP99: Duration
     package let knownDownWorst: Duration
-    /// From working logins to the first good answer; zero when it came sooner. Nil: it never came.
+    /// From working logins to the first good answer; zero if it came earlier, nil if it never came.
     package let recovery: Duration?
-    /// Failing `/ping` begun after the first good answer.
+    /// Failing `/ping` that began after the first good answer.
     package let failingAfterRecovery: Int
 
     package init(root: [HTTPExchange], ping: [HTTPExchange], _ moments: Moments) {
@@ -87,7 +76,7 @@ package struct OutageFigures: Sendable {
 }
 
 extension [Duration] {
-    /// The nearest-rank percentile; zero of nothing.
+    /// The nearest-rank percentile; zero if there are no values.
     package func percentile(_ percent: Double) -> Duration {
         guard !isEmpty else { return .zero }
         let rank = (percent / 100 * Double(count)).rounded(.up)

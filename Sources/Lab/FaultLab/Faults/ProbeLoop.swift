@@ -1,42 +1,22 @@
-import DispatchLoop
-import Dispatch
-import Glibc
 package import PostgresTestKit
 
-/// A client that asks the same path at a steady pace, on a thread of its own, and records every
-/// exchange, until it is told to stop.
+/// A client that requests a path at a steady pace, on a thread of its own, and records every exchange.
 package final class ProbeLoop: Sendable {
-    private let isStopped = Locked(false)
-    private let done = DispatchSemaphore(value: 0)
+    private let loop: BackgroundLoop
 
     package init(_ target: ServiceAddress, path: String, every interval: Duration, into timeline: Timeline) {
-        // A queue of its own is a thread of its own while this block lasts.
-        DispatchQueue(label: "probe \(path)").async { [isStopped, done] in
+        loop = BackgroundLoop("probe \(path)", every: interval) {
             let probe = HTTPProbe(host: target.host, port: target.port)
-            var next = ContinuousClock.now
-            while !isStopped.withLock({ $0 }) {
-                timeline.record(on: path) { probe.get(path) }
-                // A slow answer is not made up for by a burst.
-                next = max(next + interval, ContinuousClock.now)
-                let pause = next - ContinuousClock.now
-                if pause > .zero { usleep(UInt32(pause.milliseconds * 1000)) }
-            }
-            done.signal()
+            return { timeline.record(on: path) { probe.get(path) } }
         }
     }
 
-    /// Returns once the last exchange is recorded.
-    package func stop() async {
-        isStopped.withLock { $0 = true }
-        let done = self.done
-        await offCooperativeThreads { done.wait() }
-    }
-}
+    /// Stops, and returns when the last exchange is recorded.
+    package func stop() async { await loop.stop() }
 
-extension ProbeLoop {
-    /// Stops all of them at the same time. Returns once the last exchange is recorded.
-    static func stop(_ loops: [ProbeLoop]) async {
-        for loop in loops { loop.isStopped.withLock { $0 = true } }
-        for loop in loops { await loop.stop() }
+    /// Stops several at the same time.
+    static func stop(_ probes: [ProbeLoop]) async {
+        for probe in probes { probe.loop.requestStop() }
+        for probe in probes { await probe.loop.waitForEnd() }
     }
 }

@@ -1,17 +1,16 @@
 import DispatchLoop
 package import PostgresTestKit
 
-/// What was seen and done, in order: every exchange of every prober, and marks for what happened to the
-/// database. Written from several threads; read by reports, checks and the terminal.
+/// All exchanges of all clients, and marks for events at the database. Several threads write it; reports, checks and
+/// the terminal read it.
 package final class Timeline: Sendable {
-    /// Something that was done to the database, or came of it.
+    /// An event at the database.
     package struct Mark: Sendable {
         package let at: ContinuousClock.Instant
         package let text: String
     }
 
-    /// What a watcher hears of: marks, and every exchange that ended differently from the one before it
-    /// on the same path.
+    /// A mark, or an exchange whose result differs from the previous one on the same path.
     package enum Event: Sendable {
         case mark(Mark)
         case change(HTTPExchange)
@@ -21,8 +20,8 @@ package final class Timeline: Sendable {
         var exchanges: [HTTPExchange] = []
         var marks: [Mark] = []
         var latest: [String: String] = [:]
-        /// Exchanges that have begun and not ended, by path.
-        var underWay: [String: Set<Int>] = [:]
+        /// Exchanges in flight, by path.
+        var inFlight: [String: Set<Int>] = [:]
         var begun = 0
     }
 
@@ -31,15 +30,15 @@ package final class Timeline: Sendable {
 
     package init(watcher: @escaping @Sendable (Event) -> Void = { _ in }) { self.watcher = watcher }
 
-    /// Runs one exchange on a path, and records it.
+    /// Runs an exchange on a path, and records it.
     package func record(on path: String, _ exchange: () -> HTTPExchange) {
         let number = state.withLock { state in
             state.begun += 1
-            state.underWay[path, default: []].insert(state.begun)
+            state.inFlight[path, default: []].insert(state.begun)
             return state.begun
         }
         record(exchange())
-        state.withLock { _ = $0.underWay[path]?.remove(number) }
+        state.withLock { _ = $0.inFlight[path]?.remove(number) }
     }
 
     package func record(_ exchange: HTTPExchange) {
@@ -51,7 +50,7 @@ package final class Timeline: Sendable {
         if isChange { watcher(.change(exchange)) }
     }
 
-    /// Marks this moment, and returns it.
+    /// Marks the present moment, and returns it.
     @discardableResult
     package func mark(_ text: String) -> ContinuousClock.Instant {
         let mark = Mark(at: .now, text: text)
@@ -62,23 +61,23 @@ package final class Timeline: Sendable {
 
     package var marks: [Mark] { state.withLock { $0.marks } }
 
-    /// How many exchanges have ended, on all paths.
+    /// The number of ended exchanges on all paths.
     package var count: Int { state.withLock { $0.exchanges.count } }
 
-    /// The exchanges on a path in the order in which they began.
+    /// The exchanges on a path, in the order in which they began.
     package func exchanges(on path: String) -> [HTTPExchange] {
         state.withLock { $0.exchanges.filter { $0.path == path } }.sorted { $0.begin < $1.begin }
     }
 
-    /// Polls until every exchange on `path` that is under way now has ended, for `limit` at most.
-    func waitForThoseUnderWay(on path: String, within limit: Duration) async throws {
-        let waitedFor = state.withLock { $0.underWay[path] ?? [] }
+    /// Polls until every exchange on `path` that is in flight now has ended, or `limit` has passed.
+    func waitForExchangesInFlight(on path: String, within limit: Duration) async throws {
+        let waitedFor = state.withLock { $0.inFlight[path] ?? [] }
         _ = try await Deadline(in: limit).wait(every: .milliseconds(2)) {
-            self.state.withLock { waitedFor.isDisjoint(with: $0.underWay[path] ?? []) }
+            self.state.withLock { waitedFor.isDisjoint(with: $0.inFlight[path] ?? []) }
         }
     }
 
-    /// Polls until an exchange on `path` satisfies `condition`. Nil when none did in time.
+    /// Polls until an exchange on `path` satisfies `condition`. Nil if none did in time.
     package func first(
         on path: String, within limit: Duration, where condition: @escaping @Sendable (HTTPExchange) -> Bool
     ) async throws -> HTTPExchange? {

@@ -1,41 +1,39 @@
 import PostgresTestKit
 
-/// What the HTTP server promises under many clients, shown on a service of its own: ten thousand that keep their
-/// connections and say nothing, and a thousand of each slow kind.
+/// The promises of the HTTP server under many clients, checked on a service of its own: ten thousand idle clients, and
+/// a thousand of each slow kind.
 package struct HTTPScale: Sendable {
-    /// How much of everything.
     package struct Settings: Sendable {
-        /// Clients that keep their connections.
+        /// Idle clients.
         package var idle = 10_000
         /// Slow clients of each kind.
         package var slow = 1_000
-        /// How often the idle ones come and go.
+        /// How often the idle clients connect and disconnect.
         package var rounds = 3
-        /// How long `/` is measured each time.
+        /// The length of each measurement of `/`.
         package var window = Duration.seconds(3)
 
         package init() {}
     }
 
-    /// What was measured, for a person.
     package struct Report: Sendable {
         package var table: [String] = []
-        package var verdicts: [Check] = []
-        package var isKept: Bool { verdicts.allSatisfy(\.isKept) }
+        package var checks: [Check] = []
+        package var isKept: Bool { checks.allSatisfy(\.isKept) }
     }
 
-    /// A connection may cost so much memory, in KiB.
+    /// The limit for the memory of a connection, in KiB.
     static let memoryPerConnection = 5.0
-    /// How much more memory than before, in KiB, the service may hold when all have left.
+    /// The limit for the memory that remains after all clients have left, in KiB.
     static let memoryLeftBehind = 1024
-    /// The service's limits for slow clients, short so that a run is.
+    /// The service's timeouts for slow clients, short for a short run.
     static let headerLimit = Duration.seconds(4)
     static let bodyLimit = Duration.seconds(6)
     static let stallLimit = Duration.seconds(5)
     static let writeLimit = Duration.seconds(8)
-    /// How much later than its limit a client may be let go: it looks only now and then.
+    /// How late the disconnection may be: a client checks its connection only now and then.
     static let slack = Duration.seconds(2)
-    /// What `/` may take while the slow ones are there.
+    /// The limit for the p99 of `/` under slow clients.
     static let slowBound = Duration.milliseconds(50)
 
     private let settings: Settings
@@ -48,9 +46,9 @@ package struct HTTPScale: Sendable {
 
     // MARK: Idle clients
 
-    /// Idle clients come and go; `/` is measured with them and without, by turns.
+    /// Measures `/` with idle clients and without, in alternation.
     package func idle() async throws -> Report {
-        try ClientSocket.allow(descriptors: settings.idle + 200)
+        try DescriptorLimit.require(settings.idle + 200)
         return try await withService { service, address in
             var without = Samples()
             var with = Samples()
@@ -59,16 +57,16 @@ package struct HTTPScale: Sendable {
             let before = try usage(service)
             for _ in 0..<settings.rounds {
                 without.add(try await measure(address, for: settings.window))
-                let crowd = try await offCooperativeThreads { [settings] in
-                    Result { try IdleClients(of: settings.idle, at: address) }
-                }.get()
+                let clients = try await offCooperativeThreads { [settings] in
+                    try IdleClients(of: settings.idle, at: address)
+                }
                 if peak == 0 { peak = try usage(service).residentKilobytes }
                 with.add(try await measure(address, for: settings.window))
-                let gone = crowd.gone()
-                guard gone == 0 else {
-                    throw SandboxError(.service, "\(gone) idle clients were sent away", logTail: service.logTail)
+                let closed = clients.countClosed()
+                guard closed == 0 else {
+                    throw SandboxError(.service, "the service closed \(closed) idle clients", logTail: service.logTail)
                 }
-                crowd.leave()
+                clients.close()
                 _ = try await Deadline(in: .seconds(20)).wait(every: .milliseconds(20)) {
                     try usage(service).fileDescriptors <= before.fileDescriptors
                 }
@@ -86,39 +84,48 @@ package struct HTTPScale: Sendable {
         let each = Double(max(0, peak - before.residentKilobytes)) / Double(max(1, settings.idle))
         let left = after.residentKilobytes - before.residentKilobytes
         var report = Report()
-        report.table = columns([
-            ["", "asked", "failed", "/ p50", "/ p99", "worst", "memory", "descriptors"],
-            ["without them"] + without.cells + ["\(before.residentKilobytes) KiB", "\(before.fileDescriptors)"],
-            ["with \(settings.idle) idle"] + with.cells
-                + ["\(peak) KiB", "\(before.fileDescriptors + settings.idle)"],
-            ["when they have left", "", "", "", "", "", "\(after.residentKilobytes) KiB", "\(after.fileDescriptors)"],
-        ])
-        report.verdicts = [
+        report.table =
+            TextTable(
+                ["", "requests", "failed", "/ p50", "/ p99", "worst", "memory", "descriptors"],
+                [
+                    ["without them"] + without.cells
+                        + ["\(before.residentKilobytes) KiB", "\(before.fileDescriptors)"],
+                    ["with \(settings.idle) idle"] + with.cells
+                        + ["\(peak) KiB", "\(before.fileDescriptors + settings.idle)"],
+                    ["after them"] + Array(repeating: "", count: 5)
+                        + ["\(after.residentKilobytes) KiB", "\(after.fileDescriptors)"],
+                ]
+            ).lines
+        report.checks = [
             Check(
                 isKept: without.failed + with.failed == 0 && with.count > 0,
-                text: "/ was answered 200 every time"),
+                text: "/ answered 200 every time"),
             Check(
                 isKept: with.p99 <= without.p99 * 2, isTiming: true,
                 text: "p99 of / with them is \(with.p99.shown), without \(without.p99.shown) (at most twice that)"),
             Check(
                 isKept: each <= Self.memoryPerConnection,
                 text: "each costs \((each * 10).rounded() / 10) KiB (at most \(Self.memoryPerConnection))"),
-            Check(
-                isKept: after.fileDescriptors <= before.fileDescriptors,
-                text: "descriptors are what they were: \(after.fileDescriptors)"),
+            Self.descriptorCheck(before, after),
             Check(
                 isKept: left <= Self.memoryLeftBehind,
-                text: "memory is back to \(left) KiB above what it was (at most \(Self.memoryLeftBehind))"),
+                text: "memory is \(left) KiB above its start (at most \(Self.memoryLeftBehind))"),
         ]
         return report
     }
 
+    private static func descriptorCheck(_ before: ProcessUsage, _ after: ProcessUsage) -> Check {
+        Check(
+            isKept: after.fileDescriptors <= before.fileDescriptors,
+            text: "descriptors \(before.fileDescriptors) → \(after.fileDescriptors)")
+    }
+
     // MARK: Slow clients
 
-    /// All slow ones at once, while `/` is measured.
+    /// Measures `/` under all slow clients at once.
     package func slow() async throws -> Report {
         let kinds = SlowClients.Kind.allCases
-        try ClientSocket.allow(descriptors: settings.slow * kinds.count + 200)
+        try DescriptorLimit.require(settings.slow * kinds.count + 200)
         return try await withService { service, address in
             let quiet = try await measure(address, for: settings.window)
             let before = try usage(service)
@@ -128,7 +135,7 @@ package struct HTTPScale: Sendable {
                 SlowClients($0, of: settings.slow, at: address, for: Self.limits($0).upperBound + Self.slack * 2)
             }
             var rows: [[String]] = []
-            var verdicts: [Check] = []
+            var checks: [Check] = []
             let watch = Task {
                 var peak = 0
                 while !Task.isCancelled {
@@ -138,9 +145,9 @@ package struct HTTPScale: Sendable {
                 return peak
             }
             for crowd in crowds {
-                let fates = try await crowd.fates()
-                rows.append(row(crowd.kind, fates))
-                verdicts.append(verdict(crowd.kind, fates))
+                let endings = try await crowd.endings()
+                rows.append(row(crowd.kind, endings))
+                checks.append(check(crowd.kind, endings))
             }
             watch.cancel()
             let peak = await watch.value
@@ -152,54 +159,56 @@ package struct HTTPScale: Sendable {
             let after = try usage(service)
             var report = Report()
             report.table =
-                columns([["slow in", "clients", "let go", "told 408", "first after", "last after"]] + rows) + [""]
-                + columns([
-                    ["", "asked", "failed", "/ p50", "/ p99", "worst", "memory"],
-                    ["without them"] + quiet.cells + ["\(before.residentKilobytes) KiB"],
-                    ["with \(settings.slow * kinds.count) slow"] + busy.cells + ["\(peak) KiB"],
-                ])
-            report.verdicts =
-                verdicts + [
+                TextTable(["slow in", "clients", "closed", "status 408", "first after", "last after"], rows).lines
+                + [""]
+                + TextTable(
+                    ["", "requests", "failed", "/ p50", "/ p99", "worst", "memory"],
+                    [
+                        ["without them"] + quiet.cells + ["\(before.residentKilobytes) KiB"],
+                        ["with \(settings.slow * kinds.count) slow"] + busy.cells + ["\(peak) KiB"],
+                    ]
+                ).lines
+            report.checks =
+                checks + [
                     Check(
                         isKept: busy.failed == 0 && busy.count > 0,
-                        text: "meanwhile / was answered 200 all \(busy.count) times"),
+                        text: "meanwhile / answered 200 all \(busy.count) times"),
                     Check(
                         isKept: busy.p99 <= Self.slowBound, isTiming: true,
                         text: "p99 of / was \(busy.p99.shown) (at most \(Self.slowBound.shown))"),
-                    Check(
-                        isKept: after.fileDescriptors <= before.fileDescriptors,
-                        text: "descriptors are what they were: \(after.fileDescriptors)"),
+                    Self.descriptorCheck(before, after),
                 ]
             return report
         }
     }
 
-    /// When the server may let such a client go.
+    /// When the server may disconnect such a client.
     private static func limits(_ kind: SlowClients.Kind) -> ClosedRange<Duration> {
         switch kind {
         case .header: headerLimit...headerLimit
         case .body: bodyLimit...bodyLimit
-        // A byte now and then moves nothing in the kernel until there is room for a segment: either limit may come first.
+        // The kernel reports progress only when a whole segment fits, so either limit may come first.
         case .reader: stallLimit...writeLimit
         }
     }
 
-    private func row(_ kind: SlowClients.Kind, _ fates: [SlowClients.Fate]) -> [String] {
-        let lasted = fates.compactMap(\.lasted)
+    private func row(_ kind: SlowClients.Kind, _ endings: [SlowClients.Ending]) -> [String] {
+        let lasted = endings.compactMap(\.lasted)
         return [
-            kind.rawValue, "\(fates.count)", "\(lasted.count)", "\(fates.count { $0.status == 408 })",
+            kind.rawValue, "\(endings.count)", "\(lasted.count)", "\(endings.count { $0.status == 408 })",
             lasted.min()?.shown ?? "-", lasted.max()?.shown ?? "-",
         ]
     }
 
-    private func verdict(_ kind: SlowClients.Kind, _ fates: [SlowClients.Fate]) -> Check {
+    private func check(_ kind: SlowClients.Kind, _ endings: [SlowClients.Ending]) -> Check {
         let limits = Self.limits(kind)
         let allowed = (limits.lowerBound - .milliseconds(500))...(limits.upperBound + Self.slack)
-        let lasted = fates.compactMap(\.lasted)
+        let lasted = endings.compactMap(\.lasted)
         let isKept = lasted.count == settings.slow && lasted.allSatisfy(allowed.contains)
         return Check(
             isKept: isKept,
-            text: "\(lasted.count) of \(settings.slow) slow clients (\(kind.rawValue)) were let go at their limit")
+            text:
+                "the service closed \(lasted.count) of \(settings.slow) slow clients (\(kind.rawValue)) at their limit")
     }
 
     // MARK: The service
@@ -211,7 +220,7 @@ package struct HTTPScale: Sendable {
         return usage
     }
 
-    /// Asks `/` every 2 ms on one connection.
+    /// Requests `/` every 2 ms on one connection.
     private func measure(_ address: ServiceAddress, for duration: Duration) async throws -> Samples {
         let timeline = Timeline()
         let probe = ProbeLoop(address, path: "/", every: .milliseconds(2), into: timeline)
@@ -224,30 +233,19 @@ package struct HTTPScale: Sendable {
         _ body: (ServiceProcess, ServiceAddress) async throws -> Report
     ) async throws -> Report {
         func seconds(_ duration: Duration) -> String { "\(duration.components.seconds)s" }
-        let service = try await ServiceProcess.start(
+        // Without a database, so that nothing but the server opens descriptors.
+        return try await ServiceProcess.withDaruma(
             [
-                binary, "serve", "--host", "127.0.0.1", "--port", "0",
                 "--http-max-connections", "\(settings.idle + settings.slow * 3 + 100)",
-                "--http-header-timeout", seconds(Self.headerLimit), "--http-body-total-timeout",
-                seconds(Self.bodyLimit),
-                "--http-write-timeout", seconds(Self.stallLimit), "--http-write-total-timeout",
-                seconds(Self.writeLimit),
-            ],
-            // No database: what is measured is the server, and nothing else opens descriptors.
-            environment: ["DATABASE_URL": "none", "PORT": nil, "HOST": nil])
-        do {
-            let address = ServiceAddress(port: try await service.waitUntilListening())
-            let report = try await body(service, address)
-            try await service.stop()
-            return report
-        } catch {
-            _ = try? await service.stop()
-            throw error
-        }
+                "--http-header-timeout", seconds(Self.headerLimit),
+                "--http-body-total-timeout", seconds(Self.bodyLimit),
+                "--http-write-timeout", seconds(Self.stallLimit),
+                "--http-write-total-timeout", seconds(Self.writeLimit),
+            ], databaseURL: "none", binary: binary, body)
     }
 }
 
-/// How long `/` took, over and over.
+/// The latencies of `/`.
 private struct Samples {
     private var latencies: [Duration] = []
     private(set) var failed = 0
@@ -265,18 +263,11 @@ private struct Samples {
     var count: Int { latencies.count }
     var p99: Duration { latencies.percentile(99) }
 
-    /// Asked, failed, p50, p99, worst.
+    /// Requests, failures, p50, p99, maximum.
     var cells: [String] {
         [
-            "\(count + failed)", "\(failed)", latencies.percentile(50).shownFinely, p99.shownFinely,
-            (latencies.max() ?? .zero).shownFinely,
+            "\(count + failed)", "\(failed)", latencies.percentile(50).shown, p99.shown,
+            (latencies.max() ?? .zero).shown,
         ]
-    }
-}
-
-extension Duration {
-    /// Microseconds below ten milliseconds.
-    fileprivate var shownFinely: String {
-        milliseconds < 10 ? "\(Int((milliseconds * 1000).rounded())) µs" : shown
     }
 }

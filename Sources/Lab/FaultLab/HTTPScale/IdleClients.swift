@@ -2,29 +2,29 @@ import DispatchLoop
 import Glibc
 import PostgresTestKit
 
-/// Clients that have been answered once and then keep their connections and say nothing.
+/// Clients that send one request, and then keep their idle connections.
 final class IdleClients: Sendable {
     private let members: Locked<[Member]>
 
-    /// A class, since arrays hold no noncopyable values.
+    /// A class, because arrays cannot hold noncopyable values.
     private final class Member: Sendable {
         let socket: ClientSocket
         init(_ socket: consuming ClientSocket) { self.socket = socket }
     }
 
-    /// Connects `count` of them, and waits for everybody's answer. Blocks its thread.
+    /// Connects `count` clients, and waits for their answers. Blocks its thread.
     init(of count: Int, at address: ServiceAddress, within limit: Duration = .seconds(60)) throws {
         let deadline = Deadline(in: limit)
         let request = Array("GET / HTTP/1.1\r\nHost: \(address.host)\r\n\r\n".utf8)
         var members: [Member] = []
         members.reserveCapacity(count)
-        // By the hundred, so that the server's backlog never fills.
+        // 100 at a time, so that the server's backlog never fills.
         while members.count < count {
             let first = members.count
             for number in first..<min(first + 100, count) {
                 let socket = try ClientSocket(to: address, number: number)
                 guard socket.send(request) == .bytes(request.count) else {
-                    throw SandboxError(.service, "client \(number) of the crowd could not ask")
+                    throw SandboxError(.service, "client \(number) could not send its request")
                 }
                 members.append(Member(socket))
             }
@@ -40,17 +40,17 @@ final class IdleClients: Sendable {
             case .bytes(let count) where String(decoding: buffer[..<count], as: UTF8.self).hasPrefix("HTTP/1.1 200 "):
                 return
             case .wouldBlock where !deadline.hasPassed: usleep(200)
-            case let outcome: throw SandboxError(.service, "a client of the crowd was not answered: \(outcome)")
+            case let result: throw SandboxError(.service, "a client got no answer: \(result)")
             }
         }
     }
 
-    /// How many connections the server has closed.
-    func gone() -> Int {
+    /// The number of connections that the server has closed.
+    func countClosed() -> Int {
         var buffer = [UInt8](repeating: 0, count: 1024)
         return members.withLock { $0.count { $0.socket.receive(&buffer) != .wouldBlock } }
     }
 
     /// Closes all connections.
-    func leave() { members.withLock { $0 = [] } }
+    func close() { members.withLock { $0 = [] } }
 }

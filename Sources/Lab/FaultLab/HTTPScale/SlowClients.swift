@@ -1,84 +1,75 @@
 import DispatchLoop
-import Dispatch
-import Glibc
 package import PostgresTestKit
 
-/// Clients that are slow in one way, and would be for ever: how long does the server put up with them?
+/// Clients that never finish, slow in one way, to measure when the server disconnects them.
 package final class SlowClients: Sendable {
-    /// In what a client is slow.
+    /// The way in which the clients are slow.
     package enum Kind: String, Sendable, CaseIterable {
         case header = "a header byte now and then"
         case body = "a body byte now and then"
         case reader = "reading a byte now and then"
 
-        /// What it sends first.
+        /// The first bytes of a client.
         var opening: String {
             switch self {
             case .header: "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "
             case .body: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
-            // Pipelined, until the server's output has nowhere to go.
+            // Pipelined, until the server cannot write its output.
             case .reader: String(repeating: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", count: 200)
             }
         }
     }
 
-    /// What came of one client.
-    package struct Fate: Sendable {
-        /// From its first byte to its connection's end; nil when it was still there at the end.
+    /// The result of one client.
+    package struct Ending: Sendable {
+        /// From its first byte to the end of its connection; nil if the connection outlived the measurement.
         package var lasted: Duration?
-        /// The status with which it was told; nil when it was not.
+        /// The status of the server's answer; nil without one.
         package var status: Int?
     }
 
     package let kind: Kind
-    private let result = Locked<[Fate]>([])
-    private let done = DispatchSemaphore(value: 0)
-    private let failure = Locked<SandboxError?>(nil)
+    private let result = Locked<Result<[Ending], SandboxError>>(.success([]))
+    private let loop: BackgroundLoop
 
-    /// Starts `count` of them on a thread of their own; each does something every `interval`, until its connection ends
-    /// or `limit` has passed.
+    /// Starts `count` clients on one thread. Each acts every `interval`, until its connection ends or `limit` has passed.
     package init(
         _ kind: Kind, of count: Int, at address: ServiceAddress, every interval: Duration = .milliseconds(250),
         for limit: Duration
     ) {
         self.kind = kind
-        let (result, done, failure) = (result, done, failure)
-        DispatchQueue(label: "slow crowd").async {
-            defer { done.signal() }
+        loop = BackgroundLoop("slow clients") { [result] _ in
             do {
-                let round = try Round(kind, count, address)
+                let crowd = try SlowCrowd(kind, count, address)
                 let deadline = Deadline(in: limit)
-                // Not all at once: real slow clients do not keep time together.
+                // In slices, because real slow clients are not synchronised.
                 let slices = 10
-                while round.hasAnybody, !deadline.hasPassed {
+                while crowd.isConnected, !deadline.hasPassed {
                     for slice in 0..<slices {
-                        round.go(slice, of: slices)
-                        usleep(UInt32(interval.milliseconds * 1000 / Double(slices)))
+                        crowd.act(slice, of: slices)
+                        sleepThread(for: interval / slices)
                     }
                 }
-                result.withLock { $0 = round.fates }
+                result.withLock { $0 = .success(crowd.endings) }
             } catch {
-                failure.withLock { $0 = error as? SandboxError ?? SandboxError(.service, "\(error)") }
+                result.withLock { $0 = .failure(error as? SandboxError ?? SandboxError(.service, "\(error)")) }
             }
         }
     }
 
-    /// What came of each, once all connections have ended or the time is over.
-    package func fates() async throws -> [Fate] {
-        let done = self.done
-        await offCooperativeThreads { done.wait() }
-        done.signal()
-        if let failure = failure.withLock({ $0 }) { throw failure }
-        return result.withLock { $0 }
+    /// Waits until all connections have ended or the time is over.
+    package func endings() async throws -> [Ending] {
+        await loop.waitForEnd()
+        return try result.withLock { $0 }.get()
     }
 }
 
-/// The clients, as their thread sees them.
-private final class Round {
+/// The clients' state on their thread.
+private final class SlowCrowd {
     private final class Member {
         let socket: ClientSocket
         let since = ContinuousClock.now
-        var fate = SlowClients.Fate()
+        var ending = SlowClients.Ending()
         init(_ socket: consuming ClientSocket) { self.socket = socket }
     }
 
@@ -99,41 +90,41 @@ private final class Round {
         }
     }
 
-    var fates: [SlowClients.Fate] { members.map(\.fate) }
-    var hasAnybody: Bool { members.contains { $0.fate.lasted == nil } }
+    var endings: [SlowClients.Ending] { members.map(\.ending) }
+    var isConnected: Bool { members.contains { $0.ending.lasted == nil } }
 
-    /// Every so-manieth does its one slow thing, and looks whether it has been let go.
-    func go(_ slice: Int, of slices: Int) {
-        for index in stride(from: slice, to: members.count, by: slices) where members[index].fate.lasted == nil {
+    /// Lets one slice of the clients act, and checks their connections.
+    func act(_ slice: Int, of slices: Int) {
+        for index in stride(from: slice, to: members.count, by: slices) where members[index].ending.lasted == nil {
             let member = members[index]
-            var hasEnded = kind == .reader && !ask(member)
+            var hasEnded = kind == .reader && !sendRequests(member)
             switch member.socket.receive(&buffer) {
             case .wouldBlock: break
             case .bytes(let count): if kind != .reader { note(count, member) }
             case .ended, .reset: hasEnded = true
             }
             if hasEnded {
-                member.fate.lasted = ContinuousClock.now - member.since
+                member.ending.lasted = ContinuousClock.now - member.since
             } else if kind != .reader {
                 _ = member.socket.send(drop)
             }
         }
     }
 
-    /// As many questions as find room, within reason: whose answers nobody fetches. False when the connection is gone,
-    /// which reading alone would tell only behind all answers that the kernel holds.
-    private func ask(_ member: Member) -> Bool {
+    /// Sends requests until the socket is full, at most 20 batches. False if the connection was reset; a read would
+    /// report that only after all answers in the kernel's buffer.
+    private func sendRequests(_ member: Member) -> Bool {
         for _ in 0..<20 {
-            let outcome = member.socket.send(opening)
-            if outcome == .reset { return false }
-            if outcome != .bytes(opening.count) { return true }
+            let result = member.socket.send(opening)
+            if result == .reset { return false }
+            if result != .bytes(opening.count) { return true }
         }
         return true
     }
 
-    /// `HTTP/1.1 408 …`
+    /// Reads `HTTP/1.1 408 …`.
     private func note(_ count: Int, _ member: Member) {
-        guard count >= 12, member.fate.status == nil else { return }
-        member.fate.status = Int(String(decoding: buffer[9..<12], as: UTF8.self))
+        guard count >= 12, member.ending.status == nil else { return }
+        member.ending.status = Int(String(decoding: buffer[9..<12], as: UTF8.self))
     }
 }

@@ -1,50 +1,50 @@
 import PostgresTestKit
 
-/// One of several addresses or hosts is off: what is sent there is lost. One that lives is enough.
+/// Faults of one address or host of several, which drops all packets. One that works is enough.
 extension Fault {
-    /// The database lives at 127.0.0.2, behind a relay; 127.0.0.1 comes before it and is dead. (The other way round the C
-    /// library would sort the living one to the front: RFC 6724 §6, rule 9.)
-    private static func prepareAddresses(_ stage: FaultContext) async throws {
+    /// The database is at 127.0.0.2, behind a relay; 127.0.0.1 precedes it and is dead. In the other order the C library
+    /// would sort the live address first (RFC 6724 §6, rule 9).
+    private static func prepareAddresses(_ context: FaultContext) async throws {
         let dead = try DeadAddress()
-        stage.keep(dead)
-        stage.enter(
-            relay: try FaultRelay(to: stage.sandbox().port, on: LoopbackAddress(127, 0, 0, 2), port: dead.port))
-        try await prepareNames(stage, answering: .addresses([[127, 0, 0, 1], [127, 0, 0, 2]]))
+        context.keep(dead)
+        context.use(
+            relay: try FaultRelay(to: context.sandbox().port, on: IPv4Address(127, 0, 0, 2), port: dead.port))
+        try await prepareNames(context, resolving: .addresses([[127, 0, 0, 1], [127, 0, 0, 2]]))
     }
 
-    /// The connection string names a dead host, then the database.
-    private static func prepareHosts(_ stage: FaultContext) async throws {
+    /// The connection string names a dead host before the database.
+    private static func prepareHosts(_ context: FaultContext) async throws {
         let dead = try DeadAddress()
-        stage.keep(dead)
-        stage.launch.databaseURL = try stage.sandbox().connectionURL(after: "127.0.0.1:\(dead.port)")
+        context.keep(dead)
+        context.launch.databaseURL = try context.sandbox().connectionURL(after: "127.0.0.1:\(dead.port)")
     }
 
-    /// What none may see while one address is dead: sessions that end, and a fast restart.
-    private static func shake(_ stage: FaultContext) async throws {
-        let sandbox = try stage.sandbox()
-        try await stage.repeatedly(stage.amount(4, quick: 2), every: .milliseconds(1_200)) { _ in
+    /// Terminates sessions and restarts the database. Clients must not notice although one address is dead.
+    private static func disturb(_ context: FaultContext) async throws {
+        let sandbox = try context.sandbox()
+        try await context.repeatedly(context.amount(4, quick: 2), every: .milliseconds(1_200)) { _ in
             try await sandbox.terminateSessions()
         }
         let time = try await sandbox.restart()
-        stage.note("the restart took \(time.shown)")
-        try await stage.pause(.milliseconds(500))
+        context.note("the restart took \(time.shown)")
+        try await context.pause(.milliseconds(500))
     }
 
     static let addresses = [
         Fault(
             "dead-address", title: "the first of two addresses is dead, sessions are ended, and the database restarted",
             ending: nil, expecting: .unseen, setup: FaultSetup(needs: [.mountNamespace], prepare: prepareAddresses),
-            begin: shake),
+            begin: disturb),
         Fault(
             "dead-address-stop", title: "the first of two addresses is dead, and the database is stopped",
             ending: "the database is started", expecting: .refused,
             setup: FaultSetup(needs: [.mountNamespace], prepare: prepareAddresses),
             begin: { try await $0.database.stop(.fast) }, end: { try await $0.database.start() }),
         Fault(
-            "dead-host", title: "the first of two hosts is off, sessions are ended, and the database restarted",
-            ending: nil, expecting: .unseen, setup: FaultSetup(prepare: prepareHosts), begin: shake),
+            "dead-host", title: "the first of two hosts is dead, sessions are ended, and the database restarted",
+            ending: nil, expecting: .unseen, setup: FaultSetup(prepare: prepareHosts), begin: disturb),
         Fault(
-            "dead-host-stop", title: "the first of two hosts is off, and the database is stopped",
+            "dead-host-stop", title: "the first of two hosts is dead, and the database is stopped",
             ending: "the database is started", expecting: .refused, setup: FaultSetup(prepare: prepareHosts),
             begin: { try await $0.database.stop(.fast) }, end: { try await $0.database.start() }),
     ]

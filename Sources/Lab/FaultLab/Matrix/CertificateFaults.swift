@@ -1,23 +1,23 @@
 import PostgresTestKit
 
-/// Faults of the server's certificate, with a service that verifies it (`sslmode=verify-full`).
+/// Faults of the server's certificate, which the service verifies (`sslmode=verify-full`).
 extension Fault {
-    private static func prepare(_ stage: FaultContext) async throws {
-        let sandbox = try stage.sandbox()
-        let certificates = try await Certificates(in: try stage.folder())
+    private static func prepare(_ context: FaultContext) async throws {
+        let sandbox = try context.sandbox()
+        let certificates = try await Certificates(in: try context.folder())
         try await sandbox.install(certificates.good)
         try await sandbox.set(["ssl": "on"])
-        stage.launch.databaseURL = sandbox.connectionURL(
+        context.launch.databaseURL = sandbox.connectionURL(
             host: "localhost", parameters: ["sslmode": "verify-full", "sslrootcert": certificates.root])
     }
 
     private static func replace(
         by pair: @escaping @Sendable (Certificates) -> Certificates.Pair, terminating: Bool
     ) -> @Sendable (FaultContext) async throws -> Void {
-        { stage in
-            let sandbox = try stage.sandbox()
-            try await sandbox.install(pair(Certificates(existingIn: try stage.folder())))
-            try await sandbox.set(["ssl": "on"])  // which reloads
+        { context in
+            let sandbox = try context.sandbox()
+            try await sandbox.install(pair(Certificates(existingIn: try context.folder())))
+            try await sandbox.set(["ssl": "on"])  // reloads
             if terminating { try await sandbox.terminateSessions() }
         }
     }
@@ -26,7 +26,7 @@ extension Fault {
         _ name: String, _ title: String, _ pair: @escaping @Sendable (Certificates) -> Certificates.Pair
     ) -> Fault {
         Fault(
-            name, title: title, ending: "the good certificate is back", expecting: .misconfigured,
+            name, title: title, ending: "the good certificate is restored", expecting: .misconfigured,
             setup: FaultSetup(needs: [.openssl], prepare: prepare), begin: replace(by: pair, terminating: true),
             end: replace(by: { $0.good }, terminating: false))
     }

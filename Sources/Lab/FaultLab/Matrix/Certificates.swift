@@ -1,6 +1,6 @@
 import PostgresTestKit
 
-/// An authority and the certificates it gave to `localhost`, made by openssl in a folder.
+/// A certificate authority and certificates for `localhost`, created by openssl in a folder.
 struct Certificates {
     /// A certificate and its key.
     struct Pair {
@@ -12,9 +12,9 @@ struct Certificates {
 
     var root: String { "\(folder)/root.crt" }
     var good: Pair { pair("good") }
-    /// Signed by the same authority, and over.
+    /// Signed by the same authority, and expired.
     var expired: Pair { pair("expired") }
-    /// Signed by nobody the service knows.
+    /// Signed by an authority that the service does not know.
     var foreign: Pair { pair("foreign") }
 
     private func pair(_ name: String) -> Pair {
@@ -47,7 +47,7 @@ struct Certificates {
 }
 
 extension PostgresSandbox {
-    /// Makes the pair the server's own; in force after a reload.
+    /// Installs the pair as the server's. It takes effect after a reload.
     func install(_ pair: Certificates.Pair) async throws {
         for (from, name) in [(pair.certificate, "server.crt"), (pair.key, "server.key")] {
             guard let text = Files.read(from) else { throw SandboxError(.folder, "cannot read \(from)") }

@@ -1,12 +1,12 @@
 import PostgresTestKit
 
-/// Log-ins that take long, take processor time, or are refused to newcomers only.
+/// Faults of logins: slow, expensive, or refused.
 extension Fault {
     private static let role = "app"
     private static let password = "s3cret-of-app"
-    /// Verifiers of that password, salted with "daruma-lab-salt!", at 1,000,000 rounds instead of the 4096 that PostgreSQL 15
-    /// makes itself, and at 200,000 for those in a hurry, to whom a sanitizer may make each round several times as dear.
-    /// Made by PBKDF2 (RFC 5802 §3): StoredKey is H(HMAC(salted, "Client Key")), ServerKey HMAC(salted, "Server Key").
+    /// Verifiers of the password with the salt "daruma-lab-salt!": 1,000,000 iterations instead of PostgreSQL's 4096, and
+    /// 200,000 for quick runs, where a sanitizer may make each several times as slow. By PBKDF2 (RFC 5802 §3): StoredKey
+    /// is H(HMAC(salted, "Client Key")), ServerKey HMAC(salted, "Server Key").
     private static let verifier =
         "SCRAM-SHA-256$1000000:ZGFydW1hLWxhYi1zYWx0IQ==$4WRbExapJLraSROeG+GWfzSlzVSH/enJMI53J3AmsGc=:"
         + "+ISCcmok0j8fss6oYaN+bhlNJlCZrvZMM5st924vaOw="
@@ -18,85 +18,85 @@ extension Fault {
         Fault(
             "slow-log-in", title: "each log-in takes 7 s, and all sessions are ended", ending: nil,
             expecting: .tolerated(back: .milliseconds(300)), setup: FaultSetup(settings: ["autovacuum": "off"]),
-            begin: { stage in
-                let sandbox = try stage.sandbox()
+            begin: { context in
+                let sandbox = try context.sandbox()
                 let logIn = Duration.seconds(7)
-                // Without a statement of ours: that would have to log in as well.
-                try await sandbox.setUnasked(["post_auth_delay": "7"])
+                // Without a statement: its login would be slow too.
+                try await sandbox.setWithoutLogin(["post_auth_delay": "7"])
                 let watch = SessionWatch(sandbox)
                 let ended = ContinuousClock.now
                 sandbox.signalSessions()
-                let good = try await stage.timeline.first(on: "/ping", within: .seconds(20)) {
+                let good = try await context.timeline.first(on: "/ping", within: .seconds(20)) {
                     $0.isGood && $0.begin >= ended + .milliseconds(500)
                 }
-                // More log-ins than one are under way: they have time to show, and to end.
-                try await stage.pause(.seconds(2))
-                stage.verdict(.sessions(await watch.stop(), maximum: 10, extra: 2))
+                // Gives the other logins in progress time to end.
+                try await context.pause(.seconds(2))
+                context.check(.sessions(await watch.stop(), maximum: 10, extra: 2))
                 let back = good.map { $0.end - ended }
-                stage.verdict(
+                context.check(
                     Check(
                         isKept: back.map { $0 <= logIn + .seconds(1) } ?? false, isTiming: true,
                         text: "/ping was good again \(back?.shown ?? "never") after the sessions ended "
                             + "(at most \((logIn + .seconds(1)).shown))"))
-                try await sandbox.setUnasked(["post_auth_delay": "0"])
+                try await sandbox.setWithoutLogin(["post_auth_delay": "0"])
             }),
         Fault(
             "scram-rounds", title: "each log-in takes 1,000,000 rounds of a hash, and sessions are ended", ending: nil,
             expecting: .tolerated(back: .seconds(5)),
             setup: FaultSetup(
-                prepare: { stage in
-                    let sandbox = try stage.sandbox()
-                    try await sandbox.execute("create role \(role) login password \(literal(password))")
-                    stage.launch.databaseURL = sandbox.connectionURL(user: role, password: password)
+                prepare: { context in
+                    let sandbox = try context.sandbox()
+                    try await sandbox.execute("create role \(role) login password \(SQLText.literal(password))")
+                    context.launch.databaseURL = sandbox.connectionURL(user: role, password: password)
                 }),
-            begin: { stage in
-                let sandbox = try stage.sandbox()
+            begin: { context in
+                let sandbox = try context.sandbox()
                 let begin = ContinuousClock.now
-                // The same password, dearer to prove.
-                let dear = stage.amount(verifier, quick: quickVerifier)
-                try await sandbox.execute("alter role \(role) password \(literal(dear))")
-                try await stage.repeatedly(stage.amount(3, quick: 1), every: .seconds(4)) { _ in
+                // The same password with more iterations.
+                let expensive = context.amount(verifier, quick: quickVerifier)
+                try await sandbox.execute("alter role \(role) password \(SQLText.literal(expensive))")
+                try await context.repeatedly(context.amount(3, quick: 1), every: .seconds(4)) { _ in
                     try await sandbox.terminateSessions()
                 }
-                let worst = stage.timeline.exchanges(on: "/").filter { $0.end >= begin }.map(\.latency).max() ?? .zero
-                stage.verdict(
+                let worst = context.timeline.exchanges(on: "/").filter { $0.end >= begin }.map(\.latency).max() ?? .zero
+                context.check(
                     Check(
                         isKept: worst <= .milliseconds(50), isTiming: true,
                         text: "the slowest / took \(worst.shown) (at most 50 ms)"))
-                // SIGTERM comes in the middle of log-ins.
-                stage.beforeLeaving {
+                // SIGTERM arrives during logins.
+                context.beforeStop {
                     try await sandbox.terminateSessions()
-                    try await stage.pause(.milliseconds(100))
+                    try await context.pause(.milliseconds(100))
                 }
             }),
         Fault(
-            "password-rotated", title: "connections may live for 2 s, and new ones are refused by pg_hba.conf",
+            "password-rotated", title: "connections live for 2 s, and pg_hba.conf refuses new ones",
             ending: nil, expecting: .unseen,
             setup: FaultSetup(prepare: { $0.launch.environment["DARUMA_POOL_MAX_LIFETIME"] = "2s" }),
-            begin: { stage in
-                let sandbox = try stage.sandbox()
+            begin: { context in
+                let sandbox = try context.sandbox()
                 let before = Set(try await sandbox.sessionProcesses())
-                let lines = try stage.logLines().count
+                let lines = try context.logLines().count
                 try await sandbox.setAuthentication(.reject)
-                try await stage.pause(stage.amount(.seconds(10), quick: .seconds(5)))
-                let told = try stage.logLines().dropFirst(lines)
-                stage.verdict(
+                try await context.pause(context.amount(.seconds(10), quick: .seconds(5)))
+                let logged = try context.logLines().dropFirst(lines)
+                context.check(
                     Check(
-                        isKept: (1...2).contains(told.count),
-                        text: "\(told.count) lines in the service's log told of it (one, and one for the cause)"
-                            + (told.first.map { ": \($0.prefix(300))" } ?? "")))
+                        isKept: (1...2).contains(logged.count),
+                        text: "the service logged \(logged.count) lines (one, and one for the cause)"
+                            + (logged.first.map { ": \($0.prefix(300))" } ?? "")))
                 let old = before.union(try await sandbox.sessionProcesses())
                 try await sandbox.setAuthentication(.scram)
                 let begin = ContinuousClock.now
                 let isReplaced = try await Deadline(in: .seconds(8)).wait(every: .milliseconds(100)) {
                     old.isDisjoint(with: try await sandbox.sessionProcesses())
                 }
-                stage.verdict(
+                context.check(
                     Check(
                         isKept: isReplaced,
                         text: isReplaced
-                            ? "all connections were replaced \((ContinuousClock.now - begin).shown) after it was mended"
-                            : "connections were not replaced 8 s after it was mended"))
+                            ? "all connections were replaced \((ContinuousClock.now - begin).shown) after the fix"
+                            : "connections were not replaced 8 s after the fix"))
             }),
     ]
 }

@@ -1,67 +1,67 @@
 import PostgresTestKit
 
-/// Faults of a database that is there and refuses the service: for lack of room, or as it is configured.
+/// Faults of a running database that refuses the service: no free connection, or its configuration.
 extension Fault {
-    /// The role that services have in these faults: superusers are exempt from what is tried here.
+    /// The service's role in these faults. The limits do not apply to superusers.
     private static let role = "app"
     private static let password = "s3cret-of-app"
 
     private static func prepareRole(limit: Int = -1) -> @Sendable (FaultContext) async throws -> Void {
-        { stage in
-            let sandbox = try stage.sandbox()
+        { context in
+            let sandbox = try context.sandbox()
             try await sandbox.execute(
-                "create role \(role) login password \(literal(password)) connection limit \(limit)")
-            stage.launch.databaseURL = sandbox.connectionURL(
-                user: role, password: password, port: try? stage.relay().port)
+                "create role \(role) login password \(SQLText.literal(password)) connection limit \(limit)")
+            context.launch.databaseURL = sandbox.connectionURL(
+                user: role, password: password, port: try? context.relay().port)
         }
     }
 
-    /// Changes the role, and ends its sessions, so that the service has to log in again.
+    /// Changes the role and terminates its sessions, so that the service must log in again.
     private static func alter(_ change: String) -> @Sendable (FaultContext) async throws -> Void {
-        { stage in
-            let sandbox = try stage.sandbox()
+        { context in
+            let sandbox = try context.sandbox()
             try await sandbox.execute("alter role \(role) \(change)")
             try await sandbox.terminateSessions()
         }
     }
 
-    private static func mend(_ change: String) -> @Sendable (FaultContext) async throws -> Void {
+    private static func restore(_ change: String) -> @Sendable (FaultContext) async throws -> Void {
         { try await $0.sandbox().execute("alter role \(role) \(change)") }
     }
 
     static let refusals = [
         Fault(
-            "too-many-some-left", title: "there is no room for more than three sessions (53300)", ending: nil,
+            "too-many-some-left", title: "the role may have only three sessions (53300)", ending: nil,
             expecting: .unseen,
             setup: FaultSetup(usesRelay: true, pingClients: 32, prepare: prepareRole(limit: 3)),
-            begin: { stage in
-                // Slow enough that the service wants more connections than it gets.
-                try stage.relay().behave(RelayBehaviour(toClient: .delayed(.milliseconds(20))))
-                try await stage.pause(stage.amount(.seconds(5), quick: .seconds(2)))
-                try stage.relay().behave(.forwarding)
-                stage.note("\(try await stage.sandbox().sessionCount(user: role)) sessions served")
+            begin: { context in
+                // So slow that the service wants more connections than it gets.
+                try context.relay().behave(RelayBehaviour(toClient: .delayed(.milliseconds(20))))
+                try await context.pause(context.amount(.seconds(5), quick: .seconds(2)))
+                try context.relay().behave(.forwarding)
+                context.note("\(try await context.sandbox().sessionCount(user: role)) sessions served")
             }),
         Fault(
-            "too-many-none-left", title: "there is no room for any session (53300)", ending: "there is room again",
+            "too-many-none-left", title: "the role may have no session (53300)", ending: "it may have sessions again",
             expecting: .refused, setup: FaultSetup(prepare: prepareRole()), begin: alter("connection limit 0"),
-            end: mend("connection limit -1")),
+            end: restore("connection limit -1")),
         Fault(
             "wrong-password", title: "the password is changed", ending: "the old password is back",
             expecting: .misconfigured, setup: FaultSetup(prepare: prepareRole()), begin: alter("password 'other'"),
-            end: mend("password \(literal(password))")),
+            end: restore("password \(SQLText.literal(password))")),
         Fault(
-            "no-login", title: "the role may not log in any more", ending: "the role may log in again",
+            "no-login", title: "the role may no longer log in", ending: "the role may log in again",
             expecting: .misconfigured, setup: FaultSetup(prepare: prepareRole()), begin: alter("nologin"),
-            end: mend("login")),
+            end: restore("login")),
         Fault(
-            "missing-database", title: "the service starts, and there is no such database",
+            "missing-database", title: "the service starts, and its database does not exist",
             ending: "the database is created", expecting: .misconfigured,
             setup: FaultSetup(
                 boot: .stopped,
-                prepare: { stage in
-                    let sandbox = try stage.sandbox()
+                prepare: { context in
+                    let sandbox = try context.sandbox()
                     try await sandbox.start()
-                    stage.launch.databaseURL = sandbox.connectionURL(database: "not_yet")
+                    context.launch.databaseURL = sandbox.connectionURL(database: "not_yet")
                 }),
             begin: { _ in }, end: { try await $0.sandbox().execute("create database not_yet") }),
     ]

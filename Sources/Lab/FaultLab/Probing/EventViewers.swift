@@ -2,29 +2,21 @@ import DispatchLoop
 import Glibc
 package import PostgresTestKit
 
-/// Many clients that watch one event stream, all on one thread, so that what is measured is the service. Blocks its
-/// thread.
+/// Many clients of one event stream on one thread, which leaves the processor to the service. Blocks its thread.
 package final class EventViewers: Sendable {
-    /// One of them.
     package struct Viewer: Sendable {
-        /// What came, head and framing included; empty when it is not kept.
+        /// All received bytes, including head and framing; empty without `keepsBytes`.
         package fileprivate(set) var bytes: [UInt8] = []
         package fileprivate(set) var byteCount = 0
-        /// How many events have ended.
+        /// The number of complete events.
         package fileprivate(set) var events = 0
         package fileprivate(set) var hasEnded = false
         fileprivate var endsWithNewline = false
 
-        /// The status of the answer, if it has come.
+        /// The status of the answer, if it has arrived.
         package var status: Int? {
             let words = String(decoding: bytes.prefix(16), as: UTF8.self).split(separator: " ")
             return words.count > 1 ? Int(words[1]) : nil
-        }
-
-        /// The complete events without their framing, `event: …\ndata: …`, from an answer that came in chunks.
-        package var messages: [String] {
-            String(decoding: bytes, as: UTF8.self).split(separator: "\r\n").filter { $0.hasSuffix("\n\n") }.map(
-                String.init)
         }
 
         fileprivate mutating func take(_ piece: [UInt8], keepsBytes: Bool) {
@@ -48,7 +40,7 @@ package final class EventViewers: Sendable {
     private let sockets: [DeadlineSocket]
     private let keepsBytes: Bool
 
-    /// Connects all of them and asks for `path`.
+    /// Connects all clients and requests `path`.
     package init(
         count: Int, host: String = "127.0.0.1", port: UInt16, path: String = "/events", keepsBytes: Bool = true,
         deadline: Deadline
@@ -63,19 +55,18 @@ package final class EventViewers: Sendable {
         self.keepsBytes = keepsBytes
     }
 
-    /// What has come to them so far.
     package var viewers: [Viewer] { all.withLock { $0 } }
 
-    /// Reads what comes to any of them until `isDone` or the deadline; `false` when the deadline came first.
+    /// Reads from all clients until `isDone` or the deadline. False if the deadline passed first.
     @discardableResult
     package func watch(_ deadline: Deadline, until isDone: ([Viewer]) -> Bool = { _ in false }) -> Bool {
         while !all.withLock({ isDone($0) }) {
             guard !deadline.hasPassed else { return false }
-            // A descriptor below zero is left out.
+            // poll ignores negative descriptors.
             var entries = zip(sockets, viewers).map { socket, viewer in
                 pollfd(fd: viewer.hasEnded ? -1 : socket.descriptor, events: Int16(POLLIN), revents: 0)
             }
-            let wait = min(deadline.remaining.milliseconds.rounded(.up), 100)
+            let wait = min(deadline.remaining.fractionalMilliseconds.rounded(.up), 100)
             guard poll(&entries, nfds_t(entries.count), Int32(wait)) > 0 else { continue }
             for index in entries.indices where entries[index].revents != 0 { read(index) }
         }

@@ -1,18 +1,18 @@
 import Glibc
 package import PostgresTestKit
 
-/// A real HAProxy with a service as the only server of several backends, each with a check of its own, and a frontend
-/// that passes requests on to it. Listens on the loopback address only.
+/// A real HAProxy in front of a service. The service is the only server of several backends, each with its own check; a
+/// frontend forwards requests. Listens on the loopback address only.
 package final class HAProxy: Sendable {
-    /// How a backend checks its server.
+    /// The check of a backend.
     package enum Check: String, Sendable, CaseIterable {
-        /// `option httpchk` and nothing more: `OPTIONS / HTTP/1.0`.
+        /// A bare `option httpchk`: `OPTIONS / HTTP/1.0`.
         case byDefault = "default"
         case livez
         case readyz
         case primary
 
-        /// What the backend's configuration says besides `option httpchk`.
+        /// The backend's lines besides `option httpchk`.
         var lines: [String] {
             switch self {
             case .byDefault: []
@@ -25,18 +25,17 @@ package final class HAProxy: Sendable {
         }
     }
 
-    /// Where requests are passed on.
     package let port: UInt16
     package let process: ServiceProcess
     private let folder: TemporaryFolder
 
     private var socketPath: String { "\(folder.path)/stats" }
 
-    /// The program, if it is installed.
+    /// Nil if HAProxy is not installed.
     package static let program: String? = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"]
         .first(where: Files.isExecutable)
 
-    /// Starts it. Checks come every `interval`; one answer makes up its mind.
+    /// Starts HAProxy. It checks every `interval`, and one answer changes a server's state.
     package init(before service: UInt16, every interval: Duration = .milliseconds(100)) async throws {
         guard let program = Self.program else { throw SandboxError(.launch, "haproxy is not installed") }
         folder = try TemporaryFolder()
@@ -55,7 +54,7 @@ package final class HAProxy: Sendable {
     }
 
     static func configuration(stats: String, port: UInt16, service: UInt16, interval: Duration) -> String {
-        let milliseconds = Int(interval.milliseconds)
+        let milliseconds = Int(interval.fractionalMilliseconds)
         let backends = Check.allCases.map { check in
             """
             backend \(check.rawValue)
@@ -81,9 +80,11 @@ package final class HAProxy: Sendable {
             """ + backends.joined()
     }
 
-    /// Whether each backend has its server up; nil when HAProxy does not say. Blocks the thread for a moment.
+    /// Whether each backend's server is up; nil if HAProxy does not reply. Blocks the thread for a moment.
     package func states() -> [Check: Bool]? {
-        guard let text = try? UnixSocket.ask(socketPath, "show stat -1 4 -1\n", within: .seconds(1)) else { return nil }
+        guard let text = try? UnixSocket.query(socketPath, "show stat -1 4 -1\n", within: .seconds(1)) else {
+            return nil
+        }
         let rows = text.split(separator: "\n").map { $0.split(separator: ",", omittingEmptySubsequences: false) }
         guard let heading = rows.first, let status = heading.firstIndex(of: "status") else { return nil }
         var states: [Check: Bool] = [:]
@@ -93,13 +94,11 @@ package final class HAProxy: Sendable {
         }
         return states.isEmpty ? nil : states
     }
-
-    package func stop() async throws { try await process.stop() }
 }
 
-/// One question to a program that listens on a Unix socket.
+/// A query to a program that listens on a Unix socket.
 enum UnixSocket {
-    static func ask(_ path: String, _ question: String, within limit: Duration) throws -> String {
+    static func query(_ path: String, _ question: String, within limit: Duration) throws -> String {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw DeadlineSocket.Failure(errno: errno) }
         defer { close(descriptor) }

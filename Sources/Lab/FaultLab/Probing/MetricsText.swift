@@ -1,25 +1,25 @@
-/// Metrics in Prometheus's text format, read by a reader of our own: strict, so that it tells when a writer is wrong.
+/// A strict reader of Prometheus' text format, for tests of the writer.
 package struct MetricsText: Sendable {
-    /// One value and what it is labelled with.
+    /// One value with its labels.
     package struct Sample: Sendable, Equatable {
         package let name: String
         package let labels: [String: String]
         package let value: Double
     }
 
-    /// What is wrong, with the line.
+    /// The error, with the line.
     package struct Malformed: Error, CustomStringConvertible {
         package let description: String
     }
 
     package private(set) var samples: [Sample] = []
-    /// By metric: `counter`, `gauge`, `histogram` or `untyped`.
+    /// `counter`, `gauge`, `histogram` or `untyped`, by metric.
     package private(set) var types: [String: String] = [:]
     /// By metric.
     package private(set) var helps: [String: String] = [:]
 
     package init(_ text: String) throws(Malformed) {
-        guard text.isEmpty || text.hasSuffix("\n") else { throw Malformed(description: "the last line has no end") }
+        guard text.isEmpty || text.hasSuffix("\n") else { throw Malformed(description: "the last line is incomplete") }
         var seen: Set<String> = []
         var finished: Set<String> = []
         var current = ""
@@ -29,7 +29,7 @@ package struct MetricsText: Sendable {
                 guard words.count >= 3 else { throw Malformed(description: "a comment without words: \(line)") }
                 let name = String(words[2])
                 if name != current, !finished.insert(name).inserted {
-                    throw Malformed(description: "\(name) comes in two places")
+                    throw Malformed(description: "\(name) appears in two places")
                 }
                 current = name
                 switch words[1] {
@@ -43,7 +43,7 @@ package struct MetricsText: Sendable {
             }
             let sample = try Self.sample(line)
             guard Self.family(of: sample.name, types) == current else {
-                throw Malformed(description: "\(sample.name) stands under \(current)")
+                throw Malformed(description: "\(sample.name) belongs to another metric than \(current)")
             }
             let key = sample.name + sample.labels.sorted { $0.key < $1.key }.map { "|\($0.key)=\($0.value)" }.joined()
             guard seen.insert(key).inserted else { throw Malformed(description: "twice: \(line)") }
@@ -52,10 +52,10 @@ package struct MetricsText: Sendable {
         try checkHistograms()
     }
 
-    /// The names of all metrics, as a query would use them: those of histograms with their endings.
+    /// The names of all metrics as queries use them: those of histograms with their endings.
     package var names: Set<String> { Set(samples.map(\.name)) }
 
-    /// The sum of the values of all samples with this name and at least these labels; `nil` when there is none.
+    /// The sum of all samples with this name and at least these labels; nil if there is none.
     package func value(_ name: String, _ labels: [String: String] = [:]) -> Double? {
         let found = samples.filter { sample in
             sample.name == name && labels.allSatisfy { sample.labels[$0.key] == $0.value }
@@ -112,7 +112,7 @@ package struct MetricsText: Sendable {
         return Sample(name: String(name), labels: labels, value: value)
     }
 
-    /// Buckets ascend, end with infinity, and the last one is the count.
+    /// Checks that buckets ascend, end with infinity, and that the last one equals the count.
     private func checkHistograms() throws(Malformed) {
         for (name, type) in types where type == "histogram" {
             let buckets = samples.filter { $0.name == name + "_bucket" }
@@ -124,7 +124,7 @@ package struct MetricsText: Sendable {
                     let count = samples.first(where: { $0.name == name + "_count" && $0.labels == labels }),
                     count.value == buckets.last?.value,
                     samples.contains(where: { $0.name == name + "_sum" && $0.labels == labels })
-                else { throw Malformed(description: "the histogram \(name) \(labels) does not fit together") }
+                else { throw Malformed(description: "the histogram \(name) \(labels) is inconsistent") }
             }
         }
     }

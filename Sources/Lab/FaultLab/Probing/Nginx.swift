@@ -1,17 +1,16 @@
 package import PostgresTestKit
 
-/// A real nginx in front of a service, with kept connections to it. Listens on the loopback address only.
+/// A real nginx in front of a service, with keep-alive to it. Listens on the loopback address only.
 package final class Nginx: Sendable {
-    /// Where requests are passed on.
     package let port: UInt16
     package let process: ServiceProcess
     private let folder: TemporaryFolder
 
-    /// The program, if it is installed.
+    /// Nil if nginx is not installed.
     package static let program: String? = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
         .first(where: Files.isExecutable)
 
-    /// Starts it, and waits until it passes requests on.
+    /// Starts nginx, and waits until it forwards requests.
     package init(before service: UInt16) async throws {
         guard let program = Self.program else { throw SandboxError(.launch, "nginx is not installed") }
         folder = try TemporaryFolder()
@@ -57,6 +56,4 @@ package final class Nginx: Sendable {
 
             """
     }
-
-    package func stop() async throws { try await process.stop() }
 }

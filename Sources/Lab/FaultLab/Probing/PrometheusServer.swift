@@ -1,13 +1,14 @@
 import Glibc
 import PostgresTestKit
 
-/// A real Prometheus that scrapes one service several times a second, in a folder of its own. It ends with its maker.
+/// A real Prometheus that scrapes one service five times a second, in a folder of its own. A watchdog kills it when this
+/// process ends.
 package final class PrometheusServer: Sendable {
     private let process: ServiceProcess
     private let port: UInt16
     private let folder: TemporaryFolder
 
-    /// Whether Debian's package, or another with the same programs, is installed.
+    /// Whether Prometheus and promtool are installed.
     package static var isInstalled: Bool { program("prometheus") != nil && program("promtool") != nil }
 
     private init(_ process: ServiceProcess, port: UInt16, folder: TemporaryFolder) {
@@ -16,11 +17,11 @@ package final class PrometheusServer: Sendable {
         self.folder = folder
     }
 
-    /// Starts one that scrapes `/metrics` on the loopback address.
+    /// Starts a server that scrapes `/metrics` on the loopback address.
     ///
     /// - Parameters:
     ///   - target: the service's port.
-    ///   - rules: files of rules that it evaluates as often as it scrapes.
+    ///   - rules: files of rules, which it evaluates as often as it scrapes.
     package static func start(
         scraping target: UInt16, rules: [String] = [], within limit: Duration = .seconds(20)
     ) async throws -> PrometheusServer {
@@ -55,9 +56,9 @@ package final class PrometheusServer: Sendable {
         return server
     }
 
-    /// The value that a PromQL expression has at this moment, where it has exactly one; `nil` while there is none.
+    /// The present value of a PromQL expression; nil unless it has exactly one.
     package func value(of expression: String) async throws -> Double? {
-        let path = "/api/v1/query?query=\(Self.percentEncoded(expression))"
+        let path = "/api/v1/query?query=\(expression.percentEncoded)"
         let exchange = await HTTPProbe.get(path, port: port, limit: .seconds(5))
         guard exchange.isGood else {
             throw SandboxError(.service, "prometheus refused '\(expression)': \(exchange.body)")
@@ -74,7 +75,7 @@ package final class PrometheusServer: Sendable {
 
     // MARK: promtool
 
-    /// What `promtool check metrics` finds wrong with the text; empty when nothing.
+    /// The complaints of `promtool check metrics`; empty if there are none.
     package static func problems(in metrics: String) async -> String {
         do {
             return try await promtool(["check", "metrics"], input: metrics)
@@ -83,7 +84,7 @@ package final class PrometheusServer: Sendable {
         }
     }
 
-    /// Runs promtool and returns what it says. Throws, with its words, when it is not content.
+    /// Runs promtool and returns its output. Throws, with its output, if it fails.
     @discardableResult
     package static func promtool(_ arguments: [String], input: String = "", folder: String = "/") async throws -> String
     {
@@ -98,13 +99,5 @@ package final class PrometheusServer: Sendable {
 
     private static func program(_ name: String) -> String? {
         ["/usr/bin/\(name)", "/usr/local/bin/\(name)"].first(where: Files.isExecutable)
-    }
-
-    private static func percentEncoded(_ text: String) -> String {
-        text.utf8.map { byte in
-            let isPlain = UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
-            let digits = String(byte, radix: 16, uppercase: true)
-            return isPlain ? String(UnicodeScalar(byte)) : "%" + (digits.count < 2 ? "0" : "") + digits
-        }.joined()
     }
 }

@@ -1,18 +1,18 @@
 import Glibc
 
-/// A freshly initialised cluster, kept in the temporary folder and copied for every sandbox: `initdb`
-/// takes more than a second, the copy a tenth of that.
+/// A freshly initialised cluster in the temporary folder, which every sandbox copies: `initdb` takes more than a second,
+/// the copy a tenth of that.
 struct ClusterTemplate {
     let binaries: PostgresBinaries
     package let account: ServerAccount
 
-    /// Changes whenever what `build` does changes, so that an older template is not taken for this one.
+    /// Increase it with every change to `build`, so that older templates are not reused.
     private static let edition = 1
 
-    /// The role that owns the cluster and that the sandbox itself acts as.
+    /// The role that owns the cluster and runs the sandbox's own statements.
     static let owner = "postgres"
 
-    /// Copies the template to `destination`, making the template first if there is none.
+    /// Copies the template to `destination`. Builds the template if it is missing.
     func copy(to destination: String, _ configuration: SandboxConfiguration) async throws {
         let version = try await Command(executable: binaries.path("postgres"), arguments: ["--version"]).run()
         let slug = version.filter { $0.isLetter || $0.isNumber || $0 == "." }
@@ -24,12 +24,15 @@ struct ClusterTemplate {
             let standard = SandboxConfiguration()
             try await single(
                 destination,
-                ["drop database \(identifier(standard.database))", "drop role \(identifier(standard.user))"]
+                [
+                    "drop database \(SQLText.identifier(standard.database))",
+                    "drop role \(SQLText.identifier(standard.user))",
+                ]
                     + Self.statements(configuration))
         }
     }
 
-    /// Built aside and renamed into place: of two builders one wins, and nobody sees half a template.
+    /// Builds the template elsewhere and renames it into place, so that concurrent builders never see half of it.
     private func build(at template: String) async throws {
         let folder = try Files.makeTemporaryFolder("\(template).")
         defer { Files.removeTree(folder) }
@@ -42,48 +45,38 @@ struct ClusterTemplate {
                 "--no-instructions",
             ])
         try await single("\(folder)/data", Self.statements(SandboxConfiguration()))
-        // Losing the race is fine: the winner's is the same.
+        // A concurrent builder may have been first; its template is the same.
         if rename(folder, template) != 0 && errno != ENOTEMPTY && errno != EEXIST {
-            throw SandboxError(.folder, "cannot keep the template \(template): \(String(cString: strerror(errno)))")
+            throw SandboxError(.folder, "cannot keep the template \(template): \(SandboxError.systemMessage)")
         }
     }
 
     private static func statements(_ configuration: SandboxConfiguration) -> [String] {
-        let user = identifier(configuration.user)
+        let user = SQLText.identifier(configuration.user)
         return [
-            "create role \(user) superuser login password \(literal(configuration.password))",
-            "create database \(identifier(configuration.database)) owner \(user)",
+            "create role \(user) superuser login password \(SQLText.literal(configuration.password))",
+            "create database \(SQLText.identifier(configuration.database)) owner \(user)",
         ]
     }
 
-    /// Single-user mode: no server, no port, nothing to wait for. One statement per line.
+    /// Runs statements in single-user mode, which needs no server: one statement per line.
     private func single(_ data: String, _ statements: [String]) async throws {
         try await run(
             binaries.path("postgres"), ["--single", "-D", data, "-c", "fsync=off", "postgres"],
             input: statements.map { "\($0)\n" }.joined())
     }
 
-    /// The temporary folder is everybody's: a template that somebody else put there is not used.
+    /// Rejects a template of another user, because everyone can write to the temporary folder.
     private func check(_ template: String) throws {
         var status = stat()
         guard lstat(template, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_mode & 0o077 == 0,
             status.st_uid == account.userID
         else {
-            throw SandboxError(.folder, "\(template) belongs to somebody else or is open to others: delete it")
+            throw SandboxError(.folder, "\(template) belongs to another user or is open to others: delete it")
         }
     }
 
     private func run(_ executable: String, _ arguments: [String], input: String = "") async throws {
         try await Command(executable: executable, arguments: arguments, input: input, account: account).run()
     }
-}
-
-/// SQL's quoting of a name.
-package func identifier(_ name: String) -> String {
-    "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
-}
-
-/// SQL's quoting of a string.
-package func literal(_ text: String) -> String {
-    "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
 }

@@ -1,19 +1,16 @@
-/// Asks a server whether it would take a login, by the first half of one: a startup packet. The answer
-/// comes in two milliseconds where a whole `psql` takes fifteen, so a wait can ask often and report
-/// the moment exactly.
+/// Tests whether a server takes logins, by sending a startup packet. The reply takes 2 ms, a whole `psql` 15 ms, so a
+/// wait can poll often and report the moment exactly.
 package enum LoginProbe {
-    /// What the server said.
-    package enum Answer: Equatable, Sendable {
-        /// It went on to authentication: logins work.
+    /// The server's reply.
+    package enum Reply: Equatable, Sendable {
+        /// It asks for authentication: logins work.
         case accepting
-        /// It refused with this SQLSTATE.
         case refused(sqlState: String)
-        /// Nobody listens.
         case notListening
-        /// Something listens and says nothing.
+        /// It accepted the connection and sent nothing.
         case silent
 
-        /// A server that names another reason than "not yet" has finished starting.
+        /// Whether the server has finished starting: 57P03 means that it has not.
         package var isReady: Bool {
             switch self {
             case .accepting: true
@@ -23,7 +20,7 @@ package enum LoginProbe {
         }
     }
 
-    package static func ask(port: UInt16, user: String, database: String, within limit: Duration) -> Answer {
+    package static func send(to port: UInt16, user: String, database: String, within limit: Duration) -> Reply {
         let deadline = Deadline(in: limit)
         do throws(DeadlineSocket.Failure) {
             let socket = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline)
@@ -42,7 +39,7 @@ package enum LoginProbe {
         }
     }
 
-    /// Protocol 3.0: length, version, then pairs of strings and an empty one.
+    /// Protocol 3.0: length, version, pairs of strings, an empty string.
     private static func startupPacket(user: String, database: String) -> [UInt8] {
         var body: [UInt8] = [0, 3, 0, 0]
         let name = PostgresSandbox.applicationName
@@ -53,7 +50,7 @@ package enum LoginProbe {
         return (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) } + body
     }
 
-    /// ErrorResponse: fields of one letter and a string; `C` is the SQLSTATE.
+    /// ErrorResponse: fields of one letter and a string. `C` is the SQLSTATE.
     private static func sqlState(inError fields: ArraySlice<UInt8>) -> String {
         for field in fields.split(separator: 0) where field.first == UInt8(ascii: "C") {
             return String(decoding: field.dropFirst(), as: UTF8.self)

@@ -3,7 +3,7 @@ import Glibc
 
 /// A PgBouncer in front of a sandbox's server, in transaction mode, in a folder of its own.
 ///
-/// It keeps its port while it is stopped, runs as the server's user, and ends with its maker, however the maker ends.
+/// It keeps its port while it is stopped, and runs as the server's user. A watchdog kills it when this process ends.
 package final class PgBouncer: Sendable {
     package let port: UInt16
     private let sandbox: PostgresSandbox
@@ -14,9 +14,9 @@ package final class PgBouncer: Sendable {
 
     private var settingsPath: String { "\(folder.path)/pgbouncer.ini" }
 
-    /// One that is not started yet. `settings` are further lines of the section `[pgbouncer]`.
+    /// Does not start it. `settings` are further lines of the section `[pgbouncer]`.
     package init(for sandbox: PostgresSandbox, poolSize: Int = 2, settings: [String: String] = [:]) throws {
-        // Debian's package puts it where only root looks for programs.
+        // Debian installs it in /usr/sbin, which is in root's PATH only.
         let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"].map { "\($0)/pgbouncer" }
         guard let binary = places.first(where: Files.isExecutable) else {
             throw SandboxError(.missingBinaries, "PgBouncer is not installed: apt-get install pgbouncer")
@@ -32,7 +32,7 @@ package final class PgBouncer: Sendable {
             "auth_type": "scram-sha-256", "auth_file": "\(folder.path)/users.txt",
             "admin_users": configuration.user, "pool_mode": "transaction", "default_pool_size": "\(poolSize)",
             "max_client_conn": "200",
-            // How soon a server that was away is tried again; 15 s is the default.
+            // The pause before it tries a lost server again; the default is 15 s.
             "server_login_retry": "1",
         ]
         let lines = defaults.merging(settings) { _, given in given }.sorted { $0.key < $1.key }
@@ -51,12 +51,8 @@ package final class PgBouncer: Sendable {
 
     /// Starts it and waits until it listens.
     package func start() async throws {
-        var command = [binary, settingsPath]
-        if let (user, group) = sandbox.account.ids {
-            // As Command does; PgBouncer refuses to run as root.
-            command = ["/usr/bin/setpriv", "--reuid=\(user)", "--regid=\(group)", "--clear-groups", "--"] + command
-        }
-        let started = try await ServiceProcess.start(command)
+        // PgBouncer refuses to run as root.
+        let started = try await ServiceProcess.start(sandbox.account.command([binary, settingsPath]))
         process.withLock { $0 = started }
         let isUp = try await Deadline(in: .seconds(20)).wait {
             started.log.contains("process up") || !started.isRunning
@@ -66,7 +62,7 @@ package final class PgBouncer: Sendable {
         }
     }
 
-    /// SIGKILL: clients see their connections reset or ended.
+    /// Sends SIGKILL. Clients see their connections reset or closed.
     package func kill() async throws {
         guard let running = process.withLock({ $0.take() }) else { return }
         running.signal(SIGKILL)
@@ -85,7 +81,7 @@ package final class PgBouncer: Sendable {
         ).run()
     }
 
-    /// As the sandbox's, by way of PgBouncer.
+    /// The sandbox's connection string, through PgBouncer.
     package func connectionURL(
         password: String? = nil, database: String? = nil, parameters: [String: String] = [:]
     ) -> String {

@@ -1,17 +1,17 @@
 import Glibc
 
-/// Where PostgreSQL's server binaries are. Debian keeps them out of PATH, one folder per version.
+/// PostgreSQL's server binaries. Debian installs them outside PATH, in one folder per version.
 package struct PostgresBinaries: Sendable {
     /// The folder that holds `initdb`, `postgres` and `psql`.
     package let folder: String
 
     static let needed = ["postgres", "initdb", "psql"]
 
-    /// Looks in PATH, then in Debian's folders, newest first, then where `pg_config` points.
+    /// Searches PATH, then Debian's folders from the newest version, then the folder that `pg_config` names.
     package static func find() async throws -> PostgresBinaries {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
         let pathFolders = path.split(separator: ":").map(String.init)
-        // A link in PATH may point to one binary only; where it leads, the others are.
+        // PATH may hold a link to `postgres` alone; the target's folder holds the other binaries.
         let linked = pathFolders.compactMap { Files.canonical("\($0)/postgres") }.map { $0.droppingLastComponent }
         let debian = Files.names(in: "/usr/lib/postgresql").compactMap(Int.init).sorted(by: >)
             .map { "/usr/lib/postgresql/\($0)/bin" }

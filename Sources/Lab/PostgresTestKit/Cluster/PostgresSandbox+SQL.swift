@@ -1,10 +1,10 @@
 import Glibc
 
 extension PostgresSandbox {
-    /// Runs statements as the cluster's owner, through the Unix socket, whatever has been done to roles
-    /// and passwords. Returns the rows, one per line, columns separated by `|`.
+    /// Runs statements as the cluster's owner through the Unix socket, independent of roles and passwords. Returns one
+    /// row per line, with columns separated by `|`.
     ///
-    /// Throws a `SandboxError` that quotes the server when a statement fails.
+    /// Throws a `SandboxError` that quotes the server if a statement fails.
     @discardableResult
     package func execute(_ sql: String, database: String? = nil) async throws -> String {
         let output = try await Command(
@@ -23,47 +23,47 @@ extension PostgresSandbox {
     private static let clients =
         "from pg_stat_activity where backend_type = 'client backend' and application_name <> '\(applicationName)'"
 
-    /// How many sessions clients have open, of a role or of all.
+    /// The number of client sessions, of one role or of all.
     package func sessionCount(user: String? = nil) async throws -> Int {
-        let condition = user.map { " and usename = \(literal($0))" } ?? ""
+        let condition = user.map { " and usename = \(SQLText.literal($0))" } ?? ""
         let text = try await execute("select count(*) \(Self.clients)\(condition)")
         guard let count = Int(text) else { throw SandboxError(.commandFailed, "not a number of sessions: \(text)") }
         return count
     }
 
-    /// Terminates clients' sessions, all or only those in this state (`idle`, `active` …). Returns how many.
+    /// Terminates client sessions, all or those in one state (`idle`, `active` …). Returns how many.
     @discardableResult
     package func terminateSessions(state: String? = nil) async throws -> Int {
-        let condition = state.map { " and state = \(literal($0))" } ?? ""
+        let condition = state.map { " and state = \(SQLText.literal($0))" } ?? ""
         let text = try await execute(
             "select count(*) filter (where pg_terminate_backend(pid)) \(Self.clients)\(condition)")
         return Int(text) ?? 0
     }
 
-    /// The process ids of clients' sessions.
+    /// The process ids of client sessions.
     package func sessionProcesses() async throws -> [Int32] {
         try await execute("select pid \(Self.clients) order by backend_start").split(separator: "\n")
             .compactMap { Int32($0) }
     }
 
-    /// Changes how logins over TCP prove themselves, from the next login on.
+    /// Changes how logins over TCP authenticate, from the next login on.
     package func setAuthentication(_ authentication: SandboxConfiguration.Authentication) async throws {
         try Files.write(SandboxLayout.accessRules(authentication), to: "\(dataFolder)/pg_hba.conf")
         try await applySettings()
     }
 
-    /// Changes settings. Those that only a start can change take effect at the next one.
+    /// Changes settings. Those that need a restart take effect at the next start.
     package func set(_ settings: [String: String]) async throws {
         for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
-            try await execute("alter system set \(identifier(name)) = \(literal(value))")
+            try await execute("alter system set \(SQLText.identifier(name)) = \(SQLText.literal(value))")
         }
         try await applySettings()
     }
 
-    /// A reload is a signal, and a signal takes its time: waits until the postmaster has read the files.
+    /// Reloads, and waits until the postmaster has read the files: a reload is a signal, and takes effect later.
     private func applySettings() async throws {
         let before = try await execute("select pg_conf_load_time()")
-        // The load time has microseconds, so a reload never leaves it as it was.
+        // The load time has microseconds, so every reload changes it.
         try reload()
         let isLoaded = try await Deadline(in: configuration.deadline).wait(every: .milliseconds(10)) {
             try await self.execute("select pg_conf_load_time()") != before

@@ -1,12 +1,12 @@
 import Glibc
 
-/// How PostgreSQL is asked to stop; `pg_ctl`'s modes.
+/// `pg_ctl`'s modes of stopping.
 package enum StopMode: String, Sendable, CaseIterable {
-    /// Waits for all sessions to end by themselves.
+    /// Waits until all sessions have ended.
     case smart
-    /// Ends all sessions.
+    /// Terminates all sessions.
     case fast
-    /// Ends everything without a checkpoint; the next start recovers.
+    /// Stops without a checkpoint; the next start recovers.
     case immediate
 
     var signal: Int32 {
@@ -18,13 +18,13 @@ package enum StopMode: String, Sendable, CaseIterable {
     }
 }
 
-/// What a sandbox's server is doing.
+/// The state of a sandbox's server.
 package enum ServerStatus: Equatable, Sendable, CustomStringConvertible {
     case stopped
-    /// Alive, and not yet, or no longer, taking logins.
+    /// Running, and not taking logins.
     case busy(pid: Int32)
     case accepting(pid: Int32)
-    /// Stopped by SIGSTOP: the kernel still completes TCP handshakes for it.
+    /// Stopped by SIGSTOP. The kernel still completes TCP handshakes for it.
     case frozen(pid: Int32)
 
     package var description: String {
@@ -38,8 +38,8 @@ package enum ServerStatus: Equatable, Sendable, CustomStringConvertible {
 }
 
 extension PostgresSandbox {
-    /// The postmaster, if it lives: the one that postmaster.pid names, if that process really is a
-    /// server on this folder and not a stranger with a reused id.
+    /// The running postmaster. postmaster.pid names it; its arguments must name this folder, because the kernel reuses
+    /// ids.
     package var server: ProcessTable.Entry? {
         guard let line = Files.read("\(dataFolder)/postmaster.pid")?.split(separator: "\n").first,
             let id = pid_t(line), let entry = ProcessTable.entry(id), !entry.hasEnded,
@@ -54,9 +54,9 @@ extension PostgresSandbox {
         return await login(within: .seconds(1)).isReady ? .accepting(pid: server.id) : .busy(pid: server.id)
     }
 
-    /// Starts the server, and waits until logins work unless told not to. Returns how long that took.
+    /// Starts the server and, by default, waits until logins work. Returns how long that took.
     ///
-    /// Throws when the server ends instead, or when the deadline passes; quotes the log.
+    /// Throws, quoting the log, if the server ends instead or the deadline passes.
     @discardableResult
     package func start(waitForLogins: Bool = true) async throws -> Duration {
         let clock = ContinuousClock()
@@ -67,7 +67,7 @@ extension PostgresSandbox {
         }
         if server == nil {
             let logSize = Files.size(logPath)
-            // After kill -9, or next to another process that starts it, one attempt may be too early.
+            // Right after SIGKILL, or while another process starts the server, an attempt may come too early.
             while try await !attemptToStart(from: logSize, waitForLogins, deadline) {
                 try await Task.sleep(for: .milliseconds(20))
             }
@@ -77,7 +77,7 @@ extension PostgresSandbox {
         return clock.now - begin
     }
 
-    /// One start. False when it is worth another try.
+    /// Tries to start once. False if another attempt may succeed.
     private func attemptToStart(from logSize: Int, _ wait: Bool, _ deadline: Deadline) async throws -> Bool {
         let attempt = try await spawn()
         let isUp = try await deadline.wait(every: .milliseconds(4)) {
@@ -88,7 +88,7 @@ extension PostgresSandbox {
         if isUp && !ProcessTable.hasEnded(attempt) { return true }
         guard ProcessTable.hasEnded(attempt) else { throw timeout("start") }
         if server != nil {
-            // Another process, or task, was faster.
+            // Another process or task started it first.
             if wait { try await waitForLogins(deadline) }
             return true
         }
@@ -99,15 +99,14 @@ extension PostgresSandbox {
             .serverEnded, "PostgreSQL ended instead of starting", logTail: Files.tail(logPath, from: logSize))
     }
 
-    /// Starts a postmaster in a session of its own, as nobody's child here: it must outlive a command
-    /// line tool, and nobody would reap it.
+    /// Starts a postmaster in a session of its own, and not as our child: it must outlive a command line tool.
     private func spawn() async throws -> ProcessTable.Entry {
         removeLocksOfDeadServer()
         if socketFolder != folder && !Files.exists(socketFolder) {
             try Files.makeFolder(socketFolder, mode: 0o700)
             try Files.give(socketFolder, to: account)
         }
-        // Where the kernel groups processes by session (sched(7)), the group's niceness is what counts against others.
+        // With autogroups (sched(7)) the kernel weighs sessions, so the group needs the niceness too.
         let script = """
             umask 077; [ "$4" = 0 ] || (echo "$4" >/proc/self/autogroup) 2>/dev/null
             nice -n "$4" "$1" -D "$2" >>"$3" 2>&1 </dev/null & echo $!
@@ -119,14 +118,13 @@ extension PostgresSandbox {
             ], account: account, folder: folder
         ).run()
         guard let id = pid_t(output.filter { !$0.isWhitespace }) else {
-            throw SandboxError(.commandFailed, "the shell did not say which process it started")
+            throw SandboxError(.commandFailed, "the shell did not print the id of the server's process")
         }
         return ProcessTable.entry(id) ?? ProcessTable.Entry(id: id, state: "X", parent: 0, startTime: 0)
     }
 
-    /// A server that was killed leaves its lock files. PostgreSQL takes them over when their process is
-    /// gone, but holds a zombie for a rival; where init is slow to reap, or never does, as in many
-    /// containers, that would keep it from starting.
+    /// Deletes the lock files of a killed server. PostgreSQL ignores locks of a process that no longer exists, but takes
+    /// a zombie for a running server, and in many containers init never reaps.
     private func removeLocksOfDeadServer() {
         guard let line = Files.read("\(dataFolder)/postmaster.pid")?.split(separator: "\n").first,
             let id = pid_t(line), let entry = ProcessTable.entry(id), entry.hasEnded
@@ -135,8 +133,8 @@ extension PostgresSandbox {
         unlink("\(socketFolder)/.s.PGSQL.\(port).lock")
     }
 
-    /// Stops the server and waits for its end. Returns how long that took. A server that is not running
-    /// is as it should be. A frozen one is thawed first: it could not hear.
+    /// Stops the server, if it runs, and waits for its end. Returns how long that took. Thaws a frozen server first,
+    /// which would not handle the signal.
     @discardableResult
     package func stop(_ mode: StopMode = .fast, wait: Bool = true) async throws -> Duration {
         let clock = ContinuousClock()
@@ -148,18 +146,17 @@ extension PostgresSandbox {
         return clock.now - begin
     }
 
-    /// Stops fast and starts.
+    /// Stops in mode `fast`, and starts.
     @discardableResult
     package func restart() async throws -> Duration {
         let stopped = try await stop(.fast)
         return stopped + (try await start())
     }
 
-    /// SIGKILL for the postmaster and every process of its, as when the machine loses its power; waits
-    /// until all of them are gone, so that a start can follow.
+    /// Sends SIGKILL to the postmaster and its children, as a power failure would end them, and waits for their end.
     package func kill() async throws {
         guard let server else { return }
-        // Frozen first, so that no new process escapes between listing and killing.
+        // A frozen postmaster forks no child between listing and killing.
         Glibc.kill(server.id, SIGSTOP)
         let deadline = Deadline(in: configuration.deadline)
         _ = try await deadline.wait(every: .milliseconds(1)) { ProcessTable.entry(server.id)?.isStopped ?? true }
@@ -168,8 +165,8 @@ extension PostgresSandbox {
         try await waitForEnd(of: children + [server], "kill -9")
     }
 
-    /// SIGSTOP for the postmaster and, unless told otherwise, its children: sessions hang in mid-query,
-    /// and new ones are taken by the kernel and never greeted.
+    /// Sends SIGSTOP to the postmaster and, by default, its children: sessions hang, and the kernel accepts new
+    /// connections that get no reply.
     package func freeze(onlyPostmaster: Bool = false) async throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to freeze") }
         Glibc.kill(server.id, SIGSTOP)
@@ -184,7 +181,7 @@ extension PostgresSandbox {
         guard isFrozen else { throw timeout("freeze") }
     }
 
-    /// SIGCONT for all of them.
+    /// Sends SIGCONT to the server's processes.
     package func thaw() async throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to thaw") }
         for child in ProcessTable.children(of: server.id) { Glibc.kill(child.id, SIGCONT) }
@@ -196,13 +193,13 @@ extension PostgresSandbox {
         guard isThawed else { throw timeout("thaw") }
     }
 
-    /// Makes the server read its settings again.
+    /// Reloads the settings, by SIGHUP.
     package func reload() throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to reload") }
         Glibc.kill(server.id, SIGHUP)
     }
 
-    /// Waits until a login would be answered; a database in recovery counts as not yet.
+    /// Waits until logins work. A database in recovery does not count.
     package func waitForLogins(_ deadline: Deadline? = nil) async throws {
         let isReady = try await (deadline ?? Deadline(in: configuration.deadline)).wait(every: .milliseconds(2)) {
             await self.login(within: .milliseconds(200)).isReady
@@ -210,10 +207,10 @@ extension PostgresSandbox {
         guard isReady else { throw timeout("take logins") }
     }
 
-    private func login(within limit: Duration) async -> LoginProbe.Answer {
+    private func login(within limit: Duration) async -> LoginProbe.Reply {
         let (port, user, database) = (port, configuration.user, configuration.database)
         return await offCooperativeThreads {
-            LoginProbe.ask(port: port, user: user, database: database, within: limit)
+            LoginProbe.send(to: port, user: user, database: database, within: limit)
         }
     }
 

@@ -1,22 +1,21 @@
 import DispatchLoop
-import Dispatch
 import Glibc
 
-/// What a server spends on clients that came over TCP, told from the titles of its processes: a log-in under way is one
-/// too, which `pg_stat_activity` does not show, and looking costs the server nothing.
+/// A server's processes for TCP clients, counted by their titles. Unlike `pg_stat_activity` this includes logins in
+/// progress, and costs the server nothing.
 package struct ServerSessions: Sendable, Equatable {
-    /// Processes for clients, those in log-in among them.
+    /// Processes for clients, including those in login.
     package var processes = 0
     package var loggingIn = 0
 
     package init() {}
 
-    /// Counts by the titles of the server's children: `postgres: admin mydb 127.0.0.1(43210) idle`.
+    /// Counts the titles of the server's children: `postgres: admin mydb 127.0.0.1(43210) idle`.
     init(titles: [String]) {
         for title in titles {
-            // A child that has no title of its own yet still has the server's: it has not read the start-up packet.
+            // Until it has read the startup packet, a child has the server's title.
             let isNew = !title.hasPrefix("postgres:")
-            // A client of the Unix socket is `[local]`: the sandbox itself, which does not count.
+            // Clients of the Unix socket are `[local]`: the sandbox itself, which does not count.
             guard isNew || Self.namesPort(title) else { continue }
             processes += 1
             let words = ["authentication", "startup", "initializing"]
@@ -24,7 +23,7 @@ package struct ServerSessions: Sendable, Equatable {
         }
     }
 
-    /// Whether there is a port in parentheses, which only clients of TCP have.
+    /// Whether the title has a port in parentheses, as those of TCP clients do.
     private static func namesPort(_ title: String) -> Bool {
         guard let opening = title.firstIndex(of: "("), let closing = title[opening...].firstIndex(of: ")") else {
             return false
@@ -35,10 +34,10 @@ package struct ServerSessions: Sendable, Equatable {
 }
 
 extension PostgresSandbox {
-    /// What the server's processes do now; nothing of a server that is not running.
+    /// The processes for clients now; none if the server does not run.
     package var serverSessions: ServerSessions {
-        // Those that are there before and after were there at the same time: a look takes longer than a request to cancel,
-        // and would count one after the other.
+        // Reading /proc takes longer than a cancel request. Only processes that exist before and after are counted, so
+        // that two that followed each other do not count as simultaneous.
         let before = Set(childTitles.map(\.id))
         return ServerSessions(titles: childTitles.filter { before.contains($0.id) }.map(\.title))
     }
@@ -50,49 +49,42 @@ extension PostgresSandbox {
         }
     }
 
-    /// Ends all sessions of TCP clients without a statement of the sandbox's own, which would have to log in first.
+    /// Terminates the sessions of TCP clients by SIGTERM, without a login of the sandbox's own.
     package func signalSessions() {
         for (id, title) in childTitles where ServerSessions(titles: [title]).processes == 1 {
             Glibc.kill(id, SIGTERM)
         }
     }
 
-    /// Changes settings without a statement, and so without a log-in of the sandbox's own: for settings that make log-ins
-    /// slow. In force when the postmaster has taken the signal, a moment later.
-    package func setUnasked(_ settings: [String: String]) async throws {
-        let lines = settings.sorted { $0.key < $1.key }.map { "\($0.key) = \(literal($0.value))\n" }.joined()
-        // The last line for a setting counts.
+    /// Changes settings without a login of the sandbox's own, for settings that make logins slow. They take effect when
+    /// the postmaster has handled the signal.
+    package func setWithoutLogin(_ settings: [String: String]) async throws {
+        let lines = settings.sorted { $0.key < $1.key }.map { "\($0.key) = \(SQLText.literal($0.value))\n" }.joined()
+        // The last line for a setting wins.
         try Files.write(lines, to: "\(dataFolder)/postgresql.conf", append: true)
         try reload()
         try await Task.sleep(for: .milliseconds(300))
     }
 }
 
-/// Looks again and again at what a server spends on clients, and remembers the most.
+/// Polls a server's processes for clients, and keeps the maximum.
 package final class SessionWatch: Sendable {
     private let most = Locked(ServerSessions())
-    private let isStopped = Locked(false)
-    private let done = DispatchSemaphore(value: 0)
+    private let loop: BackgroundLoop
 
     package init(_ sandbox: PostgresSandbox) {
-        DispatchQueue(label: "sessions on \(sandbox.port)").async { [most, isStopped, done] in
-            while !isStopped.withLock({ $0 }) {
-                let now = sandbox.serverSessions
-                most.withLock { most in
-                    most.processes = max(most.processes, now.processes)
-                    most.loggingIn = max(most.loggingIn, now.loggingIn)
-                }
-                usleep(20_000)
+        loop = BackgroundLoop("sessions on \(sandbox.port)", pause: .milliseconds(20)) { [most] in
+            let now = sandbox.serverSessions
+            most.withLock { most in
+                most.processes = max(most.processes, now.processes)
+                most.loggingIn = max(most.loggingIn, now.loggingIn)
             }
-            done.signal()
         }
     }
 
-    /// Ends the watch, and returns the most that was seen of each.
+    /// Stops, and returns the maximum of each count.
     package func stop() async -> ServerSessions {
-        isStopped.withLock { $0 = true }
-        let done = self.done
-        await offCooperativeThreads { done.wait() }
+        await loop.stop()
         return most.withLock { $0 }
     }
 }

@@ -1,8 +1,7 @@
 import Glibc
 
 extension PostgresSandbox {
-    /// A throw-away sandbox whose data are a copy of a running one's, and which follows it by streaming.
-    /// Not started yet.
+    /// Creates a streaming standby: a temporary sandbox with a copy of a running one's data. Does not start it.
     package static func makeStandby(of primary: PostgresSandbox) async throws -> PostgresSandbox {
         let standby = try await make(primary.configuration)
         Files.removeTree(standby.dataFolder)
@@ -13,17 +12,17 @@ extension PostgresSandbox {
                 "--username=\(ClusterTemplate.owner)", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
             ], account: standby.account
         ).run()
-        // Of two lines for one setting the last one counts.
+        // The last line for a setting wins.
         try Files.write(
             """
             port = \(standby.port)
-            unix_socket_directories = \(literal(standby.socketFolder))
+            unix_socket_directories = \(SQLText.literal(standby.socketFolder))
 
             """, to: "\(standby.dataFolder)/postgresql.conf", append: true)
         return standby
     }
 
-    /// Makes the next start a recovery that goes on until `promote`, and takes no logins meanwhile.
+    /// Turns the next start into a recovery that lasts until `promote` and refuses logins.
     package func recoverUntilPromoted() throws {
         try Files.write("hot_standby = off\n", to: "\(dataFolder)/postgresql.conf", append: true)
         let signal = "\(dataFolder)/standby.signal"
@@ -31,7 +30,7 @@ extension PostgresSandbox {
         try Files.give(signal, to: account)
     }
 
-    /// Ends the recovery, as `pg_ctl promote` does, which works where no login does.
+    /// Ends the recovery as `pg_ctl promote` does, without a login.
     package func promote() async throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to promote") }
         let signal = "\(dataFolder)/promote"
@@ -40,7 +39,7 @@ extension PostgresSandbox {
         Glibc.kill(server.id, SIGUSR1)
     }
 
-    /// Ends one session of a client's, whichever it hits. Returns how many were hit.
+    /// Terminates one client session at random. Returns how many it terminated.
     package func terminateSession() async throws -> Int {
         let text = try await execute(
             """
@@ -52,25 +51,20 @@ extension PostgresSandbox {
         return Int(text) ?? 0
     }
 
-    /// A few lines of shell, as oneself.
+    /// Runs a shell script as the current user.
     package func shell(_ script: String, _ argument: String) async throws {
         try await Command(executable: "/bin/sh", arguments: ["-c", "set -e\n" + script, "sh", argument]).run()
     }
 
-    /// A connection string that names another server to be tried first: `host:port`.
+    /// A connection string that names another server, `host:port`, before this one.
     package func connectionURL(after first: String) -> String {
-        let own = "\(host):\(port)"
-        let url = connectionURL()
-        guard let range = url.firstRange(of: own) else { return url }
-        return url[..<range.lowerBound] + "\(first)," + url[range.lowerBound...]
+        connectionURL().replacing("@", with: "@\(first),")
     }
 
-    /// A connection string that names further servers, to be tried when the first is not the right one.
+    /// A connection string that names further servers after this one.
     package func connectionURL(alternatives: [PostgresSandbox], parameters: [String: String]) -> String {
-        let hosts = alternatives.map { ",\($0.host):\($0.port)" }.joined()
         let own = "\(host):\(port)"
-        let url = connectionURL(parameters: parameters)
-        guard let range = url.firstRange(of: own) else { return url }
-        return url[..<range.upperBound] + hosts + url[range.upperBound...]
+        let hosts = ([own] + alternatives.map { "\($0.host):\($0.port)" }).joined(separator: ",")
+        return connectionURL(parameters: parameters).replacing("@\(own)/", with: "@\(hosts)/")
     }
 }

@@ -1,24 +1,23 @@
 import Glibc
 
-/// What lies where in a sandbox's folder, how it comes to be there, and how it is found again.
+/// The files in a sandbox's folder: creates them, and reads them back.
 struct SandboxLayout {
     let folder: String
     let port: UInt16
     let configuration: SandboxConfiguration
 
-    /// Unix sockets' addresses end after 107 bytes; deeper folders get a socket folder near the root,
-    /// named by a digest of theirs.
+    /// The path of a Unix socket has at most 107 bytes. Deeper folders get a socket folder in /tmp, named by a digest.
     static func socketFolder(for folder: String) -> String {
         if folder.utf8.count + "/.s.PGSQL.65535".utf8.count <= 107 { return folder }
         return "/tmp/daruma-socket-\(digest(folder))"
     }
 
-    /// FNV-1a: short names that stay the same from run to run, unlike `Hasher`'s.
+    /// FNV-1a, which unlike `Hasher` gives the same name in every run.
     static func digest(_ text: String) -> String {
         String(text.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }, radix: 16)
     }
 
-    /// Makes the cluster. Its data appear last and at once, so that a folder with data is a whole sandbox.
+    /// Creates the cluster. Renames its data into place last, so that a folder with data is a complete sandbox.
     func create(_ binaries: PostgresBinaries, _ account: ServerAccount) async throws {
         let unfinished = "\(folder)/data.new"
         Files.removeTree(unfinished)
@@ -26,9 +25,9 @@ struct SandboxLayout {
         try Files.write(Self.accessRules(configuration.authentication), to: "\(unfinished)/pg_hba.conf")
         try Files.write(serverSettings, to: "\(unfinished)/postgresql.conf", append: true)
         try Files.write(facts, to: "\(folder)/sandbox.conf")
-        for path in ["\(folder)/sandbox.conf"] { try Files.give(path, to: account) }
+        try Files.give("\(folder)/sandbox.conf", to: account)
         if rename(unfinished, "\(folder)/data") != 0 {
-            throw SandboxError(.folder, "cannot make \(folder)/data: \(String(cString: strerror(errno)))")
+            throw SandboxError(.folder, "cannot create \(folder)/data: \(SandboxError.systemMessage)")
         }
     }
 
@@ -50,7 +49,7 @@ struct SandboxLayout {
             "lc_messages": "C",
             "logging_collector": "off",
             "log_line_prefix": "%m [%p] %q%u@%d ",
-            // In the data folder instead of /dev/shm, where a killed server would leave them behind.
+            // In the data folder: in /dev/shm a killed server would leave its segments behind.
             "dynamic_shared_memory_type": "mmap",
             "shared_buffers": "16MB",
         ]
@@ -58,10 +57,10 @@ struct SandboxLayout {
             settings.merge(["fsync": "off", "full_page_writes": "off"]) { $1 }
         }
         settings.merge(configuration.settings) { $1 }
-        return settings.sorted { $0.key < $1.key }.map { "\($0.key) = \(literal($0.value))\n" }.joined()
+        return settings.sorted { $0.key < $1.key }.map { "\($0.key) = \(SQLText.literal($0.value))\n" }.joined()
     }
 
-    /// What another process must know to operate the sandbox.
+    /// The facts that another process needs to operate the sandbox.
     private var facts: String {
         """
         port=\(port)
@@ -74,7 +73,7 @@ struct SandboxLayout {
 
     static func load(_ folder: String) throws -> (port: UInt16, SandboxConfiguration) {
         guard let text = Files.read("\(folder)/sandbox.conf") else {
-            throw SandboxError(.folder, "\(folder) holds no sandbox, or one of another user's")
+            throw SandboxError(.folder, "\(folder) holds no sandbox that this user can read")
         }
         var configuration = SandboxConfiguration()
         configuration.isDurable = true
@@ -94,10 +93,9 @@ struct SandboxLayout {
         return (port, configuration)
     }
 
-    /// What the watchdog does when the maker has gone. `$1` is the folder, `$2` the socket's. It goes
-    /// round until the folder stays away, because a helper that the maker had just started – the copy,
-    /// the server – may still be writing. An immediate shutdown lets the server free its shared memory;
-    /// SIGKILL after that is for a server that cannot.
+    /// The watchdog's script. `$1` is the folder, `$2` the socket's folder. It repeats until the folder stays deleted,
+    /// because a helper that started last (the copy, the server) may still be writing. An immediate shutdown lets the
+    /// server free its shared memory; SIGKILL follows if the server does not end.
     static let removalScript = """
         stop_server() {
             pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && [ -n "$pid" ] || return 0
@@ -109,7 +107,7 @@ struct SandboxLayout {
             while kill -0 "$pid" 2>/dev/null && [ "$n" -lt 100 ]; do sleep 0.05; n=$((n + 1)); done
             kill -KILL "$pid" $children 2>/dev/null
         }
-        # What a killed server leaves: lines 7's key and id, if they still belong together.
+        # Frees a killed server's segment: line 7 holds key and id, which must still belong together.
         free_memory() {
             set -- $(sed -n 7p "$1/data/postmaster.pid" 2>/dev/null)
             [ $# -eq 2 ] && grep -Eq "^ *$1 +$2 " /proc/sysvipc/shm && ipcrm -m "$2" 2>/dev/null
@@ -126,24 +124,24 @@ struct SandboxLayout {
         """
 }
 
-/// Where a permanent sandbox's cluster lives, given the folder that the user named.
+/// Finds the cluster of a permanent sandbox from the folder that the user named.
 struct PermanentHome {
     static let clusterName = "cluster"
 
     let folder: String
     package let account: ServerAccount
 
-    /// The real path of the cluster's folder, made if missing.
+    /// The real path of the cluster's folder. Creates the folder if it is missing.
     func locate() throws -> String {
-        // A throw-away sandbox's own folder serves as well, so that its switch is at hand too.
+        // The folder of a temporary sandbox works as well, so that `db` can operate it.
         if Files.exists("\(folder)/sandbox.conf"), let home = Files.canonical(folder) { return home }
         try Files.makeFolder(folder, mode: 0o755)
         guard let base = Files.canonical(folder) else {
-            throw SandboxError(.folder, "cannot open the folder \(folder): \(String(cString: strerror(errno)))")
+            throw SandboxError(.folder, "cannot open the folder \(folder): \(SandboxError.systemMessage)")
         }
         let cluster = "\(base)/\(Self.clusterName)"
         if !Files.exists(cluster) {
-            unlink(cluster)  // a link to what was removed
+            unlink(cluster)  // may be a link to a removed cluster
             if account.canReach(base) {
                 try Files.makeFolder(cluster, mode: 0o700)
                 try Files.give(cluster, to: account)
@@ -152,12 +150,12 @@ struct PermanentHome {
                 try Files.makeFolder(elsewhere, mode: 0o700)
                 try Files.give(elsewhere, to: account)
                 guard symlink(elsewhere, cluster) == 0 else {
-                    throw SandboxError(.folder, "cannot link \(cluster): \(String(cString: strerror(errno)))")
+                    throw SandboxError(.folder, "cannot link \(cluster): \(SandboxError.systemMessage)")
                 }
             }
         }
         guard let home = Files.canonical(cluster) else {
-            throw SandboxError(.folder, "cannot open \(cluster): \(String(cString: strerror(errno)))")
+            throw SandboxError(.folder, "cannot open \(cluster): \(SandboxError.systemMessage)")
         }
         return home
     }

@@ -1,32 +1,41 @@
 import Glibc
 
-/// Who runs the server's binaries. PostgreSQL refuses to run as root, so root runs them as the user
-/// that Debian's package made; everybody else runs them as oneself.
+/// The user who runs the server's binaries. PostgreSQL refuses to run as root, so root runs them as the user
+/// `postgres` of Debian's package; other users run them as themselves.
 package enum ServerAccount: Sendable {
-    case oneself
+    case sameUser
     case other(user: UInt32, group: UInt32)
 
     package static func current() throws -> ServerAccount {
-        guard geteuid() == 0 else { return .oneself }
+        guard geteuid() == 0 else { return .sameUser }
         guard let entry = getpwnam("postgres") else {
             throw SandboxError(
                 .missingBinaries,
-                "PostgreSQL does not run as root, and there is no user `postgres` to run it as: "
-                    + "apt-get install postgresql makes one")
+                "PostgreSQL does not run as root, and the user `postgres` does not exist: apt-get install postgresql "
+                    + "creates it")
         }
         return .other(user: entry.pointee.pw_uid, group: entry.pointee.pw_gid)
     }
 
     var ids: (user: UInt32, group: UInt32)? {
         switch self {
-        case .oneself: nil
+        case .sameUser: nil
         case .other(let user, let group): (user, group)
         }
     }
 
     var userID: UInt32 { ids?.user ?? geteuid() }
 
-    /// Whether the account can pass through every folder down to `path` – under /root, for one, it cannot.
+    /// The words of a command that runs `words` as this user.
+    ///
+    /// By setpriv(1), because the user options of the spawning call fork in this process: under ThreadSanitizer such a
+    /// child sometimes waits for the lock of a thread that it does not have. Without them the call is a posix_spawn.
+    func command(_ words: [String]) -> [String] {
+        guard let (user, group) = ids else { return words }
+        return ["/usr/bin/setpriv", "--reuid=\(user)", "--regid=\(group)", "--clear-groups", "--"] + words
+    }
+
+    /// Whether the user may pass through every folder down to `path`; below /root, `postgres` may not.
     func canReach(_ path: String) -> Bool {
         guard let (user, group) = ids else { return true }
         var folder = path

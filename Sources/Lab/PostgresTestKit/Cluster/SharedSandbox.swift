@@ -1,4 +1,4 @@
-/// One server for all tests of a process that do not harm it. It is removed when the process ends.
+/// One server for all tests of a process that leave it intact. Its watchdog deletes it when the process ends.
 package enum SharedSandbox {
     private static let task = Task {
         let sandbox = try await PostgresSandbox.make()
@@ -6,6 +6,6 @@ package enum SharedSandbox {
         return sandbox
     }
 
-    /// The server. The first call starts it.
+    /// Returns the server. The first call starts it.
     package static func get() async throws -> PostgresSandbox { try await task.value }
 }

@@ -1,10 +1,9 @@
-import Dispatch
 import Glibc
 
-/// A TCP connection whose every step has a deadline: what probes are made of. It blocks its thread and
-/// belongs to one thread at a time.
+/// A TCP connection with a deadline for every step, for probes. It blocks its thread and belongs to one thread at a
+/// time.
 package final class DeadlineSocket: Sendable {
-    /// Why a step did not succeed.
+    /// Why a step failed.
     package enum Failure: Error, Equatable, Sendable {
         case refused
         case timedOut
@@ -21,26 +20,16 @@ package final class DeadlineSocket: Sendable {
         }
     }
 
-    /// For waiting on several at once.
+    /// Lets a caller poll several sockets at once.
     package let descriptor: Int32
 
-    /// Connects. `host` is an IPv4 address in numbers, or `localhost`.
+    /// Connects. `host` is an IPv4 address or `localhost`.
     package init(host: String, port: UInt16, deadline: Deadline) throws(Failure) {
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         descriptor = socket(AF_INET, type, 0)
         guard descriptor >= 0 else { throw Failure(errno: errno) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        guard inet_pton(AF_INET, host == "localhost" ? "127.0.0.1" : host, &address.sin_addr) == 1 else {
-            throw .other(EADDRNOTAVAIL)
-        }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        if result == 0 { return }
+        guard let address = IPv4Address(host) else { throw .other(EADDRNOTAVAIL) }
+        if address.with(port, { connect(descriptor, $0, $1) }) == 0 { return }
         guard errno == EINPROGRESS else { throw Failure(errno: errno) }
         try wait(for: Int16(POLLOUT), deadline)
         var code: Int32 = 0
@@ -51,7 +40,7 @@ package final class DeadlineSocket: Sendable {
 
     deinit {
         guard descriptor >= 0 else { return }
-        // A helper process being started by another thread may hold a copy of the descriptor for a moment.
+        // A process that another thread is starting may hold a copy of the descriptor for a moment.
         shutdown(descriptor, Int32(SHUT_RDWR))
         close(descriptor)
     }
@@ -70,7 +59,7 @@ package final class DeadlineSocket: Sendable {
         }
     }
 
-    /// At least one byte and at most `limit`; `closed` when the peer has ended.
+    /// Returns between one byte and `limit` bytes. Throws `closed` at the end of the stream.
     package func receive(limit: Int = 65_536, deadline: Deadline) throws(Failure) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: limit)
         while true {
@@ -85,7 +74,7 @@ package final class DeadlineSocket: Sendable {
         }
     }
 
-    /// Whether the peer has ended it, as far as is known here. Does not wait.
+    /// Whether the peer's end has arrived. Does not wait.
     package var hasEnded: Bool {
         var byte: UInt8 = 0
         let count = recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
@@ -95,8 +84,8 @@ package final class DeadlineSocket: Sendable {
     private func wait(for events: Int16, _ deadline: Deadline) throws(Failure) {
         while true {
             var entry = pollfd(fd: descriptor, events: events, revents: 0)
-            // Rounded up: a wait of 0.4 ms must not become a spin.
-            let result = poll(&entry, 1, Int32(deadline.remaining.milliseconds.rounded(.up)))
+            // Rounded up, so that a wait of 0.4 ms does not spin.
+            let result = poll(&entry, 1, Int32(deadline.remaining.fractionalMilliseconds.rounded(.up)))
             if result > 0 { return }
             if result == 0 { throw .timedOut }
             if errno != EINTR { throw Failure(errno: errno) }
@@ -104,9 +93,14 @@ package final class DeadlineSocket: Sendable {
     }
 }
 
-/// Runs blocking work on a thread that may block, away from Swift's few cooperative ones.
-package func offCooperativeThreads<Result: Sendable>(_ work: @escaping @Sendable () -> Result) async -> Result {
-    await withCheckedContinuation { continuation in
-        DispatchQueue.global().async { continuation.resume(returning: work()) }
+extension DeadlineSocket.Failure: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .refused: "refused"
+        case .timedOut: "timed out"
+        case .closed: "closed"
+        case .reset: "reset"
+        case .other(let code): String(cString: strerror(code))
+        }
     }
 }

@@ -1,15 +1,15 @@
-/// One request and what became of it.
+/// One request and its outcome.
 package struct HTTPExchange: Sendable {
     package let path: String
     package let begin: ContinuousClock.Instant
-    /// From before connecting or sending until the last byte, or until it failed.
+    /// From before connecting or sending until the last byte or the failure.
     package let latency: Duration
     package let outcome: Outcome
 
-    /// How it ended.
+    /// How the exchange ended.
     package enum Outcome: Sendable, Equatable {
         case answered(status: Int, body: String)
-        /// No whole answer: `refused`, `timed out`, `closed`, `reset` or the system's word for it.
+        /// No complete answer: `refused`, `timed out`, `closed`, `reset` or the system's own text.
         case failed(String)
     }
 
@@ -40,7 +40,7 @@ package struct HTTPExchange: Sendable {
         return String(value.dropFirst().prefix { $0 != "\"" })
     }
 
-    /// What a timeline shows: `200`, `400 57P01`, `refused`.
+    /// The outcome in one or two words: `200`, `400 57P01`, `refused`.
     package var summary: String {
         switch outcome {
         case .answered(let status, _): [String(status), errorCode ?? ""].filter { !$0.isEmpty }.joined(separator: " ")

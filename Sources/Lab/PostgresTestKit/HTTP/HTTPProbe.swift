@@ -1,11 +1,9 @@
-import Glibc
-
-/// A client that asks a service over a raw socket and measures: one connection, one thread at a time.
+/// An HTTP client that measures: one connection, one thread at a time.
 ///
-/// Own instead of a library's because it must never wait longer than told, whatever the service does,
-/// and must not pool, retry or hide a failure.
+/// Not a library's client, because this one must keep its deadline whatever the service does, and must not pool, retry
+/// or hide a failure.
 package final class HTTPProbe {
-    /// Whether the connection is used again.
+    /// Whether requests share a connection.
     package enum Mode: Sendable {
         case keepAlive
         case freshConnection
@@ -17,12 +15,12 @@ package final class HTTPProbe {
     private let style: ProbeStyle
     private let limit: Duration
     private var socket: DeadlineSocket?
-    /// Whether the connection has been used before.
+    /// Whether an earlier request used the connection.
     private var isReused = false
     private var received: [UInt8] = []
     private var pending: (path: String, begin: ContinuousClock.Instant, deadline: Deadline)?
 
-    /// `host` is an IPv4 address in numbers, or `localhost`; `limit` is for each exchange as a whole.
+    /// `host` is an IPv4 address or `localhost`; `limit` bounds each exchange as a whole.
     package init(
         host: String = "127.0.0.1", port: UInt16, mode: Mode = .keepAlive, style: ProbeStyle = .plain,
         limit: Duration = .seconds(5)
@@ -34,7 +32,7 @@ package final class HTTPProbe {
         self.limit = limit
     }
 
-    /// One GET, off the cooperative threads, on a connection of its own.
+    /// Sends one GET on a connection of its own, off the cooperative threads.
     package static func get(
         _ path: String, host: String = "127.0.0.1", port: UInt16, limit: Duration = .seconds(5)
     ) async -> HTTPExchange {
@@ -43,38 +41,30 @@ package final class HTTPProbe {
         }
     }
 
-    /// Sends these bytes and returns all that comes back until the server closes, or the limit passes; off the cooperative
-    /// threads. For requests whose last one asks for the connection to be closed.
-    package static func raw(_ request: String, port: UInt16, limit: Duration = .seconds(5)) async -> String {
-        await offCooperativeThreads {
-            let deadline = Deadline(in: limit)
-            var received: [UInt8] = []
-            do throws(DeadlineSocket.Failure) {
-                let socket = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline)
-                try socket.send(Array(request.utf8), deadline: deadline)
-                while true { received += try socket.receive(deadline: deadline) }
-            } catch {
-                let text = String(decoding: received, as: UTF8.self)
-                return error == .closed ? text : "\(text)[\(error)]"
-            }
+    /// Sends GETs until one is answered with 200. False if none was within `limit`.
+    @discardableResult
+    package static func waitUntilGood(
+        _ path: String = "/ping", port: UInt16, within limit: Duration = .seconds(20)
+    ) async throws -> Bool {
+        try await Deadline(in: limit).wait(every: .milliseconds(20)) {
+            await get(path, port: port, limit: limit).isGood
         }
     }
 
-    /// Whether the kept connection has ended since its last answer.
+    /// Whether the server has closed the kept connection since its last answer.
     package var hasEnded: Bool { socket?.hasEnded ?? false }
 
-    /// Asks and waits for the answer. Blocks the thread.
+    /// Sends a GET and waits for the answer. Blocks the thread.
     package func get(_ path: String) -> HTTPExchange {
         send(path) ?? receive()
     }
 
-    /// Sends the request and comes back at once, so that it can be in flight while something else
-    /// happens. Nil when it was sent; else the failed exchange.
+    /// Sends the request without waiting for the answer. Returns nil, or the exchange that failed.
     package func send(_ path: String) -> HTTPExchange? {
         let request = (path: path, begin: ContinuousClock.now, deadline: Deadline(in: limit))
         pending = request
         received = []
-        // As a client that watches its idle connections: nothing is lost on one that ended before anything was sent.
+        // A connection that ended before this request loses nothing: clients watch their idle connections.
         if hasEnded { socket = nil }
         isReused = socket != nil
         do throws(DeadlineSocket.Failure) {
@@ -87,14 +77,14 @@ package final class HTTPProbe {
         }
     }
 
-    /// Waits for the answer to what `send` sent.
+    /// Waits for the answer to the request that `send` sent.
     package func receive() -> HTTPExchange {
         guard let pending, let socket else { return finish(.failed("nothing was sent")) }
         while true {
             do throws(DeadlineSocket.Failure) {
                 received += try socket.receive(deadline: pending.deadline)
             } catch {
-                // The end of the connection may be the end of the body.
+                // A body without a length ends with the connection.
                 guard error == .closed, let answer = HTTPAnswer(received, isComplete: true, hasBody: style.hasBody)
                 else {
                     return finish(.failed(word(for: error)))
@@ -109,8 +99,8 @@ package final class HTTPProbe {
         }
     }
 
-    /// A kept connection that ends under a request, without a word of the answer: nobody had said `Connection: close` before, and
-    /// the request is lost. A client that asks again hides that (RFC 9112 §9.3.1); this one tells of it.
+    /// Marks a kept connection that ended under a request without `Connection: close` in an earlier answer: the request
+    /// is lost. A client that retries hides that (RFC 9112 §9.3.1); this one reports it.
     private func word(for error: DeadlineSocket.Failure) -> String {
         guard isReused, received.isEmpty, error == .closed || error == .reset else { return error.description }
         return "\(error) unannounced"
@@ -125,15 +115,15 @@ package final class HTTPProbe {
     }
 }
 
-/// A parsed answer: as much of HTTP/1.1 as services answer probes with.
+/// A parsed answer, as far as probes need HTTP/1.1.
 struct HTTPAnswer {
     let status: Int
     let body: String
-    /// The server will close the connection.
+    /// Whether the server will close the connection.
     let isLast: Bool
 
-    /// Nil while bytes are missing. `isComplete`: no more will come, so a body without length ends here. `hasBody`: the
-    /// request was none that is answered without one, as `HEAD` is.
+    /// Nil while bytes are missing. `isComplete` says that no more bytes follow, so a body without a length ends here.
+    /// `hasBody` is false for `HEAD`, whose answer has none.
     init?(_ bytes: [UInt8], isComplete: Bool, hasBody: Bool = true) {
         let text = String(decoding: bytes, as: UTF8.self)
         guard let headEnd = text.firstRange(of: "\r\n\r\n") else { return nil }
@@ -177,17 +167,5 @@ struct HTTPAnswer {
             rest = chunk.dropFirst(count + 2)
         }
         return String(decoding: body, as: UTF8.self)
-    }
-}
-
-extension DeadlineSocket.Failure: CustomStringConvertible {
-    package var description: String {
-        switch self {
-        case .refused: "refused"
-        case .timedOut: "timed out"
-        case .closed: "closed"
-        case .reset: "reset"
-        case .other(let code): String(cString: strerror(code))
-        }
     }
 }

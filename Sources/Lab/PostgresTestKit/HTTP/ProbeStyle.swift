@@ -1,14 +1,14 @@
-/// What those who ask a service how it is send, byte for byte.
+/// The requests of orchestrators and monitors, byte for byte.
 package enum ProbeStyle: String, Sendable, CaseIterable {
-    /// No more than HTTP needs.
+    /// The minimum that HTTP needs.
     case plain
-    /// Kubernetes' kubelet: a new connection each time.
+    /// Kubernetes' kubelet: a new connection for each probe.
     case kubernetes
-    /// HAProxy's `option httpchk` without more: HTTP/1.0, no `Host`, whatever the path that was meant.
+    /// HAProxy's bare `option httpchk`: HTTP/1.0 without `Host`.
     case haproxy
     /// A cloud's load balancer that keeps its connections.
     case loadBalancer = "load balancer"
-    /// `HEAD`, as uptime monitors send it.
+    /// An uptime monitor's `HEAD`.
     case head
 
     func request(_ path: String, authority: String, keepsConnection: Bool) -> String {

@@ -1,4 +1,4 @@
-/// Where a service listens.
+/// The address that a service listens on.
 package struct ServiceAddress: Sendable, CustomStringConvertible {
     package let host: String
     package let port: UInt16

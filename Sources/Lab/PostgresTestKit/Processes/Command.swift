@@ -1,20 +1,20 @@
 import Subprocess
 import SystemPackage
 
-/// A short helper command, with a deadline and its output collected.
+/// A short helper command with a deadline. Collects its output.
 package struct Command: Sendable {
     package var executable: String
     package var arguments: [String]
     package var environment: [String: String]
     package var input: String
     package var account: ServerAccount
-    /// Helpers start where everybody may be: the caller's own folder may be closed to the server's user.
+    /// Defaults to `/`, because the server's user may not enter the caller's folder.
     package var folder: String
     package var deadline: Duration
 
     package init(
         executable: String, arguments: [String], environment: [String: String] = [:], input: String = "",
-        account: ServerAccount = .oneself, folder: String = "/", deadline: Duration = .seconds(60)
+        account: ServerAccount = .sameUser, folder: String = "/", deadline: Duration = .seconds(60)
     ) {
         self.executable = executable
         self.arguments = arguments
@@ -25,21 +25,15 @@ package struct Command: Sendable {
         self.deadline = deadline
     }
 
-    /// Runs to the end and returns what came out on standard output.
+    /// Runs the command and returns its standard output.
     ///
-    /// Throws a `SandboxError` that quotes standard error when the command failed or took too long.
+    /// Throws a `SandboxError` that quotes standard error if the command failed or took too long.
     @discardableResult
     package func run() async throws -> String {
         let name = executable.split(separator: "/").last.map(String.init) ?? executable
-        var words = [executable] + arguments
-        if let (user, group) = account.ids {
-            // setpriv instead of the spawning call's own user options: those fork in this process, which
-            // hangs now and then under ThreadSanitizer, where the child waits for a lock of a thread it
-            // does not have. Without them it is a posix_spawn.
-            words = ["/usr/bin/setpriv", "--reuid=\(user)", "--regid=\(group)", "--clear-groups", "--"] + words
-        }
+        let words = account.command([executable] + arguments)
         var options = PlatformOptions()
-        // A session of its own: Ctrl-C at the terminal is for the maker, which then tidies up.
+        // A session of its own: Ctrl-C at the terminal goes to the lab, which cleans up.
         options.createSession = true
         let configuration = Configuration(
             executable: .path(FilePath(words[0])), arguments: Arguments(Array(words.dropFirst())),
@@ -55,7 +49,7 @@ package struct Command: Sendable {
                         configuration, input: .string(input), output: .string(limit: 1 << 20),
                         error: .string(limit: 1 << 20))
                     guard result.terminationStatus.isSuccess else {
-                        // Whoever is cancelled kills it.
+                        // Cancellation kills the command.
                         try Task.checkCancellation()
                         throw SandboxError(
                             .commandFailed, "\(name) failed: \(result.terminationStatus)",

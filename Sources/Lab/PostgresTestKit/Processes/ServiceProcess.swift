@@ -3,10 +3,10 @@ import Glibc
 import Subprocess
 import SystemPackage
 
-/// A service under observation: our `daruma`, or any command that serves HTTP. Its output goes to a
-/// file. It ends with its maker, however the maker ends.
+/// A service under observation: our `daruma`, or any command that serves HTTP. Its output goes to a file. A watchdog
+/// kills it when this process ends.
 package final class ServiceProcess: Sendable {
-    /// How a process ended.
+    /// How the process ended.
     package enum Exit: Sendable, Equatable, CustomStringConvertible {
         case code(Int32)
         case signal(Int32)
@@ -20,29 +20,29 @@ package final class ServiceProcess: Sendable {
     }
 
     package let id: Int32
-    /// Where standard output and standard error go.
+    /// The file that receives standard output and standard error.
     package let logPath: String
     private let command: [String]
     private let exit: ExitBox
-    private let lifeline: CleanupWatchdog
-    /// Set when the caller did not name a log file.
+    private let watchdog: CleanupWatchdog
+    /// Nil if the caller named a log file.
     private let folder: TemporaryFolder?
 
     private init(
-        id: Int32, logPath: String, command: [String], exit: ExitBox, lifeline: CleanupWatchdog,
+        id: Int32, logPath: String, command: [String], exit: ExitBox, watchdog: CleanupWatchdog,
         folder: TemporaryFolder?
     ) {
         self.id = id
         self.logPath = logPath
         self.command = command
         self.exit = exit
-        self.lifeline = lifeline
+        self.watchdog = watchdog
         self.folder = folder
     }
 
-    /// Starts `command`; nil values in `environment` remove a variable. Does not wait for it to listen.
+    /// Starts `command`. Nil values in `environment` remove a variable. Does not wait until the service listens.
     ///
-    /// - Parameter input: a descriptor that becomes the process's standard input, and stays the caller's.
+    /// - Parameter input: a descriptor that becomes the process's standard input. The caller keeps and closes it.
     package static func start(
         _ command: [String], environment: [String: String?] = [:], logPath: String? = nil, input: Int32? = nil
     ) async throws -> ServiceProcess {
@@ -51,11 +51,11 @@ package final class ServiceProcess: Sendable {
         let logPath = logPath ?? "\(folder?.path ?? "")/service.log"
         let log = open(logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard log >= 0 else {
-            throw SandboxError(.service, "cannot write \(logPath): \(String(cString: strerror(errno)))")
+            throw SandboxError(.service, "cannot write \(logPath): \(SandboxError.systemMessage)")
         }
         defer { close(log) }
         var options = PlatformOptions()
-        // Not in the terminal's process group: Ctrl-C is for the lab, which then stops the service in order.
+        // A session of its own: Ctrl-C at the terminal goes to the lab, which stops the service in order.
         options.createSession = true
         let configuration = Configuration(
             executable: executable.contains("/") ? .path(FilePath(executable)) : .name(executable),
@@ -65,7 +65,7 @@ package final class ServiceProcess: Sendable {
             platformOptions: options)
         let exit = ExitBox()
         let descriptor = FileDescriptor(rawValue: log)
-        // Subprocess ends with its closure; a task of its own turns that into a process that goes on.
+        // Subprocess waits for the process to end; a task of its own lets this function return before that.
         let id: Int32 = try await withCheckedThrowingContinuation { continuation in
             let started = Locked<CheckedContinuation<Int32, any Error>?>(continuation)
             Task {
@@ -89,19 +89,53 @@ package final class ServiceProcess: Sendable {
             }
         }
         let startTime = ProcessTable.entry(id)?.startTime ?? 0
-        // The start time tells the process from a later one with the same id.
+        // The start time distinguishes the process from a later one with the same id.
         let script = """
             [ "$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)" = "$2" ] && kill -KILL "$1"
             [ -z "$3" ] || rm -rf -- "$3"
             """
-        let lifeline = try await CleanupWatchdog(
+        let watchdog = try await CleanupWatchdog(
             script: script, arguments: ["\(id)", "\(startTime)", folder?.path ?? ""])
         return ServiceProcess(
-            id: id, logPath: logPath, command: command, exit: exit, lifeline: lifeline, folder: folder)
+            id: id, logPath: logPath, command: command, exit: exit, watchdog: watchdog, folder: folder)
     }
 
-    /// Our service, beside the running executable (in tests: in the same build folder), or where
-    /// `DARUMA_BINARY` points.
+    /// Runs our service on a free port of the loopback address while `body` runs, and stops it.
+    ///
+    /// Throws what `body` throws, and a `SandboxError` if the service does not start or does not exit with 0.
+    package static func withDaruma<Result>(
+        _ arguments: [String] = [], databaseURL: String, binary: String? = nil,
+        _ body: (ServiceProcess, ServiceAddress) async throws -> Result
+    ) async throws -> Result {
+        let service = try await start(
+            [try binary ?? darumaBinary(), "serve", "--host", "127.0.0.1", "--port", "0"] + arguments,
+            environment: ["DATABASE_URL": databaseURL, "PORT": nil, "HOST": nil])
+        return try await service.whileRunning {
+            try await body(service, ServiceAddress(port: try await service.waitUntilListening()))
+        }
+    }
+
+    /// Runs `body`, then stops the process, even after an error or a cancellation. Throws if it does not exit with 0,
+    /// unless `exitsWithZero` is false.
+    package func whileRunning<Result>(
+        exitsWithZero: Bool = true, _ body: () async throws -> Result
+    ) async throws -> Result {
+        let result: Result
+        do {
+            result = try await body()
+        } catch {
+            // A task of its own: cancellation must not keep the process alive.
+            _ = await Task { try? await self.stop() }.value
+            throw error
+        }
+        let exit = try await Task { try await self.stop() }.value
+        guard exit == .code(0) || !exitsWithZero else {
+            throw SandboxError(.service, "\(name) ended with \(exit)", logTail: logTail)
+        }
+        return result
+    }
+
+    /// Our service: `DARUMA_BINARY`, or `daruma` beside the running executable, in tests in the same build folder.
     package static func darumaBinary() throws -> String {
         if let named = getenv("DARUMA_BINARY") { return String(cString: named) }
         return try ownBinary("daruma")
@@ -110,7 +144,7 @@ package final class ServiceProcess: Sendable {
     /// A program of this package, beside the running executable.
     package static func ownBinary(_ name: String) throws -> String {
         guard let own = Files.canonical("/proc/self/exe") else {
-            throw SandboxError(.service, "cannot tell where this program is")
+            throw SandboxError(.service, "cannot find the path of this program")
         }
         let path = "\(own.droppingLastComponent)/\(name)"
         guard Files.isExecutable(path) else {
@@ -135,7 +169,7 @@ package final class ServiceProcess: Sendable {
         return port
     }
 
-    /// Waits until something listens on `port`: for services that do not say so.
+    /// Waits until something listens on `port`, for services that do not log their port.
     package func waitUntilListening(on port: UInt16, within limit: Duration = .seconds(30)) async throws {
         let isListening = try await Deadline(in: limit).wait(every: .milliseconds(10)) {
             if let exit = await self.exit.value {
@@ -148,14 +182,14 @@ package final class ServiceProcess: Sendable {
         }
     }
 
-    /// `… listening on http://127.0.0.1:43210 …` in a line of text or of JSON.
+    /// Finds `… listening on http://127.0.0.1:43210 …` in a line of text or JSON.
     static func listeningPort(in log: String) -> UInt16? {
         guard let words = log.firstRange(of: "listening on http:") else { return nil }
         let authority = log[words.upperBound...].drop { $0 == "/" || $0 == "\\" }
             .prefix { !$0.isWhitespace && $0 != "\"" && $0 != "/" }
         guard let colon = authority.lastIndex(of: ":") else { return nil }
         let digits = authority[authority.index(after: colon)...].prefix(while: \.isNumber)
-        // A line that is still being written may end within the number.
+        // The number may be cut off while the line is being written.
         guard digits.endIndex != log.endIndex else { return nil }
         return UInt16(digits)
     }
@@ -168,7 +202,7 @@ package final class ServiceProcess: Sendable {
     package var logTail: String? { Files.tail(logPath) }
     private var name: String { command.first ?? "the service" }
 
-    /// Waits for the process to end. Throws when it does not in time.
+    /// Waits for the process to end. Throws if it does not end in time.
     package func waitForExit(within limit: Duration = .seconds(30)) async throws -> Exit {
         var ended: Exit?
         let hasEnded = try await Deadline(in: limit).wait(every: .milliseconds(2)) {
@@ -181,7 +215,7 @@ package final class ServiceProcess: Sendable {
         return ended
     }
 
-    /// SIGTERM, and SIGKILL when that does not help.
+    /// Sends SIGTERM, and SIGKILL if the process outlives `limit`.
     @discardableResult
     package func stop(within limit: Duration = .seconds(10)) async throws -> Exit {
         signal(SIGTERM)
@@ -192,7 +226,7 @@ package final class ServiceProcess: Sendable {
     }
 }
 
-/// How the process ended, once it has.
+/// How the process ended; nil while it runs.
 private actor ExitBox {
     private(set) var value: ServiceProcess.Exit?
 

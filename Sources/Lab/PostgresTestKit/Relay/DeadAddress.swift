@@ -1,9 +1,9 @@
 import Glibc
 
-/// An address that does not answer at all, as that of a machine which is switched off: whoever connects never hears of it.
+/// An address that never answers, like that of a machine that is switched off.
 ///
-/// A listener whose queue is full, and which never accepts: the kernel drops every further SYN. That takes no firewall and
-/// no right.
+/// It is a listener that never accepts and whose queue is full: the kernel drops every further SYN. That needs neither
+/// a firewall nor privileges.
 package final class DeadAddress: Sendable {
     package let address: String
     package let port: UInt16
@@ -12,28 +12,28 @@ package final class DeadAddress: Sendable {
     private static let type =
         Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
 
-    /// On an address that nobody else uses, and the port of the database that is not there.
+    /// Takes an unused address and the port of the missing database.
     package convenience init(port: UInt16) throws {
         var failure: (any Error)?
         for _ in 0..<50 {
             do {
-                try self.init(on: LoopbackAddress(127, 77, .random(in: 0...255), .random(in: 1...254)), port: port)
+                try self.init(on: IPv4Address(127, 77, .random(in: 0...255), .random(in: 1...254)), port: port)
                 return
             } catch { failure = error }
         }
-        throw failure ?? SandboxError(.service, "no dead address can be had")
+        throw failure ?? SandboxError(.service, "no dead address is available")
     }
 
-    /// On a free port, or on the one that is named.
-    package init(on address: LoopbackAddress = .standard, port wanted: UInt16? = nil) throws {
+    /// Takes a free port by default.
+    package init(on address: IPv4Address = .loopback, port wanted: UInt16? = nil) throws {
         let port = try wanted ?? PortReservation.unreserved()
         let listener = socket(AF_INET, Self.type, 0)
         guard address.with(port, { bind(listener, $0, $1) == 0 }), listen(listener, 0) == 0 else {
-            let reason = String(cString: strerror(errno))
+            let reason = SandboxError.systemMessage
             close(listener)
-            throw SandboxError(.service, "no dead address can be had on \(address):\(port): \(reason)")
+            throw SandboxError(.service, "no dead address is available on \(address):\(port): \(reason)")
         }
-        // The queue takes one more than listen(2) was told; what does not get in goes on trying, and keeps it full.
+        // The queue holds one more than listen(2) says. Connects that do not fit retry, and keep it full.
         let fillers = (0..<4).map { _ in
             let filler = socket(AF_INET, Self.type, 0)
             _ = address.with(port) { connect(filler, $0, $1) }

@@ -2,35 +2,35 @@ import DispatchLoop
 import Dispatch
 import Glibc
 
-/// A TCP relay between a service and its database that can be told to misbehave: to refuse, to be
-/// silent, to stall, delay, throttle, tear and reset, and to forget connections as a firewall does.
+/// A TCP relay between a service and its database that injects faults: it refuses, stays silent, stalls, delays,
+/// throttles, cuts and resets, and forgets connections as a firewall does.
 ///
-/// It listens on a port of its own on the loopback address, which stays the same while it refuses.
+/// It listens on a port of its own on the loopback address, and keeps the port while it refuses.
 package final class FaultRelay: Sendable {
-    /// What has been counted.
     package struct Statistics: Sendable, Equatable {
-        /// Connections accepted since the beginning.
+        /// Connections accepted so far.
         package internal(set) var accepted = 0
-        /// Connections open on the client's side now, and at most at any one time.
+        /// Connections open on the client's side now.
         package internal(set) var open = 0
+        /// The maximum of `open`.
         package internal(set) var peak = 0
-        /// Connections that the client ended, and not the server or the relay, since the beginning.
+        /// Connections that the client closed before the server or the relay did.
         package internal(set) var closedByClient = 0
     }
 
-    /// What others tell the relay's thread.
-    struct Orders {
+    /// State shared with the relay's thread.
+    struct Shared {
         var behaviour = RelayBehaviour.forwarding
-        /// To be done once.
-        var pending: [Order] = []
+        /// Commands that the thread executes once.
+        var pending: [Command] = []
         var statistics = Statistics()
         var isClosed = false
-        /// Those who wait until their orders are in force.
+        /// Callers that wait until their command takes effect.
         var waiting: [DispatchSemaphore] = []
         var hasEnded = false
     }
 
-    enum Order {
+    enum Command {
         case reset
         case forget
         case closeToClient
@@ -38,15 +38,14 @@ package final class FaultRelay: Sendable {
     }
 
     package let port: UInt16
-    /// Nil when the port was given: nobody keeps it while the relay refuses.
+    /// Nil if the caller chose the port, which then is not reserved while the relay refuses.
     private let reservation: PortReservation?
-    private let orders = Locked(Orders())
+    private let shared = Locked(Shared())
     private let wake: Int32
-    private let done = DispatchSemaphore(value: 0)
+    private let loop: BackgroundLoop
 
-    /// A relay to a port of the loopback address. It listens on a free port, or on the one that is named,
-    /// and on 127.0.0.1 if no other address is.
-    package init(to target: UInt16, on address: LoopbackAddress = .standard, port wanted: UInt16? = nil) throws {
+    /// Relays to a port of the loopback address. Listens on a free port of 127.0.0.1 by default.
+    package init(to target: UInt16, on address: IPv4Address = .loopback, port wanted: UInt16? = nil) throws {
         let reservation = wanted == nil ? try PortReservation() : nil
         self.reservation = reservation
         let port = wanted ?? reservation?.port ?? 0
@@ -54,66 +53,61 @@ package final class FaultRelay: Sendable {
         var ends: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         guard socketpair(AF_UNIX, type, 0, &ends) == 0 else {
-            throw SandboxError(.service, "cannot make a relay: \(String(cString: strerror(errno)))")
+            throw SandboxError(.service, "cannot create a relay: \(SandboxError.systemMessage)")
         }
         wake = ends[0]
-        var loop = RelayLoop(address: address, port: port, target: target, wake: ends[1], orders: orders)
-        guard loop.listen() else {
+        var relay = RelayLoop(address: address, port: port, target: target, wake: ends[1], shared: shared)
+        guard relay.listen() else {
             close(ends[0])
-            throw SandboxError(.service, "the relay cannot listen on \(port): \(String(cString: strerror(errno)))")
+            throw SandboxError(.service, "the relay cannot listen on \(port): \(SandboxError.systemMessage)")
         }
-        DispatchQueue(label: "relay \(port)").async { [done, loop] in
-            var loop = loop
-            loop.run()
-            done.signal()
+        loop = BackgroundLoop("relay \(port)") { [relay] _ in
+            var relay = relay
+            relay.run()
         }
     }
 
     deinit {
-        // The loop ends when its end of the pair sees the hang-up.
-        orders.withLock { $0.isClosed = true }
+        // The hang-up ends the loop.
+        shared.withLock { $0.isClosed = true }
         close(wake)
     }
 
-    package var statistics: Statistics { orders.withLock { $0.statistics } }
+    package var statistics: Statistics { shared.withLock { $0.statistics } }
 
-    /// From now on, for connections that are open and those to come.
-    package func behave(_ behaviour: RelayBehaviour) { order { $0.behaviour = behaviour } }
+    /// Changes the behaviour, for open and for later connections.
+    package func behave(_ behaviour: RelayBehaviour) { send { $0.behaviour = behaviour } }
 
-    /// Resets every open connection (RST), on both sides.
-    package func resetAll() { order { $0.pending.append(.reset) } }
+    /// Resets every open connection (RST) on both sides.
+    package func resetAll() { send { $0.pending.append(.reset) } }
 
-    /// What is open now stays open and dead for good, unknown to both sides, as behind a firewall that
-    /// lost its state; new connections work.
-    package func forgetAll() { order { $0.pending.append(.forget) } }
+    /// Makes all open connections dead without closing them, as a firewall does that lost its state. New connections
+    /// work.
+    package func forgetAll() { send { $0.pending.append(.forget) } }
 
-    /// Closes one half of every open connection: the client reads the end, and may go on sending.
-    package func closeToClient() { order { $0.pending.append(.closeToClient) } }
+    /// Closes every open connection towards the client, which reads the end and may continue to send.
+    package func closeToClient() { send { $0.pending.append(.closeToClient) } }
 
-    /// Closes the other half: the server reads the end, and may go on sending.
-    package func closeToServer() { order { $0.pending.append(.closeToServer) } }
+    /// Closes every open connection towards the server, which reads the end and may continue to send.
+    package func closeToServer() { send { $0.pending.append(.closeToServer) } }
 
-    /// Closes all connections and the port. Returns when it is done.
+    /// Closes all connections and the port. Returns after that.
     package func shutDown() async {
-        order { $0.isClosed = true }
-        let done = self.done
-        await offCooperativeThreads {
-            done.wait()
-            done.signal()  // for whoever asks again
-        }
+        send { $0.isClosed = true }
+        await loop.waitForEnd()
     }
 
-    /// Returns when the order is in force, which takes one turn of the loop.
-    private func order(_ change: (inout Orders) -> Void) {
+    /// Sends a command to the thread. Returns when it has taken effect, after one iteration of the loop.
+    private func send(_ change: (inout Shared) -> Void) {
         let isInForce = DispatchSemaphore(value: 0)
-        let hasEnded = orders.withLock { orders in
-            change(&orders)
-            if !orders.hasEnded { orders.waiting.append(isInForce) }
-            return orders.hasEnded
+        let hasEnded = shared.withLock { shared in
+            change(&shared)
+            if !shared.hasEnded { shared.waiting.append(isInForce) }
+            return shared.hasEnded
         }
         if hasEnded { return }
         var byte: UInt8 = 0
-        // A full socket means that the loop has been woken already.
+        // If the socket is full, the loop is awake already.
         _ = Glibc.send(wake, &byte, 1, Int32(MSG_NOSIGNAL))
         isInForce.wait()
     }

@@ -1,26 +1,25 @@
-/// What a relay does to those who talk through it.
+/// How a relay treats connections.
 package struct RelayBehaviour: Sendable, Equatable {
-    /// What somebody meets who connects.
+    /// How it treats a new connection.
     package enum Door: Sendable, Equatable {
-        /// Is connected through.
+        /// It connects to the server.
         case open
-        /// Nobody listens.
+        /// It does not listen.
         case refusing
-        /// Is accepted, and never hears anything.
+        /// It accepts, and never sends.
         case silent
     }
 
-    /// What happens to bytes in one direction.
+    /// How it treats bytes, and the end of the stream, in one direction.
     package enum Flow: Sendable, Equatable {
         case forwarding
-        /// Bytes, and the news that a side has closed, are held back until it is forwarding again: a
-        /// network that is down for a while.
+        /// Holds everything back until the flow changes, as a network that is down for a while.
         case stalled
-        /// Bytes and news are lost for good.
+        /// Discards everything.
         case swallowing
-        /// Every byte comes so much later.
+        /// Delivers every byte later by this time.
         case delayed(Duration)
-        /// Every byte comes later by a time within this range, drawn anew for each read; none overtakes another.
+        /// Delivers every byte later by a time from this range, drawn for each read; the order stays.
         case jittered(ClosedRange<Duration>)
         case throttled(bytesPerSecond: Int)
     }
@@ -28,7 +27,7 @@ package struct RelayBehaviour: Sendable, Equatable {
     package var door = Door.open
     package var toServer = Flow.forwarding
     package var toClient = Flow.forwarding
-    /// The connection is reset when so many bytes have gone to the client: an answer torn in the middle.
+    /// Resets the connection after this many bytes to the client, within an answer.
     package var resetAfter: Int?
 
     package init(
@@ -41,7 +40,7 @@ package struct RelayBehaviour: Sendable, Equatable {
     }
 
     package static let forwarding = RelayBehaviour()
-    /// Nothing comes through, and nobody says so.
+    /// Nothing gets through, and no error is reported.
     package static let blackHole = RelayBehaviour(door: .silent, toServer: .stalled, toClient: .stalled)
     package static let refusing = RelayBehaviour(door: .refusing)
 }

@@ -1,41 +1,41 @@
-import DispatchLoop
 import Dispatch
+import DispatchLoop
 import Glibc
 
-/// What the relay's thread does: one `poll` over everything. A value, which that thread takes over when it starts.
+/// The relay's thread: one `poll` over all sockets. A value, which the thread copies when it starts.
 struct RelayLoop: Sendable {
-    /// One client, and the server's side of its connection.
+    /// A client's connection and the relay's own to the server.
     private struct Link {
         let client: Int32
-        /// -1 when there is none: the door was silent.
+        /// -1 behind a silent door.
         var server: Int32
         var toServer: RelayPipe
         var toClient: RelayPipe
         var isForgotten = false
-        /// The client's end has come and been passed on, or the server's.
-        var serverIsTold = false
-        var clientIsTold = false
+        /// Whether the relay has forwarded the client's end to the server, or the server's to the client.
+        var isClosedToServer = false
+        var isClosedToClient = false
         var sentToClient = 0
         var clientHasGone = false
     }
 
-    private let address: LoopbackAddress
+    private let address: IPv4Address
     private let port: UInt16
     private let target: UInt16
     private let wake: Int32
-    private let orders: Locked<FaultRelay.Orders>
+    private let shared: Locked<FaultRelay.Shared>
     private var listener: Int32 = -1
     private var links: [Link] = []
     private var behaviour = RelayBehaviour.forwarding
 
     init(
-        address: LoopbackAddress, port: UInt16, target: UInt16, wake: Int32, orders: Locked<FaultRelay.Orders>
+        address: IPv4Address, port: UInt16, target: UInt16, wake: Int32, shared: Locked<FaultRelay.Shared>
     ) {
         self.address = address
         self.port = port
         self.target = target
         self.wake = wake
-        self.orders = orders
+        self.shared = shared
     }
 
     private static let socketType =
@@ -50,7 +50,7 @@ struct RelayLoop: Sendable {
     }
 
     mutating func run() {
-        while obey() {
+        while executeCommands() {
             var entries = [pollfd(fd: wake, events: Int16(POLLIN), revents: 0)]
             entries.append(pollfd(fd: listener, events: Int16(POLLIN), revents: 0))
             let now = ContinuousClock.now
@@ -64,9 +64,9 @@ struct RelayLoop: Sendable {
                 ]
                 for next in dues.compactMap({ $0 }) where next > now { due = min(due ?? next, next) }
             }
-            // Descriptors without interest are left out, or a hang-up nobody wants to hear of would spin.
+            // poll reports a hang-up even without events: leave such descriptors out, or the loop would spin.
             for index in entries.indices where entries[index].events == 0 { entries[index].fd = -1 }
-            let timeout = due.map { Int32(max(1, ($0 - now).milliseconds.rounded(.up))) } ?? -1
+            let timeout = due.map { Int32(max(1, ($0 - now).fractionalMilliseconds.rounded(.up))) } ?? -1
             guard poll(&entries, UInt(entries.count), timeout) >= 0 || errno == EINTR else { break }
             if entries[0].revents != 0 { drainWake() }
             for index in links.indices { move(index) }
@@ -77,29 +77,29 @@ struct RelayLoop: Sendable {
         for link in links { Self.closeBoth(link) }
         stopListening()
         close(wake)
-        let waiting = orders.withLock { orders in
-            orders.statistics.open = 0
-            orders.hasEnded = true
-            return orders.waiting
+        let waiting = shared.withLock { shared in
+            shared.statistics.open = 0
+            shared.hasEnded = true
+            return shared.waiting
         }
         for semaphore in waiting { semaphore.signal() }
     }
 
-    // MARK: Orders
+    // MARK: Commands
 
-    /// Takes over what was ordered. False when it is time to end.
-    private mutating func obey() -> Bool {
-        let (behaviour, pending, waiting, isClosed) = orders.withLock { orders in
+    /// Executes the pending commands. False if the relay is to end.
+    private mutating func executeCommands() -> Bool {
+        let (behaviour, pending, waiting, isClosed) = shared.withLock { shared in
             defer {
-                orders.pending = []
-                orders.waiting = []
+                shared.pending = []
+                shared.waiting = []
             }
-            return (orders.behaviour, orders.pending, orders.waiting, orders.isClosed)
+            return (shared.behaviour, shared.pending, shared.waiting, shared.isClosed)
         }
         defer {
             for semaphore in waiting { semaphore.signal() }
         }
-        // Whoever connected before the order is treated as before it, although not accepted yet.
+        // Connections in the backlog are older than the command, and get the earlier behaviour.
         if !waiting.isEmpty, listener >= 0 { acceptAll() }
         self.behaviour = behaviour
         if behaviour.door == .refusing {
@@ -107,8 +107,8 @@ struct RelayLoop: Sendable {
         } else if listener < 0, !listen() {
             stopListening()
         }
-        for order in pending {
-            switch order {
+        for command in pending {
+            switch command {
             case .reset:
                 for link in links { Self.reset(link) }
                 links = []
@@ -124,11 +124,11 @@ struct RelayLoop: Sendable {
     }
 
     private func report() {
-        // A client that has gone is no longer open, although its dead other half may be.
+        // The server's half may outlive the client's; only clients count.
         let open = links.count { !$0.clientHasGone }
-        orders.withLock { orders in
-            orders.statistics.open = open
-            orders.statistics.peak = max(orders.statistics.peak, open)
+        shared.withLock { shared in
+            shared.statistics.open = open
+            shared.statistics.peak = max(shared.statistics.peak, open)
         }
     }
 
@@ -136,12 +136,12 @@ struct RelayLoop: Sendable {
         var bytes = [UInt8](repeating: 0, count: 256)
         var count = recv(wake, &bytes, bytes.count, 0)
         while count > 0 { count = recv(wake, &bytes, bytes.count, 0) }
-        // The owner has gone without shutting down.
-        if count == 0 { orders.withLock { $0.isClosed = true } }
+        // The owner was released without `shutDown`.
+        if count == 0 { shared.withLock { $0.isClosed = true } }
     }
 
-    /// Shut down before closed: a helper process that is just being started by another thread may hold
-    /// copies of our descriptors for a moment, and must not keep the port open by that.
+    /// Shuts down before closing: a process that another thread is starting may hold a copy of the descriptor for a
+    /// moment, which must not keep the port open.
     private mutating func stopListening() {
         guard listener >= 0 else { return }
         shutdown(listener, Int32(SHUT_RDWR))
@@ -157,17 +157,17 @@ struct RelayLoop: Sendable {
             guard client >= 0 else { return }
             _ = fcntl(client, F_SETFL, O_NONBLOCK)
             _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-            let number = orders.withLock { orders in
-                orders.statistics.accepted += 1
-                return UInt64(orders.statistics.accepted)
+            let number = shared.withLock { shared in
+                shared.statistics.accepted += 1
+                return UInt64(shared.statistics.accepted)
             }
             var link = Link(
                 client: client, server: -1, toServer: RelayPipe(seed: 2 * number),
                 toClient: RelayPipe(seed: 2 * number + 1))
             if behaviour.door == .open {
-                // Blocking is fine: the target is on this machine, and answers or refuses at once.
+                // May block: the target is on this machine, and accepts or refuses at once.
                 link.server = socket(AF_INET, Self.socketType & ~Int32(SOCK_NONBLOCK.rawValue), 0)
-                guard LoopbackAddress.with(target, { connect(link.server, $0, $1) == 0 }) else {
+                guard IPv4Address.loopback.with(target, { connect(link.server, $0, $1) == 0 }) else {
                     Self.reset(link)
                     continue
                 }
@@ -203,9 +203,9 @@ struct RelayLoop: Sendable {
         let toClient = flow(links[index], toServer: false)
         if Self.fill(&links[index].toServer, from: links[index].client, now, toServer) {
             links[index].clientHasGone = true
-            // After the server's end, the client's is only an answer to it.
-            if !links[index].clientIsTold, !links[index].isForgotten {
-                orders.withLock { $0.statistics.closedByClient += 1 }
+            // After the server's end, the client's is only its reaction.
+            if !links[index].isClosedToClient, !links[index].isForgotten {
+                shared.withLock { $0.statistics.closedByClient += 1 }
             }
         }
         if links[index].server >= 0 {
@@ -215,17 +215,17 @@ struct RelayLoop: Sendable {
         let allowed = behaviour.resetAfter.map { max(0, $0 - links[index].sentToClient) } ?? .max
         links[index].sentToClient += Self.empty(
             &links[index].toClient, into: links[index].client, now, toClient, limit: allowed)
-        if links[index].toServer.mayEnd(toServer), !links[index].serverIsTold {
+        if links[index].toServer.mayEnd(toServer), !links[index].isClosedToServer {
             shutdown(links[index].server, Int32(SHUT_WR))
-            links[index].serverIsTold = true
+            links[index].isClosedToServer = true
         }
-        if links[index].toClient.mayEnd(toClient), !links[index].clientIsTold {
+        if links[index].toClient.mayEnd(toClient), !links[index].isClosedToClient {
             shutdown(links[index].client, Int32(SHUT_WR))
-            links[index].clientIsTold = true
+            links[index].isClosedToClient = true
         }
     }
 
-    /// Reads what there is. True when the sender's end was seen now.
+    /// Reads all available bytes. True if the sender's end arrived.
     private static func fill(
         _ pipe: inout RelayPipe, from descriptor: Int32, _ now: ContinuousClock.Instant, _ flow: RelayBehaviour.Flow
     ) -> Bool {
@@ -244,7 +244,7 @@ struct RelayLoop: Sendable {
         return false
     }
 
-    /// Writes what may go out. How many bytes did.
+    /// Writes the ready bytes. Returns how many.
     private static func empty(
         _ pipe: inout RelayPipe, into descriptor: Int32, _ now: ContinuousClock.Instant, _ flow: RelayBehaviour.Flow,
         limit: Int = .max
@@ -255,7 +255,7 @@ struct RelayLoop: Sendable {
             guard !ready.isEmpty else { return total }
             let count = ready.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             guard count > 0 else {
-                // A receiver that is gone swallows the rest; the reading side sees its end.
+                // A closed receiver takes no more bytes: discard them. The reading side sees its end.
                 if count < 0 && errno != EAGAIN && errno != EINTR { pipe.sent(ready.count, at: now, flow) }
                 return total
             }
@@ -271,11 +271,12 @@ struct RelayLoop: Sendable {
                 Self.reset(link)
                 return true
             }
-            // A silent door's client has gone; or both sides know of both ends. The server's half of a
-            // forgotten connection stays, as a server's does that never hears of the end.
-            let isOver = (link.server < 0 && link.clientHasGone) || (link.serverIsTold && link.clientIsTold)
-            // Whoever closed a socket whole will not read on: telling it takes no second end.
-            let isAbandoned = link.serverIsTold && link.toClient.hasEnded || link.clientIsTold && link.clientHasGone
+            // Over: the client behind a silent door has closed, or both ends were forwarded. The server's half of a
+            // forgotten connection stays, as with a server that never learns of the end.
+            let isOver = (link.server < 0 && link.clientHasGone) || (link.isClosedToServer && link.isClosedToClient)
+            // Abandoned: a peer that has closed its socket completely reads no end.
+            let isAbandoned =
+                link.isClosedToServer && link.toClient.hasEnded || link.isClosedToClient && link.clientHasGone
             if isOver || isAbandoned { Self.closeBoth(link) }
             return isOver || isAbandoned
         }
@@ -288,7 +289,7 @@ struct RelayLoop: Sendable {
         }
     }
 
-    /// Dissolving the association sends RST, whoever else holds a copy of the descriptor.
+    /// Connecting to AF_UNSPEC sends RST, even while another process holds a copy of the descriptor.
     private static func reset(_ link: Link) {
         for descriptor in [link.client, link.server] where descriptor >= 0 {
             var nowhere = sockaddr(sa_family: sa_family_t(AF_UNSPEC), sa_data: sockaddr().sa_data)

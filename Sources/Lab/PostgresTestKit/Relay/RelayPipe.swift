@@ -1,27 +1,27 @@
 import DispatchLoop
 
-/// One direction of one connection: bytes that came in and have not gone out yet. Decides what may go
-/// out when; moves nothing itself and asks no clock.
+/// One direction of one connection: the bytes that the relay has read and not yet written. It decides when they may be
+/// written; it does no I/O and reads no clock.
 struct RelayPipe {
     typealias Instant = ContinuousClock.Instant
     typealias Flow = RelayBehaviour.Flow
 
-    /// More than that is not taken in, so that a stalled receiver stalls the sender, as TCP would.
+    /// The relay reads no more than this, so that a stalled receiver stalls the sender, as TCP would.
     static let capacity = 256 * 1024
 
-    /// The jitter is drawn from the seed, so that a run can be repeated.
+    /// Seeded, so that a run can be repeated.
     private var random: SplitMix64
 
     init(seed: UInt64 = 0) { random = SplitMix64(seed: seed) }
 
     private var chunks: [(due: Instant, bytes: ArraySlice<UInt8>)] = []
     private(set) var count = 0
-    /// For throttling: when the next byte may go.
-    private var paid: Instant?
-    /// The sender has closed; goes out after the bytes.
+    /// When throttling allows the next byte.
+    private var nextSend: Instant?
+    /// Whether the sender has closed. The end follows the bytes.
     private(set) var hasEnded = false
 
-    /// Whether more may be taken in.
+    /// Whether the relay may read more.
     func accepts(_ flow: Flow) -> Bool { !hasEnded && (flow == .swallowing || count < Self.capacity) }
 
     mutating func take(_ bytes: [UInt8], at now: Instant, _ flow: Flow) {
@@ -31,7 +31,7 @@ struct RelayPipe {
         case .delayed(let delay): due = now + delay
         case .jittered(let range):
             let share = Double.random(in: 0...1, using: &random)
-            // TCP keeps the order: what comes later is due no sooner.
+            // TCP keeps the order, so later bytes are due no sooner.
             due = max(chunks.last?.due ?? now, now + range.lowerBound + (range.upperBound - range.lowerBound) * share)
         case .forwarding, .stalled, .swallowing, .throttled: break
         }
@@ -41,20 +41,20 @@ struct RelayPipe {
 
     mutating func end() { hasEnded = true }
 
-    /// What may go out now; empty when nothing may.
+    /// The bytes that may be written now.
     func ready(at now: Instant, _ flow: Flow) -> ArraySlice<UInt8> {
         guard let first = chunks.first, first.due <= now else { return [] }
         switch flow {
         case .forwarding, .delayed, .jittered: return first.bytes
         case .stalled, .swallowing: return []
         case .throttled(let rate):
-            if let paid, paid > now { return [] }
-            // A hundredth of a second's worth at a time.
+            if let nextSend, nextSend > now { return [] }
+            // The bytes of 10 ms at a time.
             return first.bytes.prefix(max(1, rate / 100))
         }
     }
 
-    /// So many of the ready bytes went out.
+    /// Records that `sentCount` of the ready bytes were written.
     mutating func sent(_ sentCount: Int, at now: Instant, _ flow: Flow) {
         guard let first = chunks.first else { return }
         let rest = first.bytes.dropFirst(sentCount)
@@ -62,19 +62,19 @@ struct RelayPipe {
         count -= sentCount
         if case .throttled(let rate) = flow {
             let price = Duration.nanoseconds(Int64(sentCount) * 1_000_000_000 / Int64(max(1, rate)))
-            paid = max(paid ?? now, now) + price
+            nextSend = max(nextSend ?? now, now) + price
         }
     }
 
-    /// Whether the news of the sender's end may go out.
+    /// Whether the end of the stream may be forwarded.
     func mayEnd(_ flow: Flow) -> Bool { hasEnded && chunks.isEmpty && flow != .stalled && flow != .swallowing }
 
-    /// When something may become ready by time alone.
+    /// When bytes become ready without further input.
     func nextDue(_ flow: Flow) -> Instant? {
         guard let first = chunks.first else { return nil }
         switch flow {
         case .forwarding, .delayed, .jittered: return first.due
-        case .throttled: return max(first.due, paid ?? first.due)
+        case .throttled: return max(first.due, nextSend ?? first.due)
         case .stalled, .swallowing: return nil
         }
     }

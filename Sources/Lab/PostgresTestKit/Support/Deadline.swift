@@ -1,4 +1,4 @@
-/// A point in monotonic time by which something must have happened.
+/// A point in monotonic time that bounds a wait.
 package struct Deadline: Sendable {
     private let end: ContinuousClock.Instant
 
@@ -7,8 +7,7 @@ package struct Deadline: Sendable {
     package var remaining: Duration { max(.zero, end - ContinuousClock.now) }
     package var hasPassed: Bool { ContinuousClock.now >= end }
 
-    /// Polls until `condition` holds. False when the deadline passed first; the condition is always
-    /// asked at least once.
+    /// Polls until `condition` holds, at least once. False if the deadline passed first.
     package func wait(
         every interval: Duration = .milliseconds(5), until condition: () async throws -> Bool
     ) async throws -> Bool {
@@ -21,8 +20,8 @@ package struct Deadline: Sendable {
 }
 
 extension Duration {
-    /// Milliseconds, fractions included: what reports and assertions are written in.
-    package var milliseconds: Double {
+    /// Milliseconds with their fraction, the unit of reports.
+    package var fractionalMilliseconds: Double {
         Double(components.seconds) * 1e3 + Double(components.attoseconds) / 1e15
     }
 }

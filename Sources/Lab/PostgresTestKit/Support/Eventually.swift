@@ -1,7 +1,6 @@
-/// Waits until a condition holds, looking again every few milliseconds. For tests, which must neither sleep and hope nor
-/// wait for ever.
+/// Polls until a condition holds, so that a test needs no sleep of a guessed length.
 ///
-/// - Throws: ``NeverHappened`` with `expected` when it does not hold in time.
+/// - Throws: ``NeverHappened`` with `expected` if the condition does not hold in time.
 package func eventually(
     _ expected: String, within limit: Duration = .seconds(30), _ condition: () async throws -> Bool
 ) async throws {
@@ -10,7 +9,7 @@ package func eventually(
     }
 }
 
-/// What a test waited for in vain.
+/// A condition that did not hold in time.
 package struct NeverHappened: Error, CustomStringConvertible {
     package let description: String
 }

@@ -1,9 +1,9 @@
 internal import Glibc
 
-/// The few file operations that the sandbox needs. Plain system calls, because files under /proc have
-/// no size and because ownership matters when root acts for the server's user.
+/// The file operations that the lab needs. Plain system calls, because files under /proc have no size, and because
+/// ownership matters when root acts for the server's user.
 package enum Files {
-    /// The whole file, or nil when it cannot be read (which, for /proc, means that the process ended).
+    /// Reads the whole file. Nil if that fails, which under /proc means that the process ended.
     package static func read(_ path: String, from offset: Int = 0) -> String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
@@ -21,7 +21,7 @@ package enum Files {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Replaces the file's content in place, so that an existing file keeps its owner.
+    /// Replaces the content in place, so that an existing file keeps its owner.
     package static func write(_ text: String, to path: String, mode: UInt32 = 0o600, append: Bool = false) throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), mode)
         guard descriptor >= 0 else { throw failure("cannot write", path) }
@@ -49,14 +49,14 @@ package enum Files {
         return String(cString: resolved)
     }
 
-    /// Where a symbolic link points.
+    /// The target of a symbolic link.
     package static func link(_ path: String) -> String? {
         var bytes = [CChar](repeating: 0, count: 4096)
         let count = readlink(path, &bytes, bytes.count)
         return count > 0 ? String(decoding: bytes[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
     }
 
-    /// Makes the folder and its parents.
+    /// Creates the folder and its parents.
     package static func makeFolder(_ path: String, mode: UInt32) throws {
         if exists(path) { return }
         if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
@@ -65,7 +65,7 @@ package enum Files {
         if mkdir(path, mode) != 0 && errno != EEXIST { throw failure("cannot make the folder", path) }
     }
 
-    /// A new folder of mode 0700 named `prefix` and six random characters.
+    /// Creates a folder of mode 0700, named `prefix` and six random characters.
     package static func makeTemporaryFolder(_ prefix: String) throws -> String {
         var template = Array("\(prefix)XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw failure("cannot make a folder like", "\(prefix)XXXXXX") }
@@ -77,7 +77,7 @@ package enum Files {
         if chown(path, user, group) != 0 { throw failure("cannot give away", path) }
     }
 
-    /// Removes the folder and all in it. Nothing to say when it is gone already.
+    /// Deletes the folder and its contents, if it exists.
     package static func removeTree(_ path: String) {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
@@ -102,21 +102,21 @@ package enum Files {
         return names
     }
 
-    /// The last `lines` lines of a log, from `offset` on.
+    /// The last `lines` lines of a log after `offset`.
     package static func tail(_ path: String, from offset: Int = 0, lines: Int = 12) -> String? {
         guard let text = read(path, from: offset) else { return nil }
         return text.split(separator: "\n").suffix(lines).joined(separator: "\n")
     }
 
-    /// The folder for throw-away things.
+    /// The folder for temporary files.
     package static var temporary: String {
         guard let named = getenv("TMPDIR"), named[0] != 0 else { return "/tmp" }
         let path = String(cString: named)
         return path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     }
 
-    /// The folder for throw-away clusters: memory, where there is enough of it. Making the thousand small
-    /// files of a cluster takes 70 ms there and, on some disks, a second.
+    /// The folder for temporary clusters: in memory, if 2 GiB are free there. Creating the thousand small files of a
+    /// cluster takes 70 ms in memory, and a second on some disks.
     package static var scratch: String {
         var status = statvfs()
         guard getenv("TMPDIR") == nil, statvfs("/dev/shm", &status) == 0 else { return temporary }
@@ -125,6 +125,6 @@ package enum Files {
     }
 
     private static func failure(_ what: String, _ path: String) -> SandboxError {
-        SandboxError(.folder, "\(what) \(path): \(String(cString: strerror(errno)))")
+        SandboxError(.folder, "\(what) \(path): \(SandboxError.systemMessage)")
     }
 }

@@ -1,28 +1,30 @@
-/// What went wrong with a sandbox, written for the person at the terminal.
+internal import Glibc
+
+/// A failure of the lab, described for the person at the terminal.
 package struct SandboxError: Error, CustomStringConvertible, Sendable {
-    /// What a caller may want to tell apart.
+    /// The kinds that callers distinguish.
     package enum Kind: Sendable {
         /// PostgreSQL's server binaries are not installed.
         case missingBinaries
-        /// A wait reached its deadline.
+        /// A wait exceeded its deadline.
         case timedOut
-        /// A helper command could not be run, or failed.
+        /// A helper command did not start, or failed.
         case commandFailed
         /// The server ended instead of starting.
         case serverEnded
         /// The operation needs a running server.
         case notRunning
-        /// The folder cannot be used as a sandbox.
+        /// The folder cannot serve as a sandbox.
         case folder
-        /// A service could not be started.
+        /// A service did not start.
         case launch
-        /// A service process did not behave.
+        /// A service process misbehaved.
         case service
     }
 
     package let kind: Kind
     package let message: String
-    /// The last lines of the log that belongs to the failure, if there is one.
+    /// The last lines of the failed program's log.
     package let logTail: String?
 
     package init(_ kind: Kind, _ message: String, logTail: String? = nil) {
@@ -30,6 +32,9 @@ package struct SandboxError: Error, CustomStringConvertible, Sendable {
         self.message = message
         self.logTail = logTail
     }
+
+    /// The text of `errno`.
+    package static var systemMessage: String { String(cString: strerror(errno)) }
 
     package var description: String {
         guard let logTail, !logTail.isEmpty else { return message }

@@ -1,10 +1,10 @@
 import Glibc
 
-/// A folder that goes with the last reference to it.
+/// A folder that its last reference deletes.
 package final class TemporaryFolder: Sendable {
     package let path: String
 
-    /// `isOpen` lets others (the server's user) pass through.
+    /// `isOpen` lets other users, such as the server's, pass through.
     package init(isOpen: Bool = false) throws {
         path = try Files.makeTemporaryFolder("\(Files.temporary)/daruma-")
         if isOpen { chmod(path, 0o755) }

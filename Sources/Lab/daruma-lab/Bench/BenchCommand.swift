@@ -1,12 +1,11 @@
 import ArgumentParser
 
-/// The benchmarks.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measures the service, the pool and the parser, and compares them with others.",
         subcommands: [
-            CompareCommand.self, GateCommand.self, BalancerCommand.self, PipelineCommand.self, GrowthCommand.self,
-            StartupCommand.self, SoakCommand.self, SyscallsCommand.self, WorkCommand.self,
+            CompareCommand.self, CostGateCommand.self, BalancerCommand.self, PipelineCommand.self, GrowthCommand.self,
+            StartupCommand.self, SoakCommand.self, SyscallsCommand.self, WorkloadCommand.self,
         ])
 }

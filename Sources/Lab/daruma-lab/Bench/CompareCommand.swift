@@ -1,82 +1,83 @@
 import ArgumentParser
 import Benchmarks
-import Glibc
+import FaultLab
 import PostgresTestKit
 
 /// The service and its peers in one run.
-struct CompareCommand: AsyncParsableCommand {
+struct CompareCommand: LabCommand {
     static let configuration = CommandConfiguration(
         commandName: "compare",
-        abstract: "Loads the service and its peers in turn, and shows medians and ratios.",
+        abstract: "Loads the service and its peers in turn, and prints medians and ratios.",
         discussion: """
             A peer is a command that serves / and, if it can, /ping on 127.0.0.1:PORT with the database DATABASE_URL, \
-            and whose answers are the service's, but for spaces. Needs wrk, and pgbench for the ceiling.
+            and gives the service's answers except for spaces. Needs wrk, and pgbench for the ceiling. Exit status 1: \
+            a figure exceeded its limit.
             """)
 
-    @Option(help: ArgumentHelp("A peer; may be given several times.", valueName: "name=command"))
+    @Option(help: ArgumentHelp("A peer; may be repeated.", valueName: "name=command"))
     var peer: [String] = []
 
-    @Option(help: ArgumentHelp("What cannot take part, for the report; several times.", valueName: "text"))
+    @Option(help: ArgumentHelp("A peer that cannot run, for the report; may be repeated.", valueName: "text"))
     var missing: [String] = []
 
-    @Flag(help: "One round of one second each: to see that it works, not to quote.")
+    @Flag(help: "One round of one second each: a smoke test, not a result.")
     var quick = false
 
-    @Option(help: "How often each is measured. (default: 5)")
+    @Option(help: "The number of measurements of each load. (default: 5)")
     var rounds: Int?
 
-    @Option(help: "How long each time, in seconds. (default: 5)")
+    @Option(help: "The length of each measurement, in seconds. (default: 5)")
     var seconds: Int?
 
-    @Option(help: ArgumentHelp("How many connections, separated by commas. (default: 1,64,256)", valueName: "counts"))
-    var connections: String?
+    @Option(help: ArgumentHelp("Numbers of connections, separated by commas. (default: 1,64,256)", valueName: "counts"))
+    var connections: CountList?
 
-    @Option(help: ArgumentHelp("A folder for bench.md and bench.json.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Write bench.md and bench.json to this folder.", valueName: "folder"))
     var output: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Write benchmarks-YYYY-MM-DD.md to this folder, for scripts/results.", valueName: "folder"))
+    var publish: String?
 
     func validate() throws {
         guard peer.allSatisfy({ $0.contains("=") }) else { throw ValidationError("--peer is NAME=COMMAND") }
-        let counts = connections?.split(separator: ",").map { Int($0) ?? 0 } ?? [1]
-        guard (rounds ?? 1) > 0, (seconds ?? 1) > 0, !counts.isEmpty, counts.allSatisfy({ $0 > 0 }) else {
-            throw ValidationError("--rounds, --seconds and --connections are numbers above zero")
-        }
+        try require("--rounds", rounds ?? 1, in: 1...1_000)
+        try require("--seconds", seconds ?? 1, in: 1...3_600)
     }
 
     private var plan: Comparison.Plan {
         var plan = quick ? Comparison.Plan.quick : Comparison.Plan()
         if let rounds { plan.rounds = rounds }
         if let seconds { plan.seconds = seconds }
-        if let connections { plan.connections = connections.split(separator: ",").compactMap { Int($0) } }
+        if let connections { plan.connections = connections.counts }
         return plan
     }
 
-    func run() async throws {
-        try await LabExit.run {
-            let machine = Machine()
-            if machine.load > 0.5 {
-                Terminal.complain("The machine is busy (load \(machine.load)): these figures are worth little.")
-            }
-            try await PostgresSandbox.withSandbox { sandbox in
-                let report = try await compare(on: sandbox, machine)
-                for (title, table) in report.tables {
-                    Terminal.say("\n\(title)")
-                    for line in table.lines { Terminal.say(line) }
-                }
-                Terminal.say("\n\(machine.description)")
-                for line in report.missing { Terminal.say("not run: \(line)") }
-                Terminal.say()
-                for promise in report.promises { Terminal.say("\(promise.isKept ? "✓" : "✗") \(promise.text)") }
-                guard let output else { return }
-                try Files.write(report.markdown, to: "\(output)/bench.md", mode: 0o644)
-                try Files.write(report.json, to: "\(output)/bench.json", mode: 0o644)
-                Terminal.say("\n\(output)/bench.md, \(output)/bench.json")
-            }
+    func perform() async throws {
+        let host = HostInfo.current
+        Terminal.warnIfLoaded(host)
+        let report = try await PostgresSandbox.withSandbox { try await compare(on: $0, host) }
+        for (title, table) in report.tables {
+            Terminal.print("\n\(title)")
+            for line in table.lines { Terminal.print(line) }
         }
+        Terminal.print("\n\(host.date), \(host.description)")
+        for line in report.missing { Terminal.print("not run: \(line)") }
+        if let output {
+            try Files.write(report.markdown, to: "\(output)/bench.md", mode: 0o644)
+            try Files.write(report.json, to: "\(output)/bench.json", mode: 0o644)
+            Terminal.print("written: \(output)/bench.md, bench.json")
+        }
+        if let publish { Terminal.print("written: \(try await report.dated.publish(to: publish, on: host))") }
+        Terminal.print()
+        // Last, so that a broken promise leaves a report.
+        try Reporter.finish(report.checks)
     }
 
-    private func compare(on sandbox: PostgresSandbox, _ machine: Machine) async throws -> ComparisonReport {
+    private func compare(on sandbox: PostgresSandbox, _ host: HostInfo) async throws -> ComparisonReport {
         let url = sandbox.connectionURL(parameters: ["sslmode": "disable"])
-        let own = try await RunningContender.start(
+        let own = try await RunningTarget.start(
             BenchmarkTarget(name: ComparisonReport.own, command: [try ServiceProcess.darumaBinary(), "serve"]),
             databaseURL: url, expecting: [:])
         let bodies = [
@@ -88,28 +89,24 @@ struct CompareCommand: AsyncParsableCommand {
         for text in peer {
             let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
             do {
-                running.append(
-                    try await RunningContender.start(
-                        BenchmarkTarget(name: parts[0], command: [parts.count > 1 ? parts[1] : ""]), databaseURL: url,
-                        expecting: bodies))
+                let target = BenchmarkTarget(name: parts[0], command: [parts.count > 1 ? parts[1] : ""])
+                running.append(try await RunningTarget.start(target, databaseURL: url, expecting: bodies))
             } catch let error as SandboxError {
-                Terminal.complain("\(parts[0]) cannot take part: \(error)")
+                Terminal.printError("\(parts[0]) cannot run: \(error)")
                 absent.append("\(parts[0]): \(error.message.split(separator: "\n").first ?? "")")
             }
         }
-        let pgbench = Self.pgbench
-        if pgbench == nil { absent.append("pgbench: not installed") }
-        let names = running.map(\.name)
-        let figures = try await Comparison(plan: plan, sandbox: sandbox, say: Terminal.complain).run(
-            running, pgbench: pgbench)
-        for contender in running { _ = try? await contender.process.stop() }
-        return ComparisonReport(figures, order: names, plan: plan, missing: absent, machine: machine)
+        if Self.pgbench == nil { absent.append("pgbench: not installed") }
+        let figures = try await Comparison(plan: plan, sandbox: sandbox, log: Terminal.printError).run(
+            running, pgbench: Self.pgbench)
+        for target in running { _ = try? await target.process.stop() }
+        return ComparisonReport(figures, order: running.map(\.name), plan: plan, missing: absent, host: host)
     }
 
-    /// Beside the server's other programs.
-    private static var pgbench: String? {
+    /// Debian installs it beside the server's other programs.
+    private static let pgbench: String? = {
         let versions = Files.names(in: "/usr/lib/postgresql").compactMap { Int($0) }.sorted(by: >)
         return (versions.map { "/usr/lib/postgresql/\($0)/bin/pgbench" } + ["/usr/bin/pgbench"])
             .first { Files.isExecutable($0) }
-    }
+    }()
 }

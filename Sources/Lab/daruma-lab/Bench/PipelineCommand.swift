@@ -1,43 +1,46 @@
 import ArgumentParser
 import Benchmarks
+import FaultLab
 import PostgresTestKit
 
-/// The pipeline beside exclusive check-out.
-struct PipelineCommand: AsyncParsableCommand {
+/// The pipeline compared with exclusive check-out.
+struct PipelineCommand: LabCommand {
     static let configuration = CommandConfiguration(
         commandName: "pipeline",
-        abstract: "Asks many small queries through a pipeline over few connections and by check-out, in turn.",
+        abstract: "Sends many small queries through a pipeline over few connections and by check-out, in turn.",
         discussion: """
-            Every caller asks for its next query when it has been answered. Processor time is this process's – callers, \
-            pool and libpq – and that of PostgreSQL's processes. A query that fails or is answered wrongly ends it all.
+            Every caller sends its next query after the answer to the last one. Processor time is that of this \
+            process, which holds callers, pool and libpq, and of PostgreSQL's processes. A failed query or a wrong \
+            answer ends the run.
             """)
 
-    @Option(help: "How many callers ask at the same time.")
+    @Option(help: "The number of concurrent callers.")
     var callers = 64
 
-    @Option(help: "Connections that are checked out in turn.")
+    @Option(help: "The connections of the pool for check-out.")
     var poolSize = 10
 
-    @Option(help: "Connections of the small pool and of the small pipeline.")
+    @Option(help: "The connections of the small pool and of the small pipeline.")
     var few = 2
 
-    @Flag(help: "One round of half a second each: to see that it works, not to quote.")
+    @Flag(help: "One round of half a second each: a smoke test, not a result.")
     var quick = false
 
-    @Option(help: "How often each is measured. (default: 5)")
+    @Option(help: "The number of measurements of each load. (default: 5)")
     var rounds: Int?
 
-    @Option(help: "How long each time, in seconds. (default: 3)")
+    @Option(help: "The length of each measurement, in seconds. (default: 3)")
     var seconds: Double?
 
-    @Flag(help: "Tables for a README.")
+    @Flag(help: "Print Markdown tables.")
     var markdown = false
 
     func validate() throws {
-        guard callers > 0, poolSize > 0, few > 0, (rounds ?? 1) > 0, (seconds ?? 1) > 0 else {
-            throw ValidationError("all numbers are above zero")
-        }
-        guard poolSize <= 90, few <= 90 else { throw ValidationError("at most 90 connections each") }
+        try require("--callers", callers, in: 1...100_000)
+        try require("--pool-size", poolSize, in: 1...90)
+        try require("--few", few, in: 1...90)
+        try require("--rounds", rounds ?? 1, in: 1...1_000)
+        try require("--seconds", seconds ?? 1, in: 0.01...3_600)
     }
 
     private var plan: Pipelining.Plan {
@@ -50,27 +53,23 @@ struct PipelineCommand: AsyncParsableCommand {
         return plan
     }
 
-    func run() async throws {
-        try await LabExit.run {
-            let machine = Machine()
-            if machine.load > 0.5 {
-                Terminal.complain("The machine is busy (load \(machine.load)): these figures are worth little.")
-            }
-            // Every way has its connections all along.
-            let settings = ["max_connections": "\(2 * poolSize + 2 * few + 20)"]
-            try await PostgresSandbox.withSandbox(SandboxConfiguration(settings: settings)) { [plan] sandbox in
-                guard let database = sandbox.server?.id else { throw SandboxError(.notRunning, "PostgreSQL has gone") }
-                let url = sandbox.connectionURL(parameters: ["sslmode": "disable", "gssencmode": "disable"])
-                let benchmark = await Pipelining(plan, database: database, databaseURL: url)
-                show(try await benchmark.run(say: Terminal.complain), plan)
-                Terminal.say(
-                    "\n\(plan.callers) callers, medians of \(plan.rounds) rounds of \(Figure.fixed(plan.seconds, 1)) s; "
-                        + machine.description)
-            }
+    func perform() async throws {
+        let host = HostInfo.current
+        Terminal.warnIfLoaded(host)
+        // Every way keeps its connections throughout.
+        let settings = ["max_connections": "\(2 * poolSize + 2 * few + 20)"]
+        try await PostgresSandbox.withSandbox(SandboxConfiguration(settings: settings)) { [plan] sandbox in
+            guard let database = sandbox.server?.id else { throw SandboxError(.notRunning, "PostgreSQL has ended") }
+            let url = sandbox.connectionURL(parameters: ["sslmode": "disable", "gssencmode": "disable"])
+            let benchmark = await Pipelining(plan, database: database, databaseURL: url)
+            print(try await benchmark.run(log: Terminal.printError), plan)
+            Terminal.print(
+                "\n\(plan.callers) callers, medians of \(plan.rounds) rounds of \(Figure.fixed(plan.seconds, 1)) s; "
+                    + "\(host.date), \(host.description)")
         }
     }
 
-    private func show(_ figures: [Pipelining.Cell: [Measurement]], _ plan: Pipelining.Plan) {
+    private func print(_ figures: [Pipelining.Cell: [Measurement]], _ plan: Pipelining.Plan) {
         for query in Pipelining.Query.allCases {
             var table = TextTable([
                 "", "connections", "queries/s", "×", "p50 ms", "p99 ms", "CPU µs/query", "×", "PostgreSQL CPU µs", "×",
@@ -89,8 +88,8 @@ struct PipelineCommand: AsyncParsableCommand {
                     Figure.ratio(median.databaseMicroseconds, first?.databaseMicroseconds),
                 ])
             }
-            Terminal.say("\n`\(query.rawValue)`:\n")
-            for line in markdown ? [table.markdown] : table.lines { Terminal.say(line) }
+            Terminal.print("\n`\(query.rawValue)`:\n")
+            for line in markdown ? [table.markdown] : table.lines { Terminal.print(line) }
         }
     }
 }

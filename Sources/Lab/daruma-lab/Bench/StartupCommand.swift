@@ -1,89 +1,72 @@
 import ArgumentParser
 import Benchmarks
+import FaultLab
 import PostgresTestKit
 
-/// How small the service is and how soon it answers.
-struct StartupCommand: AsyncParsableCommand {
+/// The size of the service, and the time until its first answer.
+struct StartupCommand: LabCommand {
     static let configuration = CommandConfiguration(
         commandName: "startup",
-        abstract: "Measures from exec to the first 200, the binary, and what is resident after many requests.")
+        abstract: "Measures the time from exec to the first 200, the binary, and the memory after many requests.",
+        discussion: "Exit status 1: a figure exceeded its limit.")
 
-    @Option(help: "How often it is started.")
+    @Option(help: "The number of starts.")
     var times = 20
 
-    @Option(help: "How many requests before memory is looked at.")
+    @Option(help: "The number of requests before memory is measured.")
     var requests = 100_000
 
     func validate() throws {
-        guard times > 0, requests >= 0 else { throw ValidationError("--times and --requests are numbers above zero") }
+        try require("--times", times, in: 1...10_000)
+        try require("--requests", requests, in: 0...100_000_000)
     }
 
-    func run() async throws {
-        try await LabExit.run {
-            let binary = try ServiceProcess.darumaBinary()
-            let megabytes = Double(Files.size(binary)) / 1e6
-            Terminal.say("binary: \(Figure.fixed(megabytes, 1)) MB (at most 13)")
-            try await PostgresSandbox.withSandbox { sandbox in
-                let url = sandbox.connectionURL(parameters: ["sslmode": "disable"])
-                try await starts(binary, url)
-                try await memory(binary, url)
-            }
+    func perform() async throws {
+        let binary = try ServiceProcess.darumaBinary()
+        let megabytes = Double(Files.size(binary)) / 1e6
+        let (start, memory) = try await PostgresSandbox.withSandbox { sandbox in
+            let url = sandbox.connectionURL(parameters: ["sslmode": "disable"])
+            return (try await measureStarts(binary, url), try await measureMemory(binary, url))
         }
+        Terminal.print()
+        try Reporter.finish([
+            Limit.atMost(13).check("binary", megabytes, digits: 1, unit: " MB"),
+            Limit.atMost(20).check("exec to the first 200, median of \(times)", start, digits: 1, unit: " ms"),
+            Limit.atMost(14).check("resident after the requests", memory, digits: 1, unit: " MiB"),
+        ])
     }
 
-    private func starts(_ binary: String, _ url: String) async throws {
+    /// The median in milliseconds.
+    private func measureStarts(_ binary: String, _ url: String) async throws -> Double? {
         var all: [Double] = []
         for _ in 0..<times {
             let port = try PortReservation.unreserved()
-            let result = await offCooperativeThreads {
-                Result {
-                    try StartUp.measure(
-                        [binary, "serve"], port: port,
-                        environment: ["HOST=127.0.0.1", "PORT=\(port)", "DATABASE_URL=\(url)"])
-                }
+            let time = try await offCooperativeThreads {
+                try StartUp.measure(
+                    [binary, "serve"], port: port,
+                    environment: ["HOST=127.0.0.1", "PORT=\(port)", "DATABASE_URL=\(url)"])
             }
-            all.append(try result.get().milliseconds)
+            all.append(time.fractionalMilliseconds)
         }
-        let texts = [median(all), all.min(), all.max()].map { Figure.fixed($0, 1) }
-        Terminal.say(
-            "exec to the first 200: median \(texts[0]) ms (at most 20), least \(texts[1]), most \(texts[2]), "
-                + "of \(times)")
+        let texts = [all.min(), all.max()].map { Figure.fixed($0, 1) }
+        Terminal.print("exec to the first 200: \(texts[0]) to \(texts[1]) ms")
+        return median(all)
     }
 
-    private func memory(_ binary: String, _ url: String) async throws {
-        let service = try await ServiceProcess.start(
-            [binary, "serve", "--host", "127.0.0.1", "--port", "0"], environment: ["DATABASE_URL": url])
-        do {
-            let port = try await service.waitUntilListening()
-            show("at first", service.id)
+    /// The resident memory in MiB.
+    private func measureMemory(_ binary: String, _ url: String) async throws -> Double? {
+        try await ServiceProcess.withDaruma(databaseURL: url, binary: binary) { service, address in
+            if let map = MemoryMap(of: service.id) { Terminal.print("resident at first: \(map.summary)") }
             let (few, requests) = (self.requests / 10, self.requests)
-            let failure: (any Error)? = await offCooperativeThreads {
-                do {
-                    try LockstepClient(port: port, path: "/ping").send(few)
-                    try LockstepClient(port: port, path: "/").send(requests - few, depth: 16)
-                    return nil
-                } catch {
-                    return error
-                }
+            try await offCooperativeThreads {
+                try LockstepClient(port: address.port, path: "/ping").send(few)
+                try LockstepClient(port: address.port, path: "/").send(requests - few, depth: 16)
             }
-            if let failure { throw failure }
-            show("after \(Figure.grouped(Double(requests))) requests (at most 14.0 MiB)", service.id, details: true)
-        } catch {
-            _ = try? await service.stop()
-            throw error
+            guard let map = MemoryMap(of: service.id) else { return nil }
+            Terminal.print("resident after \(Figure.grouped(Double(requests))) requests: \(map.summary)")
+            let rows = map.shares.prefix(12).map { [$0.name, "\($0.residentKilobytes)", "\($0.privateKilobytes)"] }
+            for line in TextTable(["", "resident KiB", "own KiB"], Array(rows)).lines { Terminal.print("  " + line) }
+            return Double(map.residentKilobytes) / 1024
         }
-        _ = try await service.stop()
-    }
-
-    private func show(_ when: String, _ id: Int32, details: Bool = false) {
-        guard let map = MemoryMap(of: id) else { return }
-        let texts = [map.residentKilobytes, map.privateKilobytes].map { Figure.fixed(Double($0) / 1024, 1) }
-        Terminal.say("resident \(when): \(texts[0]) MiB, of which \(texts[1]) MiB are its own (not pages of files)")
-        guard details else { return }
-        var table = TextTable(["", "resident KiB", "own KiB"])
-        for share in map.shares.prefix(12) {
-            table.rows.append([share.name, "\(share.residentKilobytes)", "\(share.privateKilobytes)"])
-        }
-        for line in table.lines { Terminal.say("  " + line) }
     }
 }

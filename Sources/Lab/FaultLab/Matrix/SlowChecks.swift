@@ -1,8 +1,8 @@
 import PostgresTestKit
 
-/// What is promised of a database that is slow, busy or slow to let in, and never of one that is away.
+/// Promises for a database that is slow or busy, but not down.
 extension Check {
-    /// The relay's counts over a time in which the database was slow: nobody is cut off for that.
+    /// Compares the relay's counts before and after a slow period: the service closes no connection for being slow.
     static func patience(
         _ before: FaultRelay.Statistics, _ after: FaultRelay.Statistics, in time: Duration, newAllowed: Int
     ) -> [Check] {
@@ -17,13 +17,13 @@ extension Check {
         ]
     }
 
-    /// What the service had to say: the lines that it logged in that time.
+    /// The service logged nothing in that time.
     static func silence(_ lines: [String]) -> Check {
         let first = lines.first.map { ", the first: \($0.prefix(200))" } ?? ""
         return Check(isKept: lines.isEmpty, text: "\(lines.count) new lines in the service's log (none may)\(first)")
     }
 
-    /// What the server spent on the service at the worst.
+    /// The most processes that the server had for the service.
     static func sessions(_ most: ServerSessions, maximum: Int, extra: Int) -> Check {
         Check(
             isKept: most.processes <= maximum + extra,
@@ -33,6 +33,6 @@ extension Check {
 }
 
 extension FaultContext {
-    /// The lines that the service has logged so far.
+    /// All lines of the service's log.
     func logLines() throws -> [String] { try service().log.split(separator: "\n").map(String.init) }
 }

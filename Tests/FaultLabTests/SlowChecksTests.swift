@@ -3,8 +3,8 @@ import Testing
 @testable import FaultLab
 @testable import PostgresTestKit
 
-@Suite("verdicts on a slow database")
-struct SlowVerdictsTests {
+@Suite("Checks on a slow database")
+struct SlowChecksTests {
     private func statistics(accepted: Int, closed: Int) -> FaultRelay.Statistics {
         var statistics = FaultRelay.Statistics()
         statistics.accepted = accepted
@@ -12,7 +12,7 @@ struct SlowVerdictsTests {
         return statistics
     }
 
-    @Test("a connection that is closed, or one too many that is made, is a broken promise")
+    @Test("fail for a closed connection, and for too many new ones")
     func patience() {
         let before = statistics(accepted: 10, closed: 2)
         func kept(_ accepted: Int, _ closed: Int, allowed: Int) -> [Bool] {
@@ -28,21 +28,21 @@ struct SlowVerdictsTests {
         #expect(text.contains("6 new connections in 4 s, 1.5 a second"))
     }
 
-    @Test("a line in the log is a broken promise, and is shown")
+    @Test("fail for a line in the log, and print it")
     func silence() {
         #expect(Check.silence([]).isKept)
-        let told = Check.silence(["the database was away", "and is back"])
-        #expect(!told.isKept)
-        #expect(told.text.contains("2 new lines") && told.text.contains("the database was away"))
+        let logged = Check.silence(["the database was away", "and is back"])
+        #expect(!logged.isKept)
+        #expect(logged.text.contains("2 new lines") && logged.text.contains("the database was away"))
     }
 
-    @Test("sessions are counted by the titles of the server's processes, log-ins among them")
+    @Test("count sessions by the titles of the server's processes, including logins")
     func sessions() {
         let sessions = ServerSessions(titles: [
             "postgres: checkpointer ", "postgres: logical replication launcher ",
             "postgres: admin mydb 127.0.0.1(43210) idle", "postgres: admin mydb 127.0.0.1(43211) SELECT waiting",
             "postgres: admin mydb 127.0.0.1(43212) authentication", "postgres: admin mydb 127.0.0.1(43213) startup",
-            // The sandbox's own, and one that has only just been forked.
+            // The sandbox's own session, and a process that has just been forked.
             "postgres: postgres postgres [local] idle", "/usr/lib/postgresql/15/bin/postgres",
         ])
         #expect(sessions.processes == 5)
@@ -51,29 +51,29 @@ struct SlowVerdictsTests {
         #expect(!Check.sessions(sessions, maximum: 3, extra: 1).isKept)
     }
 
-    @Test("what is under way or begins within an excuse may fail, and must be answered")
+    @Test("excuse failures of requests that overlap an excuse, and not missing answers")
     func excuses() async throws {
-        let stage = FaultContext(database: NoDatabase(), timeline: Timeline())
+        let context = FaultContext(database: NoDatabase(), timeline: Timeline())
         let begin = ContinuousClock.now
-        stage.excuse(for: .seconds(60), because: "it is empty")
+        context.excuse(for: .seconds(60), because: "it is empty")
         func exchange(_ outcome: HTTPExchange.Outcome, at begin: ContinuousClock.Instant) -> HTTPExchange {
             HTTPExchange(path: "/ping", begin: begin, latency: .milliseconds(1), outcome: outcome)
         }
         let failed = HTTPExchange.Outcome.answered(status: 400, body: "")
-        #expect(stage.excuses(exchange(failed, at: begin + .seconds(1))))
-        #expect(!stage.excuses(exchange(failed, at: begin - .seconds(1))))
+        #expect(context.excuses(exchange(failed, at: begin + .seconds(1))))
+        #expect(!context.excuses(exchange(failed, at: begin - .seconds(1))))
         let underWay = HTTPExchange(
             path: "/ping", begin: begin - .milliseconds(500), latency: .milliseconds(900), outcome: failed)
-        #expect(stage.excuses(underWay))
-        #expect(!stage.excuses(exchange(failed, at: begin + .seconds(70))))
-        #expect(!stage.excuses(exchange(.failed("timed out"), at: begin + .seconds(1))))
-        #expect(!stage.excuses(exchange(.answered(status: 200, body: ""), at: begin + .seconds(1))))
-        stage.timeline.record(exchange(failed, at: begin + .seconds(1)))
-        stage.noteExcuses()
-        #expect(stage.notes == ["not counted: 1 failing /ping within 60 s, it is empty"])
+        #expect(context.excuses(underWay))
+        #expect(!context.excuses(exchange(failed, at: begin + .seconds(70))))
+        #expect(!context.excuses(exchange(.failed("timed out"), at: begin + .seconds(1))))
+        #expect(!context.excuses(exchange(.answered(status: 200, body: ""), at: begin + .seconds(1))))
+        context.timeline.record(exchange(failed, at: begin + .seconds(1)))
+        context.noteExcuses()
+        #expect(context.notes == ["not counted: 1 failing /ping within 60 s, it is empty"])
     }
 
-    @Test("a dead address accepts nobody and refuses nobody")
+    @Test("A dead address neither accepts nor refuses")
     func deadAddress() async throws {
         let dead = try DeadAddress()
         for _ in 0..<3 {
@@ -83,7 +83,7 @@ struct SlowVerdictsTests {
     }
 }
 
-/// A switch that switches nothing.
+/// A control that does nothing.
 private struct NoDatabase: DatabaseControl {
     func stop(_ mode: StopMode) async throws {}
     func start() async throws {}

@@ -1,17 +1,17 @@
-/// What `valgrind --tool=callgrind` counted: instructions and calls, by function.
+/// The output of `valgrind --tool=callgrind`: instructions and calls by function.
 ///
-/// Counts, not times: the same binary doing the same work gives the same figures however busy the machine is.
+/// Counts do not depend on the machine's load, unlike times.
 package struct CallgrindProfile: Sendable {
-    /// All instructions of all threads.
+    /// The instructions of all threads.
     package private(set) var instructions = 0
-    /// Instructions of each function itself, without those of what it calls.
+    /// The instructions of each function, without those of its callees.
     package private(set) var own: [String: Int] = [:]
-    /// How often each function was called.
+    /// The number of calls of each function.
     package private(set) var calls: [String: Int] = [:]
 
-    /// Reads the output file (valgrind's manual, "Callgrind Format Specification"): `fn=` and `cfn=` name a function,
-    /// with its name only the first time; a line that begins with a position is a cost; the one after `calls=` is the
-    /// cost of the call, which belongs to the called function.
+    /// Reads the output file (valgrind's manual, "Callgrind Format Specification"). `fn=` and `cfn=` name a function,
+    /// with its name only at the first occurrence. A line that begins with a position is a cost; the line after `calls=`
+    /// is the cost of the call, and belongs to the called function.
     package init(_ text: String) {
         var names: [Substring: String] = [:]
         var current = ""
@@ -23,7 +23,7 @@ package struct CallgrindProfile: Sendable {
             let key = text[...end]
             let rest = text[text.index(after: end)...].drop { $0 == " " }
             if !rest.isEmpty {
-                // A function that calls itself has a second name for the inner calls.
+                // The inner calls of a recursive function have the suffix '2.
                 let plain = rest.hasSuffix("'2") ? rest.dropLast(2) : rest
                 names[key] = String(plain)
             }

@@ -1,6 +1,6 @@
 import PostgresTestKit
 
-/// The figures of many runs, one line each, in columns.
+/// The figures of many runs, one line each.
 package struct ReportTable: Sendable {
     package let lines: [String]
 
@@ -9,7 +9,7 @@ package struct ReportTable: Sendable {
             "fault", "/ bad", "/ p99", "/ping", "bad", "first bad", "worst", "p99 down", "back after", "fds", "MB",
             "kept",
         ]
-        lines = columns([heading] + reports.map(Self.row))
+        lines = TextTable(heading, reports.map(Self.row)).lines
     }
 
     private static func row(_ report: FaultRun.Report) -> [String] {
@@ -23,24 +23,5 @@ package struct ReportTable: Sendable {
             before.flatMap { before in after.map { "\(before.fileDescriptors)→\($0.fileDescriptors)" } } ?? "-",
             after.map { "\($0.residentKilobytes / 1024)" } ?? "-", report.allKept ? "yes" : "NO",
         ]
-    }
-}
-
-extension MatrixReport {
-    /// The table for the terminal.
-    package var lines: [String] {
-        columns(
-            ([Self.heading] + rows.map(Self.cells)).map { $0.map { cell in cell.filter { $0 != "`" && $0 != "*" } } })
-    }
-}
-
-/// Rows of cells as lines, in columns: the first to the left, the others to the right.
-func columns(_ rows: [[String]]) -> [String] {
-    let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-        row.indices.map { column in
-            let padding = String(repeating: " ", count: widths[column] - row[column].count)
-            return column == 0 ? row[column] + padding : padding + row[column]
-        }.joined(separator: "  ")
     }
 }

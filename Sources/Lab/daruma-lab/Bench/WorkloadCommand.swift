@@ -7,19 +7,19 @@ import HTTP1
 import HTTPTypes
 import PostgresSession
 
-/// The loops that the gate counts, each in a process of its own.
-struct WorkCommand: AsyncParsableCommand {
+/// Runs one of the loops that the gate counts, each in a process of its own.
+struct WorkloadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "work", abstract: "Do one thing so many times (for the gate and for profilers).")
+        commandName: "work", abstract: "Repeats one operation, for the gate and for profilers.")
 
-    @Argument(help: "What: a case of the gate that is not the service's. What needs a database needs DATABASE_URL.")
-    var what: GateCase
+    @Argument(help: "A case of the gate that does not run the service. Those with a database need DATABASE_URL.")
+    var what: CostGateCase
 
-    @Argument(help: "How often.")
+    @Argument(help: "The number of repetitions.")
     var turns: Int
 
     func validate() throws {
-        if what.isService { throw ValidationError("\(what.rawValue) is the service's: run daruma") }
+        if what.isService { throw ValidationError("\(what.rawValue) needs the service: run daruma") }
     }
 
     func run() async throws {
@@ -85,20 +85,20 @@ struct WorkCommand: AsyncParsableCommand {
         var settings = PoolSettings()
         settings.maximum = 1
         settings.silenceTimeout = .seconds(60)
-        // Under callgrind a log-in takes its time, on a busy machine above all.
+        // Under callgrind a login is slow.
         settings.outageGrace = .seconds(60)
         settings.keepalive = nil
         settings.maximumWaiters = 100_000
         let pool = PostgresPool(ConnectionConfiguration(String(cString: url)), settings: settings)
         pool.start()
-        // As the service does: on a task that prefers the loop.
+        // On a task that prefers the loop, as in the service.
         let failed = await withCheckedContinuation { continuation in
             _ = EventLoop.shared.task {
                 do {
                     try await body(pool)
                     continuation.resume(returning: false)
                 } catch {
-                    Terminal.complain("\(error)")
+                    Terminal.printError("\(error)")
                     continuation.resume(returning: true)
                 }
             }
@@ -127,8 +127,8 @@ struct WorkCommand: AsyncParsableCommand {
     }
 }
 
-extension WorkCommand {
-    /// Each caller asks for its next query when it has been answered.
+extension WorkloadCommand {
+    /// Each caller sends its next query after the answer to the last one.
     @LoopActor
     private static func pipeline(_ pool: PostgresPool, _ turns: Int, callers: Int) async throws {
         let pipeline = PostgresPipeline(pool, maximumSessions: 1)
@@ -144,7 +144,7 @@ extension WorkCommand {
                                 "select 1", isIdempotent: true, isPrepared: true, deadline: deadline)
                         }
                     } catch {
-                        if failures == 0 { Terminal.complain("\(error)") }
+                        if failures == 0 { Terminal.printError("\(error)") }
                         failures += 1
                     }
                     left -= 1
@@ -155,12 +155,12 @@ extension WorkCommand {
         if failures > 0 { throw ExitCode.failure }
     }
 
-    /// So many waiters at a time, until there have been `turns`; each gives the connection to the next.
+    /// Keeps `count` waiters in the queue until `turns` have had the connection.
     @LoopActor
     private static func wait(_ pool: PostgresPool, _ turns: Int, atATime count: Int) async throws {
         let deadline = MonotonicTime.now() + .seconds(100)
         let first = try await pool.checkOut(deadline: deadline)
-        let queue = WaitingLine(pool: pool, turns: turns, deadline: deadline)
+        let queue = WaiterChain(pool: pool, turns: turns, deadline: deadline)
         await withCheckedContinuation { continuation in
             queue.whenEmpty = continuation
             for _ in 0..<min(count, turns) { queue.join() }
@@ -170,9 +170,9 @@ extension WorkCommand {
     }
 }
 
-/// Waiters of whom each lets another one join before it gives the connection back: the queue stays as long as it is.
+/// Waiters that each add another one before they release the connection, so that the queue keeps its length.
 @LoopActor
-private final class WaitingLine {
+private final class WaiterChain {
     var whenEmpty: CheckedContinuation<Void, Never>?
     private(set) var failures = 0
     private let pool: PostgresPool
@@ -205,4 +205,4 @@ private final class WaitingLine {
     }
 }
 
-extension GateCase: ExpressibleByArgument {}
+extension CostGateCase: ExpressibleByArgument {}

@@ -1,20 +1,19 @@
-/// What everything cost when somebody last said that this is what it may cost.
+/// The accepted costs.
 package struct InstructionBaseline: Sendable, Equatable {
-    /// By the name of what was measured.
+    /// By the name of the case.
     package var costs: [String: RequestCost] = [:]
 
-    /// How much more instructions are let through: compilers and libraries differ a little from machine to machine.
+    /// The share of additional instructions that passes: compilers and libraries differ slightly between machines.
     package static let tolerance = 0.05
-    /// How many more calls or allocations per request are let through: those of rare events.
+    /// The additional calls or allocations per request that pass: those of rare events.
     package static let callTolerance = 0.1
-    /// How many more allocations are let through where a request makes many, as a share of them. Requests that share a
-    /// batch share its allocations, and the machine's timing decides how many share one: the pipeline's 10.13 were 10.28
-    /// on another machine.
+    /// The share of additional allocations that passes if a request makes many. Requests in one batch share its
+    /// allocations, and timing decides the size of a batch: the pipeline's 10.13 were 10.28 on another machine.
     package static let allocationTolerance = 0.05
-    /// The most that the share may come to. A whole allocation is one of every request, however many they make.
+    /// The upper bound of that share. A whole additional allocation per request never passes.
     private static let allocationCeiling = 0.9
 
-    /// How much of a column is let through when it was `old`.
+    /// The limit of a column whose baseline is `old`.
     private static func limit(_ column: WritableKeyPath<RequestCost, Double>, over old: Double) -> Double {
         if column == \RequestCost.instructions { return old * (1 + tolerance) }
         if column == \RequestCost.allocations {
@@ -25,7 +24,7 @@ package struct InstructionBaseline: Sendable, Equatable {
 
     package init(_ costs: [String: RequestCost]) { self.costs = costs }
 
-    /// Reads the file; lines that cannot be read are as if they were not there, and what they named counts as new.
+    /// Reads the file. Skips malformed lines, so their cases count as new.
     package init(parsing text: String) {
         for line in text.split(separator: "\n") where !line.hasPrefix("#") {
             let cells = line.split(separator: "\t")
@@ -37,7 +36,7 @@ package struct InstructionBaseline: Sendable, Equatable {
         }
     }
 
-    /// The file. `order` names what is measured, so that the file changes only where figures do.
+    /// The file's text. `order` fixes the order of the cases, so that only changed figures change the file.
     package func text(order: [String]) -> String {
         let heading = """
             # What one request, or one turn of a loop, costs: the baseline of scripts/bench gate, which fails above +5 %.
@@ -51,21 +50,21 @@ package struct InstructionBaseline: Sendable, Equatable {
         return heading + lines.joined()
     }
 
-    /// What the gate says of a measured cost.
-    package enum Check: Sendable, Equatable {
-        /// There is nothing to compare with.
+    /// The comparison of a cost with the baseline. Its number is the relative change of the instructions.
+    package enum Change: Sendable, Equatable {
+        /// The baseline has no such case.
         case new
-        /// As before, or a little less or more; by this share of the instructions.
+        /// Within the tolerance.
         case kept(Double)
-        /// Less than before by more than the tolerance: worth keeping.
+        /// Below the baseline by more than the tolerance.
         case better(Double)
-        /// More than is let through; the figures that are.
+        /// Above the limit, with the figures that exceed it.
         case worse(Double, [String])
 
         package var isWorse: Bool { if case .worse = self { true } else { false } }
     }
 
-    package func verdict(on name: String, _ cost: RequestCost) -> Check {
+    package func compare(_ name: String, _ cost: RequestCost) -> Change {
         guard let before = costs[name] else { return .new }
         let change = before.instructions > 0 ? cost.instructions / before.instructions - 1 : 0
         var worse: [String] = []

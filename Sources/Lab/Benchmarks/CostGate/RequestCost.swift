@@ -1,5 +1,5 @@
-/// What one request, or one turn of a loop, costs. Means over thousands of them, so whole numbers but for the rare
-/// events in between (a `Date` built anew, a timer set).
+/// The cost of one request, or one turn of a loop: means over thousands, so rare events (a new `Date`, a timer) make
+/// fractions.
 package struct RequestCost: Sendable, Equatable {
     package var instructions: Double
     /// Calls of `malloc` and its kin.
@@ -10,7 +10,7 @@ package struct RequestCost: Sendable, Equatable {
     package var writes: Double
     /// `epoll_wait`, `poll` …
     package var waits: Double
-    /// Other calls into the kernel: timers, `epoll_ctl`, eventfd, futexes.
+    /// Other system calls: timers, `epoll_ctl`, eventfd, futexes.
     package var otherCalls: Double
 
     package init(
@@ -24,7 +24,7 @@ package struct RequestCost: Sendable, Equatable {
         self.otherCalls = otherCalls
     }
 
-    /// What `count` more requests cost: start-up, which both runs have, cancels out.
+    /// The cost of `count` additional requests. The start-up of both runs cancels out.
     package init(of count: Int, between few: CallgrindProfile, and many: CallgrindProfile) {
         func calls(_ names: [String]) -> Double {
             let extra = names.reduce(0) { $0 + many.calls[$1, default: 0] - few.calls[$1, default: 0] }
@@ -41,13 +41,13 @@ package struct RequestCost: Sendable, Equatable {
         ])
     }
 
-    /// The figures by the names under which they are kept and shown.
+    /// The figures by their names in the file and the table.
     package static let columns: [(name: String, path: any WritableKeyPath<RequestCost, Double> & Sendable)] = [
         ("instructions", \.instructions), ("allocations", \.allocations), ("reads", \.reads), ("writes", \.writes),
         ("waits", \.waits), ("other calls", \.otherCalls),
     ]
 
-    /// Rounded to what the figure is good for, and never `-0`.
+    /// Rounded to significant digits, and never `-0`.
     package static func text(_ value: Double, isInstructions: Bool) -> String {
         if isInstructions { return "\(Int(value.rounded()))" }
         let hundredths = Int((value * 100).rounded())
@@ -57,7 +57,7 @@ package struct RequestCost: Sendable, Equatable {
         return rest == 0 ? "\(sign)\(whole)" : "\(sign)\(whole).\(rest < 10 ? "0" : "")\(rest)"
     }
 
-    /// All figures as texts, in the order of ``columns``.
+    /// All figures, in the order of ``columns``.
     package var texts: [String] {
         Self.columns.enumerated().map { Self.text(self[keyPath: $1.path], isInstructions: $0 == 0) }
     }

@@ -1,4 +1,0 @@
-/// Why a figure could not be had.
-package struct PoolBenchmarkFailure: Error, CustomStringConvertible {
-    package let description: String
-}
