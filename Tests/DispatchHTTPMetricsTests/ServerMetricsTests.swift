@@ -100,7 +100,7 @@ import Testing
         for _ in 0..<100 where watched.server != nil { await Task.yield() }
         #expect(watched.server == nil)
         metrics.refresh()
-        #expect(try backend.expectRecorder("daruma.http.connections", [("state", "idle")]).values == [0, 0])
+        #expect(try backend.expectRecorder("http.server.connections", [("state", "idle")]).values == [0, 0])
     }
 
     private struct WeakServer {

@@ -8,14 +8,14 @@ import Testing
         var map = SlotMap<String>()
         let first = map.insert("a")
         #expect(map[first] == "a")
-        map[first] = "b"
+        map.update(first) { $0 = "b" }
         let removed = map.remove(first)
         #expect(removed == "b")
         #expect(map[first] == nil)
         #expect(map.nextIndex == 0)
         let second = map.insert("c")
         #expect(SlotMap<String>.index(of: second) == SlotMap<String>.index(of: first))
-        map[first] = "d"
+        map.update(first) { $0 = "d" }
         let removedAgain = map.remove(first)
         #expect(removedAgain == nil)
         #expect(map[second] == "c" && map[at: 0] == "c" && map.values == ["c"])

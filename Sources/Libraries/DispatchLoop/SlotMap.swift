@@ -53,25 +53,26 @@
         return slots[index].serial << 32 | index
     }
 
-    /// The value, or `nil` after its removal. An assignment through an ended id does nothing.
+    /// The value, or `nil` after its removal.
     @inlinable
-    public subscript(id: Int) -> Value? {
-        get { isValid(id) ? slots[Self.index(of: id)].value : nil }
-        _modify {
-            if isValid(id) {
-                yield &slots[Self.index(of: id)].value
-            } else {
-                var none: Value?
-                yield &none
-            }
-        }
-    }
+    public subscript(id: Int) -> Value? { isValid(id) ? slots[Self.index(of: id)].value : nil }
 
     /// The value in the slot with this index.
     @inlinable
-    public subscript(at index: Int) -> Value? {
-        get { index < slots.count ? slots[index].value : nil }
-        _modify { yield &slots[index].value }
+    public subscript(at index: Int) -> Value? { index < slots.count ? slots[index].value : nil }
+
+    /// Changes the value in place; does nothing after its removal. Not a `_modify` accessor, which allocates a coroutine's
+    /// frame with each call.
+    @inlinable
+    public mutating func update(_ id: Int, _ change: (inout Value) -> Void) {
+        if isValid(id) { update(at: Self.index(of: id), change) }
+    }
+
+    /// Changes the value in the slot with this index in place; does nothing if the slot is empty.
+    @inlinable
+    public mutating func update(at index: Int, _ change: (inout Value) -> Void) {
+        guard slots[index].value != nil else { return }
+        change(&slots[index].value!)
     }
 
     /// Removes the value and returns it; returns `nil` if it has been removed before.

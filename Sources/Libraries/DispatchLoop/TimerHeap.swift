@@ -1,8 +1,8 @@
 /// The id of one entry of a `TimerHeap`. It ends when the entry comes due or is removed.
 public struct TimerID: Hashable, Sendable {
-    @usableFromInline let id: Int
+    let id: Int
 
-    @usableFromInline init(id: Int) { self.id = id }
+    init(id: Int) { self.id = id }
 }
 
 /// Deadlines in order: a binary heap whose entries know their position, so that an entry can be removed by its id.
@@ -11,52 +11,39 @@ public struct TimerID: Hashable, Sendable {
 /// 40,000 requests a second with a deadline of one second would otherwise leave 40,000 dead entries. Inserting a
 /// deadline later than all others, the usual case, costs one comparison; everything else is O(log n).
 ///
-/// Entries with equal deadlines come out in the order of insertion. `@_spi public` for the reason given at ``SlotMap``.
-@_spi(Containers) public struct TimerHeap<Payload> {
-    @usableFromInline struct Entry {
+/// Entries with equal deadlines come out in the order of insertion.
+struct TimerHeap<Payload> {
+    struct Entry {
         /// The index of the entry's node in `heap`.
-        @usableFromInline var position: Int
-        @usableFromInline let payload: Payload
-
-        @usableFromInline init(position: Int, payload: Payload) {
-            self.position = position
-            self.payload = payload
-        }
+        var position: Int
+        let payload: Payload
     }
 
-    @usableFromInline struct Node: Sendable {
-        @usableFromInline let deadline: MonotonicTime
-        @usableFromInline let order: UInt64
-        @usableFromInline let slot: Int
+    struct Node: Sendable {
+        let deadline: MonotonicTime
+        let order: UInt64
+        let slot: Int
 
-        @usableFromInline init(deadline: MonotonicTime, order: UInt64, slot: Int) {
-            self.deadline = deadline
-            self.order = order
-            self.slot = slot
-        }
-
-        @inlinable
         func isBefore(_ other: Node) -> Bool {
             deadline == other.deadline ? order < other.order : deadline < other.deadline
         }
     }
 
-    @usableFromInline var heap: [Node] = []
-    @usableFromInline var entries = SlotMap<Entry>()
-    @usableFromInline var nextOrder: UInt64 = 0
+    private var heap: [Node] = []
+    private var entries = SlotMap<Entry>()
+    private var nextOrder: UInt64 = 0
 
     /// Creates an empty heap.
-    @inlinable public init() {}
+    init() {}
 
     /// The number of entries.
-    @inlinable public var count: Int { heap.count }
+    var count: Int { heap.count }
 
     /// The earliest deadline, or `nil` if the heap is empty.
-    @inlinable public var earliest: MonotonicTime? { heap.first?.deadline }
+    var earliest: MonotonicTime? { heap.first?.deadline }
 
     /// Adds an entry.
-    @inlinable
-    public mutating func insert(_ payload: Payload, at deadline: MonotonicTime) -> TimerID {
+    mutating func insert(_ payload: Payload, at deadline: MonotonicTime) -> TimerID {
         let id = entries.insert(Entry(position: heap.count, payload: payload))
         heap.append(Node(deadline: deadline, order: nextOrder, slot: SlotMap<Entry>.index(of: id)))
         nextOrder += 1
@@ -65,34 +52,31 @@ public struct TimerID: Hashable, Sendable {
     }
 
     /// Removes the entry and returns its payload; returns `nil` if it has come due or has been removed.
-    @inlinable
     @discardableResult
-    public mutating func remove(_ id: TimerID) -> Payload? {
+    mutating func remove(_ id: TimerID) -> Payload? {
         guard let position = entries[id.id]?.position else { return nil }
         return takeOut(at: position)
     }
 
     /// Separates the entries so far from those to come.
-    @inlinable public var insertionCutoff: UInt64 { nextOrder }
+    var insertionCutoff: UInt64 { nextOrder }
 
     /// Removes the earliest entry if its deadline is not after `now` and it was inserted before `cutoff`.
-    @inlinable
-    public mutating func popDue(at now: MonotonicTime, before cutoff: UInt64 = .max) -> Payload? {
+    mutating func popDue(at now: MonotonicTime, before cutoff: UInt64 = .max) -> Payload? {
         guard let first = heap.first, first.deadline <= now, first.order < cutoff else { return nil }
         return takeOut(at: 0)
     }
 
     /// Frees memory that a peak has left behind.
-    public mutating func shrink() {
+    mutating func shrink() {
         entries.shrink()
         heap = heap.withUnsafeBufferPointer { Array($0) }
     }
 
     /// The number of slots, used or free.
-    public var slotCount: Int { entries.capacity }
+    var slotCount: Int { entries.capacity }
 
-    @inlinable
-    mutating func takeOut(at position: Int) -> Payload? {
+    private mutating func takeOut(at position: Int) -> Payload? {
         let slot = heap[position].slot
         let last = heap.removeLast()
         if position < heap.count {
@@ -106,8 +90,7 @@ public struct TimerID: Hashable, Sendable {
         return entries.remove(at: slot)?.payload
     }
 
-    @inlinable
-    mutating func siftUp(_ start: Int) {
+    private mutating func siftUp(_ start: Int) {
         var position = start
         let node = heap[position]
         while position > 0 {
@@ -119,8 +102,7 @@ public struct TimerID: Hashable, Sendable {
         move(node, to: position)
     }
 
-    @inlinable
-    mutating func siftDown(_ start: Int) {
+    private mutating func siftDown(_ start: Int) {
         var position = start
         let node = heap[position]
         while true {
@@ -134,10 +116,9 @@ public struct TimerID: Hashable, Sendable {
         move(node, to: position)
     }
 
-    @inlinable
-    mutating func move(_ node: Node, to position: Int) {
+    private mutating func move(_ node: Node, to position: Int) {
         heap[position] = node
-        entries[at: node.slot]?.position = position
+        entries.update(at: node.slot) { $0.position = position }
     }
 }
 

@@ -1,4 +1,4 @@
-@_spi(Containers) import DispatchLoop
+import DispatchLoop
 
 /// Identifies a waiter. Never valid again once the waiter is settled.
 struct WaiterID: Hashable, Sendable {
@@ -23,7 +23,7 @@ struct WaiterQueue {
     private var free: [Int] = []
     /// Indices of removed waiters that the shell has not notified yet; ``recycle()`` frees them afterwards.
     private var retired: [Int] = []
-    private var deadlines = TimerHeap<Int>()
+    private var deadlines = DeadlineHeap()
     private var first = -1
     private var last = -1
     private(set) var count = 0

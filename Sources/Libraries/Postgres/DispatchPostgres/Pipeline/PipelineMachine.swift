@@ -75,7 +75,7 @@ struct PipelineMachine: Sendable {
     private(set) var waitingCount = 0
     /// Few, so a linear search is fine.
     private var sessions: [Session] = []
-    private var deadlines = TimerHeap<Int>()
+    private var deadlines = DeadlineHeap()
     private(set) var pendingOpens = 0
     private var actions: [Action] = []
 
@@ -108,7 +108,8 @@ struct PipelineMachine: Sendable {
     mutating func submit(isIdempotent: Bool, deadline: MonotonicTime, at now: MonotonicTime) -> Int? {
         guard waitingCount < maximumWaiting else { return nil }
         let number = statements.insert(Statement(deadline: deadline, isIdempotent: isIdempotent))
-        statements[number]?.timer = deadlines.insert(number, at: deadline)
+        let timer = deadlines.insert(number, at: deadline)
+        statements.update(number) { $0.timer = timer }
         waiting.append(number)
         waitingCount += 1
         assign(at: now)
@@ -119,7 +120,7 @@ struct PipelineMachine: Sendable {
     mutating func cancel(_ number: Int) -> Bool {
         guard let statement = statements[number], !statement.isAbandoned else { return false }
         // A statement in flight keeps its deadline, which limits how long a silent session is kept.
-        if statement.session == nil { _ = settle(number) } else { statements[number]?.isAbandoned = true }
+        if statement.session == nil { _ = settle(number) } else { statements.update(number) { $0.isAbandoned = true } }
         return true
     }
 
@@ -184,14 +185,14 @@ struct PipelineMachine: Sendable {
     mutating func lost(_ session: Int, unsent: [Int] = [], at now: MonotonicTime) {
         guard let index = sessionIndex(session) else { return }
         let lost = sessions.remove(at: index)
-        for number in unsent { statements[number]?.tries -= 1 }
+        for number in unsent { statements.update(number) { $0.tries -= 1 } }
         let unsent = Set(unsent)
         for number in lost.inFlight.reversed() {
             guard let statement = statements[number] else { continue }
             if statement.isAbandoned {
                 _ = settle(number)
             } else if statement.isIdempotent || unsent.contains(number), statement.tries < 2, statement.deadline > now {
-                statements[number]?.session = nil
+                statements.update(number) { $0.session = nil }
                 waiting.prepend(number)
                 waitingCount += 1
             } else {
@@ -208,8 +209,10 @@ struct PipelineMachine: Sendable {
             waiting.removeFirst()
             waitingCount -= 1
             let session = sessions[index].number
-            statements[number]?.tries += 1
-            statements[number]?.session = session
+            statements.update(number) {
+                $0.tries += 1
+                $0.session = session
+            }
             sessions[index].inFlight.append(number)
             if sessions[index].waitsSince == .distantFuture { sessions[index].waitsSince = now }
             actions.append(.send(number, on: session))
@@ -257,7 +260,7 @@ struct PipelineMachine: Sendable {
     mutating func tick(at now: MonotonicTime) {
         while let number = deadlines.popDue(at: now) {
             guard let statement = statements[number] else { continue }
-            statements[number]?.timer = nil
+            statements.update(number) { $0.timer = nil }
             _ = settle(number)
             if !statement.isAbandoned { actions.append(.fail(number, .timeout(wasSent: statement.tries > 0))) }
             // The session owes this result next: the statements behind it are stuck as well.
