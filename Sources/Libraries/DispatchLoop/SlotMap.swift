@@ -61,19 +61,18 @@
     @inlinable
     public subscript(at index: Int) -> Value? { index < slots.count ? slots[index].value : nil }
 
-    /// Changes the value in place; does nothing after its removal. Not a `_modify` accessor, which allocates a coroutine's
-    /// frame with each call.
+    /// Changes the value in place; does nothing after its removal. `change` must not assign `nil`.
+    ///
+    /// Not a `_modify` accessor, which allocates a coroutine's frame with each call. An optional, because taking the value
+    /// out and putting it back made a waiter among 10,000 3 % dearer.
     @inlinable
-    public mutating func update(_ id: Int, _ change: (inout Value) -> Void) {
+    public mutating func update(_ id: Int, _ change: (inout Value?) -> Void) {
         if isValid(id) { update(at: Self.index(of: id), change) }
     }
 
-    /// Changes the value in the slot with this index in place; does nothing if the slot is empty.
+    /// Changes the value in the slot with this index in place; an empty slot has `nil`, which must stay `nil`.
     @inlinable
-    public mutating func update(at index: Int, _ change: (inout Value) -> Void) {
-        guard slots[index].value != nil else { return }
-        change(&slots[index].value!)
-    }
+    public mutating func update(at index: Int, _ change: (inout Value?) -> Void) { change(&slots[index].value) }
 
     /// Removes the value and returns it; returns `nil` if it has been removed before.
     @inlinable

@@ -118,7 +118,7 @@ struct TimerHeap<Payload> {
 
     private mutating func move(_ node: Node, to position: Int) {
         heap[position] = node
-        entries.update(at: node.slot) { $0.position = position }
+        entries.update(at: node.slot) { $0?.position = position }
     }
 }
 

@@ -109,7 +109,7 @@ struct PipelineMachine: Sendable {
         guard waitingCount < maximumWaiting else { return nil }
         let number = statements.insert(Statement(deadline: deadline, isIdempotent: isIdempotent))
         let timer = deadlines.insert(number, at: deadline)
-        statements.update(number) { $0.timer = timer }
+        statements.update(number) { $0?.timer = timer }
         waiting.append(number)
         waitingCount += 1
         assign(at: now)
@@ -120,7 +120,7 @@ struct PipelineMachine: Sendable {
     mutating func cancel(_ number: Int) -> Bool {
         guard let statement = statements[number], !statement.isAbandoned else { return false }
         // A statement in flight keeps its deadline, which limits how long a silent session is kept.
-        if statement.session == nil { _ = settle(number) } else { statements.update(number) { $0.isAbandoned = true } }
+        if statement.session == nil { _ = settle(number) } else { statements.update(number) { $0?.isAbandoned = true } }
         return true
     }
 
@@ -185,14 +185,14 @@ struct PipelineMachine: Sendable {
     mutating func lost(_ session: Int, unsent: [Int] = [], at now: MonotonicTime) {
         guard let index = sessionIndex(session) else { return }
         let lost = sessions.remove(at: index)
-        for number in unsent { statements.update(number) { $0.tries -= 1 } }
+        for number in unsent { statements.update(number) { $0?.tries -= 1 } }
         let unsent = Set(unsent)
         for number in lost.inFlight.reversed() {
             guard let statement = statements[number] else { continue }
             if statement.isAbandoned {
                 _ = settle(number)
             } else if statement.isIdempotent || unsent.contains(number), statement.tries < 2, statement.deadline > now {
-                statements.update(number) { $0.session = nil }
+                statements.update(number) { $0?.session = nil }
                 waiting.prepend(number)
                 waitingCount += 1
             } else {
@@ -210,8 +210,8 @@ struct PipelineMachine: Sendable {
             waitingCount -= 1
             let session = sessions[index].number
             statements.update(number) {
-                $0.tries += 1
-                $0.session = session
+                $0?.tries += 1
+                $0?.session = session
             }
             sessions[index].inFlight.append(number)
             if sessions[index].waitsSince == .distantFuture { sessions[index].waitsSince = now }
@@ -260,7 +260,7 @@ struct PipelineMachine: Sendable {
     mutating func tick(at now: MonotonicTime) {
         while let number = deadlines.popDue(at: now) {
             guard let statement = statements[number] else { continue }
-            statements.update(number) { $0.timer = nil }
+            statements.update(number) { $0?.timer = nil }
             _ = settle(number)
             if !statement.isAbandoned { actions.append(.fail(number, .timeout(wasSent: statement.tries > 0))) }
             // The session owes this result next: the statements behind it are stuck as well.

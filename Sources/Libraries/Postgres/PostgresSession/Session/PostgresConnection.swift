@@ -169,7 +169,7 @@ package final class PostgresConnection {
             _ = PQisBusy(connection)  // Parses, and delivers notices.
             deliverNotifications()
             // The end of the stream follows the warning of a crash, and needs another read.
-            let isOpen = notices.shutdownWarning == nil || PQconsumeInput(connection) == 1
+            let isOpen = !notices.hasShutdownWarning || PQconsumeInput(connection) == 1
             if isOpen, !notices.hasFatalNotice, PQstatus(connection) == CONNECTION_OK { return nil }
         }
         var error = disconnectError()
