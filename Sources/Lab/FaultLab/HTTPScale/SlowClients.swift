@@ -40,7 +40,7 @@ package final class SlowClients: Sendable {
         self.kind = kind
         loop = BackgroundLoop("slow clients") { [result] _ in
             do {
-                let crowd = try SlowCrowd(kind, count, address)
+                let crowd = try SlowClientCrowd(kind, count, address)
                 let deadline = Deadline(in: limit)
                 // In slices, because real slow clients are not synchronised.
                 let slices = 10
@@ -65,7 +65,7 @@ package final class SlowClients: Sendable {
 }
 
 /// The clients' state on their thread.
-private final class SlowCrowd {
+private final class SlowClientCrowd {
     private final class Member {
         let socket: ClientSocket
         let since = ContinuousClock.now
