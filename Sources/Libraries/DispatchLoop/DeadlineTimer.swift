@@ -1,6 +1,5 @@
-/// One loop timer for deadlines that come and go, rescheduled as rarely as possible: only a deadline before the
-/// scheduled one reschedules it. So it also fires for deadlines that were met or have moved; its owner then checks what
-/// is due and sets it again.
+/// One loop timer for many short-lived deadlines. Only an earlier deadline reschedules it, so it also fires for
+/// deadlines that were met or have moved; its owner then checks what is due and sets it again.
 ///
 /// ```swift
 /// if timer.needsRearm(for: deadline) { timer.set(for: deadline) { [weak self] in self?.timerFired() } }
@@ -11,7 +10,7 @@ package struct DeadlineTimer {
 
     package nonisolated init() {}
 
-    /// Whether `deadline` needs a call of ``set(for:_:)``. Separate from it, so that the common case allocates no
+    /// Whether `deadline` needs a call to ``set(for:_:)``. A separate method, so that the common case allocates no
     /// closure.
     package func needsRearm(for deadline: MonotonicTime) -> Bool {
         deadline < (pending?.deadline ?? .distantFuture)

@@ -3,17 +3,17 @@ internal import Dispatch
 internal import Glibc
 internal import Synchronization
 
-/// An epoll loop on a thread that Dispatch lends: Dispatch wakes it when there is work, and `epoll_wait` drives it
-/// until there is none.
+/// An epoll loop on a Dispatch thread. Dispatch wakes the loop when work arrives, and `epoll_wait` drives it until none
+/// is left.
 ///
-/// All sockets are in one `epoll` set, which Dispatch watches with a single read source. One source per socket is the
-/// obvious way and costs two `epoll_ctl`, an `ioctl` and a cross-thread wake-up per event. It also loses events:
-/// libdispatch keys its sources by descriptor *number*, so when libpq closes a socket and the kernel reuses the number
-/// while the old source lives, the new source never fires.
+/// All sockets are in one `epoll` set, which Dispatch watches with a single read source. One source per socket would
+/// cost two `epoll_ctl`, an `ioctl` and a cross-thread wake-up per event. It would also lose events: libdispatch keys
+/// its sources by descriptor *number*, so when libpq closes a socket and the kernel reuses the number while the old
+/// source lives, the new source never fires.
 ///
 /// A round handles sockets, jobs, due timers, and jobs again. Sockets precede timers, so that an answer that arrived in
-/// time is not taken for late because the process was stopped or busy. Deferred writes go out before the timers and at
-/// the end of the round.
+/// time does not count as late after the process was stopped or busy. The loop performs deferred writes before the
+/// timers and at the end of the round.
 ///
 /// After the last round the loop keeps polling for 50 ms instead of returning to Dispatch: a wake-up through Dispatch
 /// costs a thread hop and two system calls, two thirds of a database request under load. Other threads interrupt the
@@ -72,11 +72,11 @@ public final class EventLoop: SerialExecutor {
         var state = WakeState.asleep
 
         enum WakeState {
-            /// The loop has no thread. Work has to submit `run` to the queue.
+            /// The loop has no thread. Work must submit `run` to the queue.
             case asleep
             /// The loop runs, or is about to, and empties the inbox before it polls.
             case running
-            /// The loop waits in the kernel. Work has to interrupt it.
+            /// The loop waits in the kernel. Work must interrupt it.
             case polling
         }
     }
@@ -110,9 +110,9 @@ public final class EventLoop: SerialExecutor {
     @LoopActor public var now: MonotonicTime { roundStart }
 
     /// When the loop last noticed that a timer fired late: the process was stopped (SIGSTOP, a suspended machine),
-    /// starved, or something blocked the loop. A measurement across the pause tells nothing about other processes.
+    /// starved, or something blocked the loop. A measurement across the pause says nothing about other processes.
     @LoopActor package private(set) var latestPause = MonotonicTime(nanoseconds: 0)
-    /// A delay of more nanoseconds is a pause. A busy machine causes less.
+    /// A timer later than this many nanoseconds reveals a pause. A busy machine causes shorter delays.
     private static let lateness: Int64 = 100_000_000
 
     /// Runs `action` on the loop once `deadline` has passed, unless the timer is cancelled first.
@@ -131,7 +131,7 @@ public final class EventLoop: SerialExecutor {
 
     /// Calls `handler` on the loop whenever `descriptor` is ready.
     ///
-    /// A descriptor that is ready already is reported at once. The loop keeps the handler until ``deregister(_:)``,
+    /// A descriptor that is already ready causes a call at once. The loop keeps the handler until ``deregister(_:)``,
     /// which must precede the caller's close of the descriptor.
     /// - Throws: ``SystemCallError`` if the kernel refuses (too many watches, not a pollable descriptor).
     @LoopActor
@@ -158,7 +158,7 @@ public final class EventLoop: SerialExecutor {
         epoll_ctl(epoll, EPOLL_CTL_MOD, registration.descriptor, &event)
     }
 
-    /// Ends a registration. None of its events is delivered afterwards, not even one that has been fetched.
+    /// Ends a registration. The loop delivers none of its events afterwards, not even fetched ones.
     @LoopActor
     package func deregister(_ registration: Registration) {
         guard watches.remove(registration.id) != nil else { return }
@@ -167,7 +167,7 @@ public final class EventLoop: SerialExecutor {
         epoll_ctl(epoll, EPOLL_CTL_DEL, registration.descriptor, nil)
     }
 
-    /// Frees memory that a peak of timers, descriptors or work has left behind. Too slow for every round.
+    /// Frees memory left over from a peak of timers, descriptors or work. Too slow for every round.
     @LoopActor
     package func shrink() {
         watches.shrink()
@@ -184,8 +184,8 @@ public final class EventLoop: SerialExecutor {
         add(.closure(work))
     }
 
-    /// Runs `action` at the end of the round, so that the round's writes go out in one burst. On few cores each write
-    /// wakes its receiver, which preempts this process: ten single writes would interrupt the loop ten times.
+    /// Runs `action` at the end of the round, so that the round's writes leave in one burst. On few cores each write
+    /// wakes its receiver, which preempts this process; ten single writes would interrupt the loop ten times.
     @LoopActor
     package func deferWrite(_ phase: WritePhase, _ action: @escaping @LoopActor () -> Void) {
         switch phase {
@@ -194,11 +194,11 @@ public final class EventLoop: SerialExecutor {
         }
     }
 
-    /// Starts a task that stays on the loop, also between its actors. It begins soon: from an event or a job, within
+    /// Starts a task that stays on the loop, even between its actors. Started from an event or a job, it begins within
     /// this round.
     public nonisolated func task(_ operation: @escaping @Sendable @LoopActor () async -> Void) -> Task<Void, Never> {
         // Nonisolated, so that the task begins on its preferred executor. A task that begins in LoopActor lacks the
-        // preference until its first suspension, and each `await` before that enqueues it anew.
+        // preference until its first suspension, and each `await` before that enqueues it again.
         Task(executorPreference: taskExecutor) { await operation() }
     }
 
@@ -210,8 +210,8 @@ public final class EventLoop: SerialExecutor {
     ///     resume      an append to `jobs`     a trip through a thread of the global pool
     ///     hop         free, the same thread   back through the inbox
     ///
-    /// It is an executor of its own, because jobs of ``LoopActor`` have no preference, and a runtime that saw one
-    /// executor in both roles would take each `await` of such a job for a change of executors and suspend it.
+    /// A separate executor, because jobs of ``LoopActor`` have no preference, and a runtime that saw one executor in
+    /// both roles would take each `await` of such a job for a change of executors and suspend it.
     private final class LoopTaskExecutor: TaskExecutor {
         func enqueue(_ job: consuming ExecutorJob) {
             EventLoop.shared.add(.taskExecutorJob(UnownedJob(job)))
@@ -266,8 +266,8 @@ public final class EventLoop: SerialExecutor {
         var timeout: Int32 = 0
         while true {
             var count = Int(epoll_wait(epoll, events, Int32(Self.batch), timeout))
-            // After SIGSTOP and SIGCONT `epoll_wait` fails with EINTR without a look at the sockets. They are read
-            // before timers fire, so it is called again.
+            // After SIGSTOP and SIGCONT `epoll_wait` fails with EINTR without checking the sockets. The loop reads
+            // sockets before timers fire, so it calls again.
             if count < 0 { count = Int(epoll_wait(epoll, events, Int32(Self.batch), 0)) }
             roundStart = .now()
             if let armed, armed.advanced(byNanoseconds: Self.lateness) < roundStart { latestPause = roundStart }
@@ -292,7 +292,7 @@ public final class EventLoop: SerialExecutor {
         }
     }
 
-    /// Returns `false` if work has arrived meanwhile.
+    /// Returns `false` if work arrived during the poll.
     private func stopPolling() -> Bool {
         inbox.withLock { inbox in
             inbox.state = inbox.work.isEmpty ? .asleep : .running

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// Distinguishes the process that created it from processes forked from that one.
+/// Tells the process that created it from processes forked from that one.
 package struct ForkDetector: Sendable {
     private let processID = getpid()
 

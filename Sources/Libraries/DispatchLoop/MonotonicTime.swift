@@ -36,7 +36,7 @@ public struct MonotonicTime: Hashable, Sendable, Comparable {
         time.advanced(byNanoseconds: duration.nanoseconds)
     }
 
-    /// The point this many nanoseconds later; saturates at ``distantFuture``. For additions with every request, because
+    /// The point this many nanoseconds later; saturates at ``distantFuture``. For sums on each request, because
     /// `Duration` counts attoseconds in 128 bits.
     @inlinable
     public func advanced(byNanoseconds count: Int64) -> MonotonicTime {

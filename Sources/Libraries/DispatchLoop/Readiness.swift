@@ -11,7 +11,7 @@ package struct Registration: Hashable, Sendable {
     var token: UInt64 { UInt64(id) }
 }
 
-/// The events of a descriptor that a caller wants.
+/// The events that a caller wants from a descriptor.
 package struct Interest: OptionSet, Hashable, Sendable {
     package let rawValue: UInt8
 

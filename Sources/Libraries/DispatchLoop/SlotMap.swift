@@ -24,7 +24,7 @@
     /// Creates an empty map.
     @inlinable public init(firstSerial: Int = 1) { self.firstSerial = firstSerial }
 
-    /// The last serial before 1 comes again. With it an id is still a positive `Int`.
+    /// The last serial before they restart at 1. Its ids are still positive `Int` values.
     @inlinable public static var lastSerial: Int { Int(Int32.max) }
 
     /// The index of the id's slot: a small number that no other value has until this one is removed.
@@ -63,8 +63,8 @@
 
     /// Changes the value in place; does nothing after its removal. `change` must not assign `nil`.
     ///
-    /// Not a `_modify` accessor, which allocates a coroutine's frame with each call. An optional, because taking the value
-    /// out and putting it back made a waiter among 10,000 3 % dearer.
+    /// Not a `_modify` accessor, which allocates a coroutine's frame with each call. An optional, because taking the
+    /// value out and putting it back cost 3 % more for a waiter among 10,000.
     @inlinable
     public mutating func update(_ id: Int, _ change: (inout Value?) -> Void) {
         if isValid(id) { update(at: Self.index(of: id), change) }
@@ -91,7 +91,8 @@
         return value
     }
 
-    /// Frees the memory of empty slots at the end. Low slots are used first from now on, so the next call finds more.
+    /// Frees the memory of empty slots at the end. From now on the map fills low slots first, so that the next call can
+    /// free more.
     public mutating func shrink() {
         var end = slots.count
         while end > 0, slots[end - 1].value == nil {

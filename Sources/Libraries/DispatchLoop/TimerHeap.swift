@@ -5,11 +5,11 @@ public struct TimerID: Hashable, Sendable {
     init(id: Int) { self.id = id }
 }
 
-/// Deadlines in order: a binary heap whose entries know their position, so that an entry can be removed by its id.
+/// A binary heap of deadlines whose entries know their positions, so that an id can remove its entry.
 ///
-/// Nearly every deadline is cancelled before it is due, because the answer came. So a removal leaves nothing behind:
-/// 40,000 requests a second with a deadline of one second would otherwise leave 40,000 dead entries. Inserting a
-/// deadline later than all others, the usual case, costs one comparison; everything else is O(log n).
+/// Nearly every deadline is cancelled, because the answer arrives first. So a removal leaves nothing behind: 40,000
+/// requests a second with a deadline of one second would otherwise leave 40,000 dead entries. Inserting a deadline
+/// later than all others, the usual case, costs one comparison; everything else is O(log n).
 ///
 /// Entries with equal deadlines come out in the order of insertion.
 struct TimerHeap<Payload> {
@@ -58,7 +58,7 @@ struct TimerHeap<Payload> {
         return takeOut(at: position)
     }
 
-    /// Separates the entries so far from those to come.
+    /// Separates the existing entries from later ones.
     var insertionCutoff: UInt64 { nextOrder }
 
     /// Removes the earliest entry if its deadline is not after `now` and it was inserted before `cutoff`.

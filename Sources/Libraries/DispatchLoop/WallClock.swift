@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// The wall clock, for people and logs. It jumps, so nothing is timed by it.
+/// The wall clock, for people and logs. It jumps, so no duration is measured with it.
 package enum WallClock {
     /// Whole seconds since 1970-01-01 UTC, and the milliseconds beyond them.
     package static func now() -> (seconds: Int, milliseconds: Int) {

@@ -125,6 +125,6 @@ public final class ServerMetrics: ServerObserver {
     /// Counts a request whose client has left.
     public func abandoned(_ exchange: Exchange) { abandonments.increment() }
 
-    /// Counts a pause of accepting.
+    /// Counts a pause in accepting.
     public func acceptPaused(errno: Int32) { acceptPauses.increment() }
 }

@@ -13,7 +13,7 @@ internal import PostgresSession
 /// ```
 ///
 /// Events are counted as they happen. ``refresh()`` records the current values (connections by state, the current
-/// outage): call it before a scrape, or every few seconds where a backend sends them.
+/// outage): call it before a scrape, or every few seconds for a backend that sends them.
 @LoopActor
 public final class PoolMetrics: PoolObserver {
     /// The prefix of the metrics that OpenTelemetry does not define, unless another one is given.
@@ -35,7 +35,7 @@ public final class PoolMetrics: PoolObserver {
     private var failedQueries: [String: Timer] = [:]
     /// Whether requests can use the database.
     private var isUp = false
-    /// Until when the current outage has been counted; `nil` without one.
+    /// The time up to which the current outage has been counted; `nil` without an outage.
     private var outageCountedUntil: MonotonicTime?
 
     /// Codes that exist from the start, at zero, so that a rate includes the first event.
@@ -91,7 +91,7 @@ public final class PoolMetrics: PoolObserver {
         }
     }
 
-    /// Counts a measurement. Comes several times with each query.
+    /// Records a measurement. Called several times per query.
     public func pool(_ pool: PostgresPool, measured measurement: PoolMeasurement) {
         switch measurement {
         case .checkedOut(let wait): instruments.waitTime.recordNanoseconds(wait)

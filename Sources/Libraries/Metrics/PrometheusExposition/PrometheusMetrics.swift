@@ -79,8 +79,8 @@ package final class PrometheusMetrics: MetricsFactory {
         return instrument(description, dimensions) { HistogramInstrument(boundaries: boundaries) }
     }
 
-    /// The instrument for these labels. One of another kind than its name's works but is never shown, because two types
-    /// under one name would spoil the whole text.
+    /// The instrument for these labels. An instrument whose kind differs from that of its name works but is never
+    /// exported, because two types under one name would invalidate the whole text.
     private func instrument<Instrument: AnyObject & Sendable>(
         _ description: MetricDescription, _ dimensions: [(String, String)], _ make: @Sendable () -> Instrument
     ) -> Instrument {

@@ -29,7 +29,7 @@ package enum TextFormat {
     }
 
     /// The labels between the braces, with valid names and escaped values: text from outside cannot start a line or
-    /// another label. Of two labels with one name the first stays.
+    /// another label. Of two labels with the same name the first wins.
     static func labels(_ dimensions: [(String, String)]) -> String {
         var names: Set<String> = []
         var parts: [String] = []

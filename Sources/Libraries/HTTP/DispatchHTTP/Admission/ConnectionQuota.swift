@@ -1,8 +1,8 @@
 /// The number of connections, and its limits. A pure value.
 ///
-/// General places are for everybody. When all are taken by connections that cannot be evicted, a few reserved ones are
-/// left for health checks: an orchestrator that cannot reach the health endpoint of a busy service kills it, which
-/// makes everything worse.
+/// Any connection may take a general place. When connections that cannot be evicted hold all of them, a few reserved
+/// places remain for health checks: an orchestrator that cannot reach a busy service's health endpoint kills the
+/// service.
 struct ConnectionQuota {
     enum Kind {
         case general

@@ -1,6 +1,6 @@
 @_spi(Containers) internal import DispatchLoop
 
-/// The connections by slot. A slot is a small number that is reused, so that other tables can be arrays.
+/// The connections by slot. A slot is a small reusable number, so that other tables can be arrays.
 @LoopActor
 struct ConnectionTable {
     private var slots = SlotMap<Connection>()
@@ -32,7 +32,7 @@ struct ConnectionTable {
     /// Whether there were many connections and at least half of them have closed.
     var shouldTrim: Bool { peak >= Self.trimThreshold && count <= peak / 2 }
 
-    /// Frees the slots at the end that are free.
+    /// Drops the free slots at the end.
     mutating func shrink() {
         peak = count
         slots.shrink()

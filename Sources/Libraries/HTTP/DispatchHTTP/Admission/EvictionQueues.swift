@@ -1,5 +1,5 @@
-/// The connections that can be evicted, by slot: each queue starts with its longest member. Every operation is O(1) and
-/// allocates nothing once the slots exist, because each request causes some.
+/// The connections that can be evicted, by slot. Each queue starts with the connection that has been in it longest.
+/// Every operation is O(1) and allocates nothing once the slots exist, because each request performs several.
 struct EvictionQueues {
     /// The queues. A connection is in at most one.
     enum Name: UInt8, CaseIterable {
@@ -47,7 +47,7 @@ struct EvictionQueues {
 
     func count(_ name: Name) -> Int { self[name].count }
 
-    /// The queue's longest member.
+    /// The slot that has been in the queue longest.
     func oldest(_ name: Name) -> Int? {
         let first = self[name].first
         return first < 0 ? nil : Int(first)

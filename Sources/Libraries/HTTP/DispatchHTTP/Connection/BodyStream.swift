@@ -4,7 +4,7 @@ internal import HTTP1
 /// The body of a streaming response, sent in pieces until the handler ends it or the client leaves.
 ///
 /// The server does not wait for a client that does not read. It drops the client when more than
-/// ``ServerConfiguration/maxStreamBacklog`` bytes wait, beside about as many in the kernel, or when the client takes
+/// ``ServerConfiguration/maxStreamBacklog`` bytes wait, plus about as many in the kernel, or when the client takes
 /// nothing for ``ServerConfiguration/Timeouts/writeStall``. A stream has no idle timeout, so send heartbeats: a client
 /// whose machine died never closes.
 @LoopActor
@@ -18,9 +18,9 @@ public final class BodyStream {
     /// The number of bytes passed to `send`.
     public private(set) var bodyBytes = 0
 
-    /// Called once, soon after the connection has closed or the server has begun to shut down before `end()`. The
-    /// stream is closed then. Never called from within `send`, so a sender to many streams can remove this one from its
-    /// list here.
+    /// Called once, soon after the connection closes or the server begins to shut down before `end()`; the stream is
+    /// then closed. Never called from within `send`, so a sender to many streams can remove this one from its list
+    /// here.
     public var onClose: (@LoopActor (ConnectionCloseReason) -> Void)?
 
     init(_ connection: Connection, request: RequestHead, status: Int, began: MonotonicTime) {

@@ -56,7 +56,7 @@ extension Connection {
         }
     }
 
-    /// Collects the response to input that is no valid request.
+    /// Collects the response to input that is not a valid request.
     func collect(refusal response: Response, _ error: HTTP1Error?) {
         let bodyBytes = ResponseSerializer.append(
             response, isHead: machine.isHeadMethod, connection: .closes, dateLine: server.dateLine(),
@@ -65,7 +65,7 @@ extension Connection {
             RejectedRequest(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
     }
 
-    /// The observer's view of a request. Reads the clock, because one turn answers many requests one after the other.
+    /// The observer's view of a request. Reads the clock, because one turn answers many requests in sequence.
     func exchange(
         _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime,
         abortReason: ConnectionCloseReason? = nil

@@ -33,7 +33,7 @@ extension Connection {
 
     // MARK: Shutdown
 
-    /// Starts the grace, which can shorten the deadline.
+    /// Starts the grace period, which can shorten the deadline.
     func beginLeaving() {
         machine.leave(grace: deadlines.drainGrace, at: server.loop.now)
         armTimer()
@@ -58,10 +58,10 @@ extension Connection {
         }
     }
 
-    /// Sends and reads as much as the socket allows now, without an event of the loop.
+    /// Sends and reads as much as the socket allows now, without waiting for a loop event.
     func look() {
-        // `poll` reports a socket as writable when a third of its buffer is free. Any free byte would not do: a client
-        // that reads a byte now and then would prolong its deadline without end.
+        // `poll` reports a socket as writable when a third of its buffer is free. One free byte is not enough: a client
+        // that reads a byte now and then would extend its deadline indefinitely.
         if machine.state.isBlocked, Socket.isWritable(descriptor) { sendPending() }
         machine.look()
         resume()

@@ -74,14 +74,14 @@ extension Connection {
         armTimer()
     }
 
-    /// Finishes the body of a stream that is complete, or that ends early while the connection still works.
+    /// Finishes the body of a stream that is complete, or ends early while the connection still works.
     func streamEnded(_ stream: BodyStream, abortReason: ConnectionCloseReason?) {
         guard self.stream === stream, !machine.isClosed else { return }
         reportStream(abortReason: abortReason)
         if stream.isChunked { sendLastChunk() }
         guard !machine.isClosed else { return }
         machine.answered(at: server.loop.now)
-        // Within `act` the connection continues by itself. Otherwise it continues later: the caller of `end` may be
+        // Within `act` the connection continues anyway. Otherwise it continues later, because `end` may be called
         // within another connection's event, which uses the shared buffers.
         if !isActing { yieldTurn() }
     }

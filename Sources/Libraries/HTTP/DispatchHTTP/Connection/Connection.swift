@@ -6,8 +6,8 @@ internal import HTTPTypes
 /// One client's connection: a socket, its registration, buffers, and the task that works on a response. It reports
 /// events to ``ConnectionMachine`` and performs the machine's actions; it decides nothing itself.
 ///
-/// Its memory is bounded: at most twice `ParserLimits.buffered` of input (50 KiB by default), and output of
-/// `maxPendingOutput` (64 KiB) and one response beyond it. An idle connection has about 1 KiB.
+/// Its memory is bounded: at most twice `ParserLimits.buffered` of input (50 KiB by default), and `maxPendingOutput`
+/// (64 KiB) of output plus one response. An idle connection uses about 1 KiB.
 ///
 /// This file has events and reading, `Connection+Answers` responses, `Connection+Stream` streams, `Connection+Output`
 /// writing, `Connection+End` closing and deadlines.
@@ -115,7 +115,7 @@ final class Connection {
         if machine.yieldTurn() { awaitTurn() }
     }
 
-    /// A timer that is due already fires after the next look at the sockets.
+    /// A timer that is already due fires after the loop next reads the sockets.
     private func awaitTurn() {
         server.yielding += 1
         _ = server.loop.schedule(at: server.loop.now) { [self] in

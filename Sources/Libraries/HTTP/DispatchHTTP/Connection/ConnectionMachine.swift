@@ -2,8 +2,8 @@ internal import DispatchLoop
 internal import HTTP1
 internal import HTTPTypes
 
-/// The server side of one HTTP/1 connection, as a value. It has no socket, no clock and no handler, so tests drive it
-/// with bytes and times alone.
+/// The server side of one HTTP/1 connection, as a value. It has no socket, clock or handler, so tests drive it with
+/// bytes and times alone.
 ///
 /// The driver (``Connection``) reports events: `readable`, `received`, `answered`, `wrote`, `leave` and so on. After
 /// each it performs the actions that `next` returns until `next` returns `wait`, and calls `timedOut` when `deadline`
@@ -26,7 +26,7 @@ struct ConnectionMachine {
         case handle(RequestHead)
         /// Collect `100 Continue`.
         case sendContinue
-        /// Collect the response to input that is no valid request. It is the last response.
+        /// Collect the response to input that is not a valid request. It is the last response.
         case refuse(HTTP1Error)
         /// Send the collected output; report with `wrote`.
         case write
@@ -51,23 +51,23 @@ struct ConnectionMachine {
     private var lingerBytes = 0
     /// Whether the socket may have bytes to read.
     private var hasUnread = false
-    /// Whether the kernel has reported that the client closed its side. Reads go on until they reach the end.
+    /// Whether the kernel has reported that the client closed its side. Reads continue until they reach the end.
     private var endIsAnnounced = false
     /// Whether the parser needs more bytes than have arrived.
     private var lacksInput = true
     /// Whether collected responses have not been written yet.
     private var hasCollected = false
-    /// Whether the response waits for the end of the loop's round. Until then `next` returns `wait`.
+    /// Whether the response waits for the end of the loop's round. Until then, `next` returns `wait`.
     private var isHeldBack = false
     /// Whether this connection waits for the other connections' turn.
     private var isYielding = false
     /// The requests and reads left in this turn.
     private var requestsLeft: Int32 = 0
     private var readsLeft: Int32 = 0
-    /// Whether the server shuts down, so that the next response is the last one.
+    /// Whether the server is shutting down, so that the next response is the last one.
     private var isLeaving: Bool
 
-    /// The looks at the socket since the deadline passed.
+    /// The number of looks at the socket since the deadline passed.
     private var looks: UInt8 = 0
 
     /// The bound on `looks`.
@@ -85,7 +85,7 @@ struct ConnectionMachine {
 
     var isClosed: Bool { state.phase == .closed }
 
-    /// Whether the connection waits for a request and has no byte of it.
+    /// Whether the connection waits for a request and has received no byte of it.
     var isIdle: Bool {
         state.phase == .idle && state.closing == nil && !state.isBlocked && !isYielding && !isHeldBack
     }
@@ -151,7 +151,7 @@ struct ConnectionMachine {
         if all { state.outputSent(at: now) } else { state.outputBlocked(at: now) }
     }
 
-    /// The collected response was queued behind output that waits already.
+    /// The collected response was queued behind output that is already waiting.
     mutating func queued() { hasCollected = false }
 
     mutating func closed() {
@@ -226,7 +226,7 @@ struct ConnectionMachine {
     /// Makes the next response, or the collected one, the last one, for a reason other than the request.
     mutating func close(after reason: ConnectionCloseReason) { state.close(after: reason) }
 
-    /// The driver collects the last response, to input that is no valid request.
+    /// The driver collects the last response, to input that is not a valid request.
     mutating func refuse(_ reason: ConnectionCloseReason) {
         state.close(after: reason)
         hasCollected = true
@@ -364,7 +364,7 @@ struct ConnectionMachine {
             return .none
         }
         let mayHaveMore = looks == 0 || isYielding || isHeldBack
-        // The bound covers the kernel's buffer of one connection. Only a client that goes on sending exceeds it.
+        // The bound covers the kernel's buffer of one connection. Only a client that keeps sending exceeds it.
         if mayHaveMore, looks < Self.mostLooks {
             looks += 1
             if isYielding || isHeldBack { return .lookLater }

@@ -9,8 +9,8 @@ import HTTP1
 /// idle, head, body, working ─last response decided (`closing`)→ … all sent → lingering → closed
 /// any ─reset, forced→ closed
 /// ```
-/// Invariants: at most one request is in work. Waiting output has a deadline, and so has every phase but `working` and
-/// `streaming`, whose handlers have their own.
+/// Invariants: the connection handles at most one request at a time. Waiting output has a deadline, and so does every
+/// phase but `working` and `streaming`, whose handlers have their own.
 struct ConnectionState {
     enum Phase: Equatable {
         /// No byte of the next request has arrived.
@@ -21,7 +21,7 @@ struct ConnectionState {
         case body
         /// A handler works on the request.
         case working
-        /// The head of a streaming response has been sent; its body continues.
+        /// The head of a streaming response has been sent; its body is incomplete.
         case streaming
         /// Everything is sent and our side is closed. The connection reads and drops the client's bytes, because a
         /// close with unread bytes would reset the connection and destroy the last response (RFC 9112 §9.6).
@@ -46,14 +46,14 @@ struct ConnectionState {
     private var progress: MonotonicTime
     /// Whether a request has been answered.
     private(set) var hasServed = false
-    /// Since when output waits for the client, and when the client last took some.
+    /// When output began to wait for the client, and when the client last took some.
     private var blockedSince: MonotonicTime?
     private var blockedProgress: MonotonicTime
     /// Whether the client has closed its side. It sends no further request; those received get their responses.
     var receivedEOF = false
     /// Why the connection closes once the last response is sent; `nil` until that is decided.
     private(set) var closing: ConnectionCloseReason?
-    /// The grace in nanoseconds and its start, once the server shuts down.
+    /// The grace period in nanoseconds and its start, once the server is shutting down.
     private var leaving: (grace: Int64, since: MonotonicTime)?
 
     init(at now: MonotonicTime) {
@@ -74,7 +74,7 @@ struct ConnectionState {
         guard phase == .idle || phase == .head || phase == .body else { return }
         progress = now
         switch rest {
-        // Empty lines before the first request are no request and do not prolong the idle time.
+        // Empty lines before the first request do not count as a request and do not extend the idle time.
         case .idle: enter(.idle, at: hasServed ? now : since)
         case .head: enter(.head, at: now)
         case .body: enter(.body, at: now)
@@ -87,13 +87,13 @@ struct ConnectionState {
         since = now
     }
 
-    /// The response to the request in work is a stream.
+    /// The response to the current request is a stream.
     mutating func streams() {
         if phase == .working { phase = .streaming }
     }
 
-    /// The response is complete. The deadline of a request that has arrived meanwhile counts from now, because it had
-    /// to wait.
+    /// The response is complete. The deadline of a request that arrived before that counts from now, because it had to
+    /// wait.
     mutating func answered(at now: MonotonicTime) {
         hasServed = true
         guard phase == .working || phase == .streaming else { return }
@@ -114,7 +114,7 @@ struct ConnectionState {
         if phase == .idle { since = now }
     }
 
-    /// Makes the current response the last one. The first reason stays.
+    /// Makes the current response the last one. The first reason wins.
     mutating func close(after reason: ConnectionCloseReason) {
         if closing == nil { closing = reason }
     }
@@ -170,7 +170,8 @@ struct ConnectionState {
     }
 }
 
-/// The timeouts in nanoseconds. Each request adds some to the time, and `Duration` counts attoseconds in 128 bits.
+/// The timeouts in nanoseconds. Each request adds them to points in time, and `Duration` counts attoseconds in 128
+/// bits.
 struct TimeoutNanoseconds {
     var head, bodyStall, body, idle, writeStall, write, linger, drainGrace: Int64
 

@@ -19,7 +19,7 @@ public struct Exchange: Sendable {
     public let abortReason: ConnectionCloseReason?
 }
 
-/// The response to input that was no valid request or did not arrive in time.
+/// The response to input that was not a valid request or did not arrive in time.
 public struct RejectedRequest: Sendable {
     /// The parser's error; `nil` for a timeout.
     public let error: HTTP1Error?

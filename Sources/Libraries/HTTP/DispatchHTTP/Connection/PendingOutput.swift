@@ -1,4 +1,4 @@
-/// Output that the kernel has not taken yet. Nearly always empty, and then without memory.
+/// Output that the kernel has not taken yet. Nearly always empty, and then it holds no memory.
 struct PendingOutput {
     private var bytes: [UInt8] = []
     private var start = 0

@@ -1,5 +1,5 @@
 /// The responses of one round of the loop, in one buffer, sent at its end. Each write wakes its client, which on few
-/// cores preempts the handlers that are still at work.
+/// cores preempts the handlers that are still running.
 struct ResponseBatch {
     struct Entry {
         let connection: Connection

@@ -3,8 +3,8 @@ public import HTTPTypes
 
 /// Makes the response to an error from its status, one sentence for the reader, and further fields.
 ///
-/// Let the response say `Cache-Control: no-store`: by default caches may keep 404, 405, 410, 414 and 501 (RFC 9110
-/// §15.1), and would serve them after the path has got a handler.
+/// The response should say `Cache-Control: no-store`: by default caches may keep 404, 405, 410, 414 and 501 (RFC 9110
+/// §15.1), and would still serve them once the path has a handler.
 public typealias ErrorResponse = @Sendable (HTTPResponse.Status, String, HTTPFields) -> Response
 
 extension Response {

@@ -29,7 +29,7 @@ public protocol Responder: Sendable {
     /// The answer to `request`.
     func respond(to request: RequestHead) -> RouteResult
 
-    /// Whether `request` is a health check, which is answered on a reserved place too. The server asks only there.
+    /// Whether `request` is a health check, which the server answers even on a reserved place. It asks only there.
     func isHealthCheck(_ request: RequestHead) -> Bool
 }
 

@@ -3,9 +3,9 @@ public import HTTP1
 public import HTTPTypes
 
 /// Maps exact paths to handlers. The router compares ``RequestHead/rawPath`` and normalizes nothing, so a path that a
-/// proxy in front does not recognize has no handler here either. It answers `HEAD` wherever `GET` has a handler, and
-/// `OPTIONS` everywhere. Other paths get 404, other methods 405 with `Allow` (RFC 9110 §15.5.6), unknown methods 501
-/// (§9.1).
+/// proxy in front does not recognize has no handler here either. It answers `HEAD` on each path with a handler for
+/// `GET`, and `OPTIONS` on every path. Other paths get 404, other methods 405 with `Allow` (RFC 9110 §15.5.6), unknown
+/// methods 501 (§9.1).
 public struct Router: Responder {
     /// Answers the requests of one path and method.
     public typealias Handler = @LoopActor (RequestHead) -> RouteResult
@@ -109,7 +109,7 @@ public struct Router: Responder {
         on(.get, path, handler)
     }
 
-    /// Answers `GET` and `HEAD` at `path` always with the same response.
+    /// Answers `GET` and `HEAD` at `path` with a fixed response.
     public mutating func get(_ path: String, always response: Response) {
         set(.always(.now(response.prepared())), for: .get, path)
     }
@@ -128,7 +128,7 @@ public struct Router: Responder {
         if method == .connect { return .now(connectRejection) }
         let path = request.rawPath
         guard let index = indices[path] else {
-            // RFC 9110 §9.3.7: `OPTIONS *` is about the server as a whole.
+            // RFC 9110 §9.3.7: `OPTIONS *` asks about the server as a whole.
             if method == .options, path == "*" { return .now(serverOptions) }
             return .now(recognized.contains(method) ? notFound : notImplemented)
         }

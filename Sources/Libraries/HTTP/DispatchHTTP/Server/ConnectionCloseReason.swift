@@ -12,7 +12,7 @@ public enum ConnectionCloseReason: String, Sendable, CaseIterable {
     case answered
     /// The request was rejected: invalid HTTP, or beyond a limit.
     case refused
-    /// All general places were taken, and the request was no health check: 503.
+    /// All general places were taken, and the request was not a health check: 503.
     case overloaded
     /// No request arrived within the idle time.
     case idleTimeout = "idle_timeout"
@@ -24,11 +24,11 @@ public enum ConnectionCloseReason: String, Sendable, CaseIterable {
     case writeTimeout = "write_timeout"
     /// The client fell too far behind a streaming response.
     case streamOverflow = "stream_overflow"
-    /// The connection was idle, or longest within a header, and a new one needed its place or descriptor.
+    /// The connection was idle, or had been within a header longest, and a new one needed its place or descriptor.
     case evicted
-    /// The server shuts down, and no complete request was unanswered.
+    /// The server shut down, and no complete request was unanswered.
     case drained
-    /// The server shuts down, and a request was unanswered at the deadline.
+    /// The server shut down, and a request was unanswered at the deadline.
     case drainForced = "drain_forced"
     /// The event loop could not register the socket.
     case registrationFailed = "registration_failed"

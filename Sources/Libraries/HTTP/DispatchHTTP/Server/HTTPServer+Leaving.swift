@@ -21,8 +21,8 @@ extension HTTPServer {
 
     /// Makes each response from now on say `Connection: close` (RFC 9112 §9.6). The server still accepts and serves
     /// connections. A client then sends its next request over a new connection, which a load balancer can send
-    /// elsewhere, so that ``drain(delay:deadline:stopsAccepting:)`` later meets no client that expects a persistent
-    /// connection.
+    /// elsewhere, so that no client still expects a persistent connection when
+    /// ``drain(delay:deadline:stopsAccepting:)`` runs.
     public func announceDrain() {
         guard leaving.announce() else { return }
         for connection in connections { connection.machine.announceLeaving() }
@@ -33,7 +33,7 @@ extension HTTPServer {
     /// header, for ``ServerConfiguration/Timeouts/drainGrace``, and closes the rest at the deadline.
     ///
     /// The server first accepts the connections in the kernel's backlog, and answers a request that arrives on an idle
-    /// connection within the grace, because neither client can know that it is too late.
+    /// connection within the grace period, because neither client can know that it is too late.
     ///
     /// - Parameters:
     ///   - delay: how long the server still accepts connections, so that load balancers notice. A second call can
@@ -76,7 +76,7 @@ extension HTTPServer {
         stopListening()
         let all = connections
         for connection in all { connection.beginLeaving() }
-        // Streams come first: they have no end of their own, and their writers learn it at once.
+        // Streams come first: they never end on their own, and their writers must learn of the shutdown at once.
         for connection in all where connection.stream != nil {
             connection.perform(leaving.verdictAtStart(on: connection.doing))
         }
@@ -86,8 +86,8 @@ extension HTTPServer {
         finishDrainingIfEmpty()
     }
 
-    /// The deadline has passed. Reads requests that have arrived, because the process may have been stopped meanwhile;
-    /// then closes all connections.
+    /// The deadline has passed. Reads requests that have arrived, because the process may have been stopped, then
+    /// closes all connections.
     private func forceRest() {
         for connection in connections { connection.look() }
         for connection in connections {

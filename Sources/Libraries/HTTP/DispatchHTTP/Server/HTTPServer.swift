@@ -10,9 +10,9 @@ public final class HTTPServer {
     public let configuration: ServerConfiguration
     /// Receives the server's events.
     public var observer: (any ServerObserver)?
-    /// Gives each request its id before the handler sees it: one that the client or a proxy sent, or a new one. The id
-    /// is in `RequestHead.id` and goes back as `X-Request-Id`. Called on the loop with each request; an id of up to 15
-    /// bytes costs no allocation. Without this closure requests have no id.
+    /// Gives each request its id before the handler sees it: the client's or a proxy's, or a new one. The id is in
+    /// `RequestHead.id`, and the response returns it as `X-Request-Id`. Called on the loop with each request; an id of
+    /// up to 15 bytes costs no allocation. Without this closure requests have no id.
     public var requestIdentifier: (@LoopActor (RequestHead) -> String)?
 
     let loop = EventLoop.shared
@@ -38,7 +38,7 @@ public final class HTTPServer {
     var yielding = 0
     /// The number of requests answered so far.
     public internal(set) var answered = 0
-    /// Whether the server shuts down, or is about to, so that each response says `Connection: close`.
+    /// Whether the server is shutting down, or is about to, so that each response says `Connection: close`.
     public var isDraining: Bool { leaving.isAnnounced }
 
     /// The state of the shutdown, the number of connections closed by force, the timer of the next step, the closures
@@ -59,7 +59,7 @@ public final class HTTPServer {
     private var pauseTimer: TimerID?
     private var memoryTimer: TimerID?
 
-    /// The most connections accepted in one go.
+    /// The most connections accepted at a time.
     private static let acceptBatch = 64
     /// The approximate number of requests per round of all connections that want more than their share.
     private static let requestsPerRound = 512
@@ -67,7 +67,7 @@ public final class HTTPServer {
     private static let trimDelay = Duration.seconds(5)
     /// The most candidates examined for one eviction.
     private static let evictionTries = 32
-    /// The pause of accepting when descriptors or memory are exhausted.
+    /// How long accepting pauses when descriptors or memory are exhausted.
     private static let acceptPause = Duration.milliseconds(100)
 
     /// Creates a server that answers requests with `responder`.
@@ -129,7 +129,7 @@ public final class HTTPServer {
     /// The number of connections that have sent a part of a request's header.
     package var headCount: Int { evictable.count(.head) }
 
-    /// The number of requests in work, streams included. Iterates over all connections.
+    /// The number of requests being answered, streams included. Iterates over all connections.
     public var activeCount: Int { table.connections.count { $0.isAnswering } }
 
     var connections: [Connection] { table.connections }
@@ -153,7 +153,7 @@ public final class HTTPServer {
             case .failure(.none): return
             case .failure(.next): continue
             case .failure(.exhausted(let error)):
-                // The kernel allocates a descriptor before it looks for a connection, so there may be none.
+                // The kernel allocates a descriptor before it looks for a connection, so none may be waiting.
                 guard Socket.isReadable(listener.descriptor) else { return }
                 guard evict(.idle) || evict(.head) || evict(.reserved) else { return pauseAccepting(error) }
             case .failure(.pause(let error)): return pauseAccepting(error)
@@ -163,13 +163,13 @@ public final class HTTPServer {
     }
 
     /// Makes room for a connection when all general places are taken: evicts an idle connection, then the one that has
-    /// been within a header longest; failing those it uses a reserved place.
+    /// been within a header longest. Otherwise it uses a reserved place.
     private func makeRoom() -> ConnectionQuota.Kind? {
         if evict(.idle) || evict(.head) { return .general }
         return quotas.isFree(.reserved) || evict(.reserved) ? .reserved : nil
     }
 
-    /// Closes the longest member of a queue that has no unread bytes, because those may be a request.
+    /// Closes the first connection in a queue that has no unread bytes; unread bytes may be a request.
     private func evict(_ queue: EvictionQueues.Name) -> Bool {
         var candidate = evictable.oldest(queue)
         for _ in 0..<Self.evictionTries {
@@ -216,7 +216,7 @@ public final class HTTPServer {
     }
 
     /// The most requests of one connection per turn. The more connections want more than their share, the smaller it
-    /// is, so that a round of all of them takes milliseconds.
+    /// is, so that one round over all of them takes milliseconds.
     var requestsPerTurn: Int {
         yielding == 0
             ? configuration.requestsPerTurn
@@ -258,7 +258,7 @@ public final class HTTPServer {
         if batch.isEmpty { batch = ResponseBatch() }
         if sending.isEmpty { sending = ResponseBatch() }
         loop.shrink()
-        // The allocator keeps pages below its highest block in use, after a peak of connections most of them.
+        // The allocator keeps pages below its highest block in use: most of them after a peak of connections.
         malloc_trim(0)
     }
 
@@ -302,7 +302,7 @@ public final class HTTPServer {
         pauseTimer = nil
         for listener in listeners {
             var left = Int(configuration.backlog)
-            // Evicts an idle connection as for any new one, whose request may have arrived already.
+            // Evicts an idle connection, as for any new one: the new one's request may have arrived already.
             while left > 0, Socket.isReadable(listener.descriptor), quotas.isFree(.general) || evict(.idle) {
                 left -= 1
                 switch Socket.accept(listener.descriptor) {

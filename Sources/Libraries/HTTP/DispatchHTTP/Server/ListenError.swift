@@ -12,7 +12,7 @@ public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
     /// `cannot listen on …: …`
     public var description: String { "cannot listen on \(address): \(problem)" }
 
-    /// The resolver does not know the name. `reason` is its own sentence.
+    /// The resolver does not know the name. `reason` says why.
     init(unknown host: String, reason: String) {
         address = host
         errno = 0

@@ -46,12 +46,13 @@ final class Listener {
         }
     }
 
-    /// Listens on all addresses with one port. Skips addresses that the machine lacks, for instance without IPv6.
+    /// Listens on all addresses with one port. Skips addresses that the machine lacks, such as IPv6 ones on a machine
+    /// without IPv6.
     private static func openAll(
         _ addresses: [SocketAddress], _ configuration: ServerConfiguration
     ) throws(ListenError) -> [Listener] {
-        // With port 0 the kernel chooses a port for the first address, which may be in use on another one. Then it
-        // tries again.
+        // With port 0 the kernel chooses a port for the first address. If that port is in use on another address, try
+        // another port.
         var attempts = configuration.port == 0 && addresses.count > 1 ? 16 : 1
         while true {
             attempts -= 1

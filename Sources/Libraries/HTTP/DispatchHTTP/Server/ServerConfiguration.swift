@@ -12,7 +12,7 @@ public struct ServerConfiguration: Sendable {
     /// Whether other processes may listen on the same port (`SO_REUSEPORT`); the kernel spreads connections over them.
     public var reusePort: Bool
     /// The most connections at a time. A new one evicts the oldest idle one, then the one that has been within a header
-    /// longest; failing those it gets a reserved place.
+    /// longest. Otherwise it gets a reserved place.
     public var maxConnections: Int
     /// The connections beyond `maxConnections`. On them the server answers health checks, and everything else with 503
     /// and `Retry-After`, and closes them after the response. When these are taken too, new connections wait in the
@@ -22,14 +22,14 @@ public struct ServerConfiguration: Sendable {
     public var limits: ParserLimits
     /// The time limits of a connection.
     public var timeouts: Timeouts
-    /// The most requests of one connection answered before the others have their turn, so that a client that pipelines
+    /// The most requests of one connection answered before the others get their turn, so that a client that pipelines
     /// does not delay them. Fewer when many clients pipeline.
     public var requestsPerTurn: Int
-    /// The most bytes of responses that may wait for one connection before the server takes no further request of it. A
-    /// single response may be larger.
+    /// The most response bytes that may wait on one connection; beyond them the server takes no further request from
+    /// it. A single response may be larger.
     public var maxPendingOutput: Int
     /// The most bytes of a streaming response that may wait for a client; a piece that would exceed them closes the
-    /// connection. `nil` is `maxPendingOutput`.
+    /// connection. `nil` means `maxPendingOutput`.
     public var maxStreamBacklog: Int?
     /// The most bytes that the server reads and drops after a last response, so that the client can read that response.
     public var maxLingerBytes: Int
@@ -53,11 +53,11 @@ public struct ServerConfiguration: Sendable {
         public var write: Duration
         /// For the client to read its last response and close.
         public var linger: Duration
-        /// The upper bound of all others on a reserved place.
+        /// The upper bound of all other timeouts on a reserved place.
         public var reserved: Duration
-        /// The time that the server, once it shuts down, waits for a request on an idle connection, to answer it with
-        /// `Connection: close`, and for the rest of a header. It closes connections at once that have been idle for
-        /// longer.
+        /// How long a server that is shutting down waits for a request on an idle connection, which it answers with
+        /// `Connection: close`, and for the rest of a header. It closes connections that have been idle for longer
+        /// immediately.
         public var drainGrace: Duration
 
         /// Creates timeouts.

@@ -9,8 +9,8 @@ internal import DispatchLoop
 /// ```
 /// - serving: connections persist.
 /// - announced: the server still accepts connections. Each response says `Connection: close`, so clients go elsewhere.
-/// - leaving: the server accepts no connection and ends streams, which have no end of their own. An idle connection
-///   closes after a grace, a busy one after its response.
+/// - leaving: the server accepts no connection and ends streams, which never end on their own. An idle connection
+///   closes after a grace period, a busy one after its response.
 /// - left: no connection is open, or all are being closed by force.
 struct ServerDrain {
     enum Stage: Equatable {
@@ -20,7 +20,7 @@ struct ServerDrain {
         case left
     }
 
-    /// When an announced server stops to accept connections, and when it closes those that are still open.
+    /// When an announced server stops accepting connections, and when it closes those that are still open.
     struct Schedule: Equatable {
         var start: MonotonicTime
         var deadline: MonotonicTime
@@ -52,7 +52,7 @@ struct ServerDrain {
     enum Verdict: Equatable {
         /// Leave it alone.
         case goesOn
-        /// Close it once it has been idle for the grace.
+        /// Close it once it has been idle for the grace period.
         case awaitsRequest
         /// End its stream properly.
         case endStream
@@ -86,7 +86,7 @@ struct ServerDrain {
         return true
     }
 
-    /// Schedules the shutdown. Of several calls the earliest start and the earliest deadline count.
+    /// Schedules the shutdown. If called several times, the earliest start and the earliest deadline apply.
     mutating func drain(from start: MonotonicTime, by deadline: MonotonicTime) {
         switch stage {
         case .serving, .announced(nil):

@@ -1,7 +1,7 @@
 public import DispatchLoop
 
-/// Receives a server's events, for metrics and logs, which the server itself does not have. The server calls it on the
-/// loop; it must not block. Every method has a default that does nothing.
+/// Receives a server's events, for metrics and logs; the server itself keeps none. The server calls it on the loop; it
+/// must not block. Every method has a default that does nothing.
 @LoopActor
 public protocol ServerObserver: AnyObject, Sendable {
     /// A connection was accepted.
@@ -12,11 +12,11 @@ public protocol ServerObserver: AnyObject, Sendable {
     func answered(_ exchange: Exchange)
     /// The head of a streaming response was sent; `answered` follows at its end.
     func streamBegan(_ exchange: Exchange)
-    /// Input that was no valid request, or did not arrive in time, was answered, and its connection closes.
+    /// Input that was not a valid request, or did not arrive in time, was answered, and its connection closes.
     func refused(_ refusal: RejectedRequest)
     /// The client left before the response to its request.
     func abandoned(_ exchange: Exchange)
-    /// The server accepts no connections for a while, for lack of descriptors or memory, as `errno` tells.
+    /// The server accepts no connections for a while, for lack of descriptors or memory; `errno` says which.
     func acceptPaused(errno: Int32)
     /// The server accepts connections again.
     func acceptResumed()

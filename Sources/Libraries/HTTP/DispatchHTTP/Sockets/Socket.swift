@@ -11,8 +11,8 @@ enum Socket {
         case failed(Int32)
     }
 
-    // `withUnsafeBytes` and its kind are called here, outside LoopActor: an isolated closure pays an executor check per
-    // call.
+    // `withUnsafeBytes` and its siblings are called here, outside LoopActor: an isolated closure pays an executor check
+    // per call.
 
     static func receive(_ descriptor: Int32, into array: inout [UInt8], max: Int) -> Outcome {
         array.withUnsafeMutableBufferPointer { buffer in
@@ -70,7 +70,7 @@ enum Socket {
         iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
     }
 
-    /// Whether the socket has unread bytes. The client's end is none.
+    /// Whether the socket has unread bytes. The client's end does not count.
     static func hasUnread(_ descriptor: Int32) -> Bool {
         var byte: UInt8 = 0
         return recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
@@ -101,7 +101,7 @@ enum Socket {
         case next
         /// No descriptor is left.
         case exhausted(Int32)
-        /// No memory is left, or the error is unknown: accepting pauses, because it would spin.
+        /// No memory is left, or the error is unknown: accepting pauses instead of spinning.
         case pause(Int32)
 
         init(_ errno: Int32) {
@@ -216,7 +216,7 @@ enum Socket {
         return address
     }
 
-    /// The seconds since 1970 from the coarse clock, which is cheap and fine enough for a `Date` field.
+    /// The seconds since 1970 from the coarse clock, which is cheap and precise enough for a `Date` field.
     static func wallClockSeconds() -> Int {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &time)

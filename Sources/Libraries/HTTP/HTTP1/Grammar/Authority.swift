@@ -65,8 +65,8 @@ enum Authority {
         return isIPv6(bytes, range.lowerBound..<percent)
     }
 
-    /// Eight groups of up to four hexadecimal digits. `::` stands once for groups of 0, an IPv4 address for the last
-    /// two.
+    /// Eight groups of up to four hexadecimal digits. `::` may replace one run of zero groups, and an IPv4 address the
+    /// last two groups.
     private static func isIPv6(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
         var groups = 0
         var hasGap = false
@@ -94,7 +94,7 @@ enum Authority {
                 index += 1
             }
         }
-        // A gap stands for at least one group.
+        // A gap replaces at least one group.
         return hasGap ? groups <= 7 : groups == 8
     }
 

@@ -4,9 +4,9 @@ struct RequestTarget: Sendable, Equatable {
     var path: Range<Int>
     /// Host and port of the absolute-form and the authority-form.
     var authority: Range<Int>?
-    /// Without the question mark; `nil` if there is none.
+    /// The query, without its question mark; `nil` if the target has none.
     var query: Range<Int>?
-    /// The decoded path if it is percent-encoded. An encoded slash stays `%2F`, because it is no separator (RFC 3986
+    /// The decoded path if it is percent-encoded. An encoded slash stays `%2F`, because it is not a separator (RFC 3986
     /// §2.2) and `/private%2F` must not evade a proxy's rule for `/private/`.
     var decodedPath: String?
 

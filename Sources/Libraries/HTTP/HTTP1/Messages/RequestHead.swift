@@ -56,7 +56,7 @@ public struct RequestHead: Sendable {
     /// Whether ``rawPath`` equals `path` byte by byte. Allocates no string.
     public func hasPath(_ path: StaticString) -> Bool { bytes.span.isEqual(parsedTarget.path, path) }
 
-    /// The query as received, without the question mark; `nil` if there is no question mark.
+    /// The query as received, without its question mark; `nil` if the target has none.
     public var query: String? { parsedTarget.query.map { bytes.span.text($0) } }
 
     /// Host and port of the target, which override `Host` (RFC 9112 §3.2.2), otherwise of `Host`. `nil` in HTTP/1.0
@@ -80,7 +80,7 @@ public struct RequestHead: Sendable {
         return nil
     }
 
-    /// All fields in their order. Builds them with each call.
+    /// All fields in order, built anew on each call.
     public var fields: HTTPFields {
         var fields = HTTPFields()
         let span = bytes.span

@@ -7,7 +7,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
 
     /// Not `method SP request-target SP HTTP-version`. RFC 9112 §3.
     case malformedRequestLine
-    /// The method is empty or no token. RFC 9110 §9.1, §5.6.2.
+    /// The method is empty or not a token. RFC 9110 §9.1, §5.6.2.
     case malformedMethod
     /// No method ends within the longest request line. RFC 9112 §3: 501 for a method longer than all known ones.
     case methodTooLong
@@ -30,8 +30,8 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
 
     // MARK: Lines and fields
 
-    /// A line that ends in LF alone. RFC 9112 §2.2 allows it, but two servers that differ in it disagree on where a
-    /// request ends.
+    /// A line that ends in LF alone. RFC 9112 §2.2 allows it, but two servers that treat it differently disagree on
+    /// where a request ends.
     case bareLineFeed
     /// A CR without LF. RFC 9112 §2.2.
     case bareCarriageReturn
@@ -39,7 +39,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     case foldedField
     /// A field line without a colon. RFC 9112 §5.
     case malformedField
-    /// A field name that is empty or no token. RFC 9110 §5.1.
+    /// A field name that is empty or not a token. RFC 9110 §5.1.
     case malformedFieldName
     /// A blank between the field name and the colon. RFC 9112 §5.1.
     case blankBeforeColon
@@ -76,7 +76,7 @@ public enum HTTP1Error: String, Error, Sendable, Equatable, CaseIterable {
     case malformedChunkSize
     /// A chunk line, or all extensions together, exceed their limit. RFC 9112 §7.1.1.
     case chunkLineTooLong
-    /// The bytes after a chunk size are no extension. RFC 9112 §7.1.1.
+    /// The bytes after a chunk size are not an extension. RFC 9112 §7.1.1.
     case malformedChunkExtension
     /// A chunk's content does not end with a line end. RFC 9112 §7.1.
     case malformedChunkEnd

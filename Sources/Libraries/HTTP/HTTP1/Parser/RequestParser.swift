@@ -1,6 +1,6 @@
 import HTTPTypes
 
-/// An incremental parser: the same bytes give the same requests and the same error, however they are cut.
+/// An incremental parser: the same bytes give the same requests and the same error, however they are split.
 ///
 /// ```
 /// requestLine ──line──▶ fields ──empty line, no body──▶ delivered, requestLine
@@ -150,10 +150,10 @@ public struct RequestParser: Sendable {
 
     /// Parses the next request.
     ///
-    /// - Throws: `HTTP1Error` if the bytes are no request, then with each further call.
+    /// - Throws: `HTTP1Error` if the bytes are not a request; then each further call throws it again.
     public mutating func next() throws(HTTP1Error) -> Step {
         do throws(HTTP1Error) {
-            // A second reference to the buffer: a span of `buffer` itself would forbid every change of `self`.
+            // A second reference to the buffer: a span of `buffer` itself would forbid changing `self`.
             let bytes = buffer
             while true {
                 if let step = try advance(bytes.span) { return step }
@@ -339,7 +339,7 @@ public struct RequestParser: Sendable {
 
     /// The next line without its end, or `nil` if it is incomplete. Moves `line` behind it.
     ///
-    /// Whether the line is too long depends only on its first `limit + 2` bytes, not on how they were cut.
+    /// Whether the line is too long depends only on its first `limit + 2` bytes, not on how they were split.
     private mutating func nextLine(
         _ bytes: Span<UInt8>, limit: Int, _ tooLong: HTTP1Error
     ) throws(HTTP1Error) -> Range<Int>? {

@@ -9,8 +9,7 @@ final class ListeningSession {
     let leased: PostgresPool.Leased
     /// The pool's generation when the session was leased.
     let generation: UInt32
-    /// The channel of the handover whose notification this session awaits; what comes before it, the predecessor
-    /// delivers.
+    /// The handover channel whose notification this session awaits; the predecessor delivers everything before it.
     var awaitedMarker: String?
     private unowned let pool: PostgresPool
     private var queue: [(statement: Statement, completion: Completion?)] = []

@@ -13,7 +13,7 @@ public enum SubscriptionEvent: Sendable, Hashable {
 
     /// Why notifications may have been lost.
     public enum Gap: Sendable, Hashable {
-        /// The connection was lost; another one listened after this time.
+        /// The connection was lost; another one was listening after this time.
         case disconnected(Duration)
         /// The reader was too slow; this many events were dropped.
         case overflow(Int)

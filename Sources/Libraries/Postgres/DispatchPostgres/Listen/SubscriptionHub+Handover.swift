@@ -1,24 +1,24 @@
 import DispatchLoop
 import PostgresSession
 
-/// The replacement of a session that listens by another one.
+/// The replacement of one listening session by another.
 struct Handover {
     /// Present while the hub waits for a connection.
     var waiter: WaiterID?
     var successor: ListeningSession?
     /// A channel of its own, on which the successor notifies both.
     let marker = "handover_" + String(UInt64.random(in: 0 ... .max), radix: 36)
-    /// What the successor received after the marker, while the old session has not received the marker yet.
+    /// Notifications that the successor received after the marker, before the old session received the marker.
     var backlog: [Notification] = []
     var timeout: TimerID?
 }
 
-// Both sessions listen for a while, and PostgreSQL delivers notifications to all sessions in the same order, that of
-// their commits. So a notification of our own, the marker, cuts both streams at the same point: the old session
-// delivers what precedes it, the successor what follows, and nothing is lost or delivered twice.
+// Both sessions listen for a while, and PostgreSQL delivers notifications to all sessions in commit order. A
+// notification of our own, the marker, therefore cuts both streams at the same point: the old session delivers what
+// precedes it, the successor what follows, and nothing is lost or delivered twice.
 extension SubscriptionHub {
     func beginHandover(from session: ListeningSession) {
-        // Without a second slot the successor can only follow, with a gap.
+        // With one slot the successor can only come afterwards, with a gap.
         if pool.settings.maximum == 1 { return pool.discard(session.leased.id, .lifetime) }
         handover = Handover()
         let waiter = pool.request(deadline: loop.now + pool.settings.connectTimeout) { outcome in
@@ -82,7 +82,7 @@ extension SubscriptionHub {
         loop.submit { [weak pool] in pool?.discard(old.leased.id, .lifetime) }
     }
 
-    /// Gives the handover up; the old session continues. Maintenance tries again.
+    /// Abandons the handover; the old session continues. Maintenance tries again.
     func cancelHandover(_ reason: SessionCloseReason = .unsubscribed, _ error: PostgresError? = nil) {
         guard let handover else { return }
         forgetHandover()

@@ -33,7 +33,7 @@ final class SubscriptionHub {
         var isListening = false
     }
 
-    /// The wait after the first refusal; it doubles with each further one up to the longest.
+    /// The wait after the first refusal; it doubles with each further one, up to a maximum.
     static let retryInterval = Duration.seconds(1)
     static let longestRetryInterval = Duration.seconds(30)
 
@@ -44,9 +44,9 @@ final class SubscriptionHub {
     private var nextSubscriber: UInt64 = 0
     /// LISTENs that the session has not confirmed yet.
     private var pendingListens = 0
-    /// When the session was lost whose successor has not confirmed all channels yet.
+    /// When the previous session was lost; set until its successor has confirmed all channels.
     private var lostAt: MonotonicTime?
-    /// How often the server has refused LISTEN since it last accepted one.
+    /// The number of times that the server has refused LISTEN since it last accepted one.
     var refusals = 0
     private var maintenance: TimerID?
     /// The replacement of the listening session, while it is under way.
@@ -195,7 +195,7 @@ final class SubscriptionHub {
         }
     }
 
-    /// Closes a session of a retired generation, with a gap: it may listen to a server that became the wrong one.
+    /// Closes a session of a retired generation, with a gap: it may be connected to what is now the wrong server.
     private func closeRetired(_ session: ListeningSession) { pool.discard(session.leased.id, .retired) }
 
     private func releaseSession(_ next: State) {
@@ -238,7 +238,7 @@ final class SubscriptionHub {
         maintenance = nil
         guard case .listening(let session) = state else { return }
         if session.generation != pool.generation { return closeRetired(session) }
-        // A connection that sends nothing may be dead unnoticed.
+        // A connection that sends nothing may have died unnoticed.
         session.run(.roundTrip)
         if session.isExpired(at: loop.now), handover == nil, loop.now >= handoverBlockedUntil {
             handoverBlockedUntil = loop.now + Self.retryInterval

@@ -5,8 +5,8 @@ struct Backoff: Sendable, Hashable {
     static let first = Duration.milliseconds(10)
     /// The longest wait. Below 300 ms, so that the pool notices recovery within that time without any request.
     static let cap = Duration.milliseconds(270)
-    /// The smallest share of the full wait. With the cap it makes 4.1 connects per second, where five are allowed
-    /// without requests; a smallest share of a half would make 4.9 on average and six in a bad second.
+    /// The smallest share of the full wait. With the cap it gives 4.1 connects per second, where five are allowed
+    /// without requests; a smallest share of a half would give 4.9 on average and six in a bad second.
     static let smallestShare = 0.8
 
     /// The number of failures in a row.

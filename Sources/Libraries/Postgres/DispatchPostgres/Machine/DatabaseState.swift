@@ -1,7 +1,7 @@
 public import DispatchLoop
 public import PostgresSession
 
-/// What the pool's supervisor knows about the database.
+/// The pool supervisor's view of the database.
 ///
 /// ```
 ///                 sign of trouble              no reply within the grace period
@@ -16,7 +16,7 @@ public import PostgresSession
 /// ```
 ///
 /// - up: no prober; the pool grows as needed.
-/// - suspect, down, misconfigured, read-only: there is an ``Outage``; a probe is running or scheduled.
+/// - suspect, down, misconfigured, read-only: an ``Outage`` exists; a probe is running or scheduled.
 /// - suspect: waiters wait, at most for the grace period. In the other three they fail at once.
 /// - draining: no waiters and no new connects. closed: no slot is in use.
 public enum DatabaseState: String, Sendable, Hashable, CaseIterable {
@@ -35,13 +35,13 @@ public enum DatabaseState: String, Sendable, Hashable, CaseIterable {
     /// Closed.
     case closed
 
-    /// Whether requests fail at once because there is no database.
+    /// Whether requests fail at once because no database is available.
     public var failsAtOnce: Bool { self == .down || self == .misconfigured || self == .readOnly }
 }
 
-/// A time without a reply from the database.
+/// A period without a reply from the database.
 public struct Outage: Sendable, Hashable {
-    /// When its first sign was seen.
+    /// When its first sign appeared.
     public var since: MonotonicTime
     /// The latest cause.
     public var cause: PostgresError
@@ -50,11 +50,11 @@ public struct Outage: Sendable, Hashable {
 }
 
 extension PoolMachine {
-    /// The supervisor's state with what it knows only in that state; ``DatabaseState`` has the diagram.
+    /// The supervisor's state, with the knowledge that only that state has; ``DatabaseState`` has the diagram.
     enum State: Sendable, Hashable {
         case notStarted
         case up
-        // Boxed: a state is read with each query, and an outage holds a large error.
+        // Boxed: a state is read on each query, and an outage holds a large error.
         indirect case suspect(Search)
         indirect case down(Search)
         indirect case misconfigured(Search)
@@ -62,7 +62,7 @@ extension PoolMachine {
         case draining(until: MonotonicTime)
         case closed
 
-        /// What the public sees of it.
+        /// The state as the public interface shows it.
         var database: DatabaseState {
             switch self {
             case .up: .up
@@ -93,7 +93,7 @@ extension PoolMachine {
         var isUp: Bool { if case .up = self { true } else { false } }
         var isDraining: Bool { if case .draining = self { true } else { false } }
 
-        /// The same state with a changed search; a state without one stays as it is.
+        /// The same state with a changed search; a state without a search does not change.
         func updating(_ change: (inout Search) -> Void) -> Self {
             guard var search else { return self }
             change(&search)
@@ -110,7 +110,7 @@ extension PoolMachine {
     /// An outage, and the search for a database that answers.
     struct Search: Sendable, Hashable {
         var outage: Outage
-        /// When the connect began whose failure is the outage's cause.
+        /// When the connect that failed with the outage's cause began.
         var causeBegan = MonotonicTime(nanoseconds: .min)
         /// How long waiters may wait for the running probe once the outage is established.
         var onDemandDeadline: MonotonicTime?

@@ -1,7 +1,7 @@
 import DispatchLoop
 
-/// The budget for hedged queries (``HedgedQuery``): a share of the queries begun in the last ten seconds, so that a
-/// database that slows down never gets much more work because of it.
+/// The budget for hedged queries (``HedgedQuery``): a share of the queries begun in the last ten seconds, so that
+/// hedging never adds much work to a database that slows down.
 struct HedgeBudget: Sendable {
     /// One hedge per this many queries.
     static let share = 20

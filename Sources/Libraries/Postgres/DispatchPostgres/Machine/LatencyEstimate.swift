@@ -4,12 +4,12 @@ import DispatchLoop
 /// only.
 ///
 /// Each sample is the median of the last three, so that a single slow one (a lock, a `pg_sleep`) changes nothing, while
-/// a database that has become slow is recognised after its second answer.
+/// a database that has become slow is recognized after its second answer.
 struct LatencyEstimate: Sendable, Hashable {
-    /// Upper bound of a sample: one task's long report must not delay the detection of a dead network.
+    /// Upper bound of a sample: one long-running report must not delay the detection of a dead network.
     static let ceiling = Duration.seconds(5).nanoseconds
 
-    /// Nanoseconds, like everything here: the estimate is computed with each query.
+    /// Nanoseconds, like everything here: the estimate is computed on each query.
     private(set) var mean: Int64 = 0
     private(set) var deviation: Int64 = 0
     private(set) var count = 0

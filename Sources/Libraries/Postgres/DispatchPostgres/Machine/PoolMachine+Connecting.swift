@@ -29,7 +29,7 @@ extension PoolMachine {
         }
     }
 
-    /// The accepted socket has ended, and the connect tries other addresses: no server has it now.
+    /// The accepted socket has ended, and the connect tries other addresses: no server holds it now.
     mutating func lostServer(_ id: ConnectionID, at now: MonotonicTime) {
         guard slots.state(id) == .connecting else { return }
         slots.update(id) {
@@ -41,7 +41,7 @@ extension PoolMachine {
         if !waiters.isEmpty { bringProbeForward(at: now) }
     }
 
-    /// A connect succeeded after `took` nanoseconds; 0 where that says nothing about the server.
+    /// A connect succeeded after `took` nanoseconds; 0 if that says nothing about the server.
     mutating func connected(_ id: ConnectionID, isReadOnly: Bool, took: Int64 = 0, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .connecting else { return }
         if isReadOnly, requiresReadWrite {
@@ -69,7 +69,7 @@ extension PoolMachine {
         checkIn(id, at: now)
     }
 
-    /// A connect failed that had opened `sockets` sockets. With `keepsSlot` another thread still holds one, and
+    /// A connect that had opened `sockets` sockets failed. With `keepsSlot` another thread still holds one, and
     /// `closed` follows.
     mutating func connectFailed(
         _ id: ConnectionID, _ error: PostgresError, sockets: Int = 1, keepsSlot: Bool = false, at now: MonotonicTime
@@ -125,9 +125,9 @@ extension PoolMachine {
 
     private var isGrowthWanted: Bool { !waiters.isEmpty || slots.usedCount < settings.minimum }
 
-    /// When wanted growth becomes possible, or a running connect must be looked at again.
+    /// When the pool may open the connections it wants, or must look at a running connect again.
     var growthAt: MonotonicTime {
-        // The common case, several times with each query.
+        // The common case; runs several times per query.
         guard slots.connectingCount > 0 else {
             return slots.hasFree && (isGrowthWanted || retirement.isWanted) ? slowStart.blockedUntil : .distantFuture
         }
@@ -174,7 +174,7 @@ extension PoolMachine {
         }
     }
 
-    /// Hung connects may be processes at the server, so only one more per second joins them.
+    /// Hung connects may occupy server processes, so only one more per second joins them.
     private var besideHungAt: MonotonicTime {
         guard connectingSlots.contains(where: \.isHung), let latest = prober.lastStart else {
             return slowStart.blockedUntil
@@ -191,8 +191,8 @@ extension PoolMachine {
         close(oldest, .hung, at: now)
     }
 
-    /// While no session works and connects are running: when they count as silence. A database that does not answer a
-    /// connect is as suspect as one that does not answer a query.
+    /// When running connects count as silence, while no session works. A database that does not answer a connect is as
+    /// suspect as one that does not answer a query.
     var stalledAt: MonotonicTime? {
         guard state.isUp, slots.livingCount == 0, slots.connectingCount > 0 else { return nil }
         return connectingSlots.map { slot in
@@ -201,7 +201,7 @@ extension PoolMachine {
         }.max()
     }
 
-    /// `false` when there is no free slot.
+    /// `false` when no slot is free.
     @discardableResult
     mutating func beginConnect(isReplacement: Bool = false, at now: MonotonicTime) -> Bool {
         guard let id = slots.allocate(generation: generation, at: now) else { return false }

@@ -1,8 +1,8 @@
 import DispatchLoop
 import PostgresSession
 
-/// The time between a query's unusual silence and suspicion. A slow database is silent too: until it is clear that this
-/// one does not answer at all, the pool closes no used connection and reports nothing.
+/// The time between a query's unusual silence and suspicion. A slow database is silent too. Until the pool knows that
+/// this one does not answer at all, it closes no used connection and reports nothing.
 struct Doubt: Sendable, Hashable {
     /// When the silence was noticed.
     let since: MonotonicTime
@@ -10,7 +10,7 @@ struct Doubt: Sendable, Hashable {
     var roomAt: MonotonicTime
     /// When the doubt becomes a suspicion.
     let suspectAt: MonotonicTime
-    /// Whether a new connection is to be opened when a slot is free.
+    /// Whether to open a new connection when a slot is free.
     var wantsConnect = false
 
     var nextAt: MonotonicTime { min(roomAt, suspectAt) }
@@ -34,8 +34,8 @@ extension PoolMachine {
     /// How long a doubt lasts before the pool closes a connection for a new one when all slots are taken: a server that
     /// answers within 900 ms has answered by then, and a hedged query still has a part of the usual second.
     static let roomPatience = Duration.milliseconds(610)
-    /// How long a doubt lasts before the pool is suspect. With the floor of ``PoolSettings/silenceTimeout`` this makes
-    /// ``stall``.
+    /// How long a doubt lasts before the pool is suspect. With the floor of ``PoolSettings/silenceTimeout`` this adds
+    /// up to ``stall``.
     static let doubtPatience = Duration.milliseconds(650)
 
     /// A leased connection has been silent for longer than ``silenceLimit``.
@@ -84,15 +84,15 @@ extension PoolMachine {
         soundOutDoubt(at: now)
     }
 
-    /// A statement ran into its deadline, and its slot is taken until the server has ended it. Where all slots are
-    /// taken and no reply came since it began, nothing else would notice a stuck server. (A server that is not stuck
-    /// ends the statement, and the doubt with it.)
+    /// A statement missed its deadline, and its slot is taken until the server has ended it. If all slots are taken and
+    /// no reply came since it began, nothing else would notice a stuck server. (A server that is not stuck ends the
+    /// statement, and the doubt with it.)
     mutating func doubtAfterDeadline(of slot: Slot, at now: MonotonicTime) {
         guard state.isUp, doubt == nil, latestReply <= slot.since, !slots.hasFree, slots.idle.isEmpty else { return }
         doubt = Doubt(since: now, roomAt: .distantFuture, suspectAt: now + Self.doubtPatience)
     }
 
-    /// Opens the connection that the doubt asks for, where a slot is free and no connect is running.
+    /// Opens the connection that the doubt asks for, if a slot is free and no connect is running.
     mutating func soundOutDoubt(at now: MonotonicTime) {
         guard doubt?.wantsConnect == true else { return }
         if slots.connectingCount > 0 {
@@ -122,7 +122,7 @@ extension PoolMachine {
 
     // MARK: Hedging
 
-    /// Whether a query may be hedged. Where the usual answer would come too late, a hedge would only take a connection
+    /// Whether a query may be hedged. If the usual answer would come too late, a hedge would only take a connection
     /// from another query: at 900 ms per answer, two hedges in 600 queries made one other query late.
     private func isCandidate(_ slot: Slot, at now: MonotonicTime) -> Bool {
         slot.canBeAbandoned && !slot.isHedged && now.advanced(byNanoseconds: answers.mean) <= slot.answerBy

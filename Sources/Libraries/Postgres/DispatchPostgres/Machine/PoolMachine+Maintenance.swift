@@ -1,13 +1,13 @@
 import DispatchLoop
 import PostgresSession
 
-/// Replaces connections at the end of their lifetime. The successor comes first: where new logins are refused (a
+/// Replaces connections at the end of their lifetime. The successor comes first: while new logins are refused (a
 /// rotated password, a changed pg_hba.conf, a lost DNS name) an old session that works is worth keeping.
 struct Retirement: Sendable, Hashable {
     /// A connection has reached its lifetime and needs a successor.
     var isWanted = false
-    /// How many successors have answered whose predecessors are not closed yet; −1 after a connection was closed first
-    /// to give its slot to the successor.
+    /// The number of successors that have answered and whose predecessors are still open; −1 after a connection was
+    /// closed first to give its slot to the successor.
     var credit = 0
 }
 
@@ -118,7 +118,7 @@ extension PoolMachine {
         retirement.isWanted = overdue > retirement.credit
     }
 
-    /// A connection that was due ended by itself: its successor's credit must not close another one.
+    /// A connection that was due ended on its own: its successor's credit must not close another one.
     mutating func limitCredit(at now: MonotonicTime) {
         if retirement.credit > 0 { retirement.credit = min(retirement.credit, overdueCount(at: now)) }
     }

@@ -1,8 +1,8 @@
 import DispatchLoop
 import PostgresSession
 
-/// The supervisor: what the pool knows about the database, and the search for it while it does not answer. It decides
-/// all changes of ``PoolMachine/state``; ``DatabaseState`` has the diagram.
+/// The supervisor: it tracks the state of the database, and searches for it while it does not answer. It decides all
+/// changes of ``PoolMachine/state``; ``DatabaseState`` has the diagram.
 extension PoolMachine {
     /// Head start of idle-connection checks over the first probe: they are cheaper than a connect and usually answer
     /// within a millisecond.
@@ -28,7 +28,7 @@ extension PoolMachine {
 
     // MARK: Evidence
 
-    /// The server replied on a connection that stays leased, after `took` nanoseconds; 0 where that is unknown.
+    /// The server replied on a connection that stays leased, after `took` nanoseconds; 0 if unknown.
     mutating func recordReply(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         let wasHeldUp = state.isProbing || slowStart.hasFailed
         noteReply(id, took: took, at: now)
@@ -58,7 +58,7 @@ extension PoolMachine {
             $0.canBeAbandoned = false
             $0.isHedged = false
         }
-        // A retired connection may lead to a server that answers and is still the wrong one.
+        // A retired connection may lead to a server that answers but is the wrong one.
         guard slot.generation == generation else { return }
         latestReply = now
         if isQuick {
@@ -125,9 +125,9 @@ extension PoolMachine {
         if !prober.failed(id, sockets: sockets, at: now, isSlow: isSlow, using: &random), !prober.isRunning {
             prober.begin(at: now)
         }
-        // The probe they waited for has failed. While suspect they wait on, for the grace period.
+        // The probe they waited for has failed. While suspect, they keep waiting for the grace period.
         if health.failsAtOnce { failWaiters(at: now) }
-        // Waiters are as much demand as new requests.
+        // Waiters count as demand, like new requests.
         if !waiters.isEmpty { bringProbeForward(at: now) }
     }
 
@@ -160,7 +160,7 @@ extension PoolMachine {
         prober.stop()
         move(to: .up, at: now)
         // Keep accepted probes: their logins run at the server in any case, and count until they end. Of the others
-        // keep the youngest, which are the likeliest to succeed, as many as are needed.
+        // keep the youngest, which are the likeliest to succeed, as many as needed.
         var wanted = max(waiters.count - slots.idle.count - 1, settings.minimum - slots.usedCount + probes.count, 0)
         for probe in probes.reversed() where slots.state(probe.id) == .connecting {
             if probe.isAccepted || probe.startedAt + Prober.hangInterval > now || wanted > 0 {
@@ -192,7 +192,7 @@ extension PoolMachine {
         while let waiter = waiters.dequeue() { actions.append(.fail(waiter, error)) }
     }
 
-    /// Handles what ends by time: the grace period, a wait for a probe on demand, the drain deadline, silence.
+    /// Handles time limits: the grace period, a wait for a probe on demand, the drain deadline, silence.
     mutating func supervise(at now: MonotonicTime) {
         switch state {
         case .suspect(let search):
@@ -219,7 +219,7 @@ extension PoolMachine {
     }
 
     /// How long waiters wait before they fail. A login that makes progress extends the grace period, and an accepted
-    /// connect has the time in which a slow database answers.
+    /// connect gets the time that a slow database needs to answer.
     func graceEnd(of outage: Outage) -> MonotonicTime {
         var end = outage.since + settings.outageGrace
         let accepted = prober.probes.first(where: \.isAccepted).flatMap { slots.slot($0.id)?.acceptedAt }
@@ -255,7 +255,7 @@ extension PoolMachine {
     private mutating func makeRoom(at now: MonotonicTime) -> Bool {
         let silent = slots.ids(in: .leased).filter { slots.slot($0)?.canBeAbandoned ?? false }
         let longestSilent = silent.min { since($0) < since($1) }
-        // A resetting connection holds its slot until the server has ended the statement; finding the database counts
+        // A resetting connection holds its slot until the server has ended the statement; finding the database matters
         // more.
         let candidates = [slots.ids(in: .checking).first, longestSilent, slots.ids(in: .resetting).first]
         if makingRoom != nil { return true }

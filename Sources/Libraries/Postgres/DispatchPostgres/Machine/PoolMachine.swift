@@ -7,10 +7,10 @@ import PostgresSession
 /// (``PostgresPool``) performs in order. Invariants, checked by the tests after every step:
 ///
 /// 1. Sockets, and slots in use, never exceed the maximum.
-/// 2. Every waiter is granted a connection, failed, or withdrawn: one of these, once. Grants are in FIFO order.
+/// 2. Every waiter is settled exactly once: granted a connection, failed, or withdrawn. Grants are in FIFO order.
 /// 3. No waiter waits while a connection is idle, in any state.
-/// 4. While there is an outage, a probe is running or scheduled.
-/// 5. Every state that ends by time has its time in ``nextDeadline()``.
+/// 4. During an outage, a probe is running or scheduled.
+/// 5. Every state with a time limit has that limit in ``nextDeadline()``.
 /// 6. During an outage every idle connection has answered since the outage began.
 /// 7. The pool closes a connection for its age only when a successor has answered, or will take its slot.
 struct PoolMachine: Sendable {
@@ -42,7 +42,7 @@ struct PoolMachine: Sendable {
     }
 
     let settings: PoolSettings
-    /// Settings that are added with every query, in nanoseconds.
+    /// Settings that every query adds to the time, in nanoseconds.
     let keepalive, idleTimeout: Int64?
     let silenceFloor: Int64
     /// Whether a read-only session is useless.
@@ -59,7 +59,7 @@ struct PoolMachine: Sendable {
     var generation: UInt32 = 0
     /// When the database last replied on any connection.
     var latestReply = MonotonicTime(nanoseconds: .min)
-    /// When the latest query began that was answered within the usual time.
+    /// When the latest query to be answered within the usual time began.
     var latestQuickQuestion = MonotonicTime(nanoseconds: .min)
     /// How long queries and logins take on this database.
     var answers = LatencyEstimate()
@@ -75,13 +75,14 @@ struct PoolMachine: Sendable {
     var role: ServerRole?
     /// When an administrator last terminated a session.
     var latestTermination: MonotonicTime?
-    /// A session was admitted and lost before its first reply, as behind a pooler whose server is down (it admits
-    /// clients from memory). From then on a connect succeeds only when an empty query has been answered on it.
+    /// Whether logins prove nothing: a session was admitted and lost before its first reply, as behind a pooler whose
+    /// server is down (it admits clients from memory). A connect then succeeds only when an empty query has been
+    /// answered on it.
     private(set) var loginProvesNothing = false
     /// When an idle connection needs maintenance; never later than it really does.
     var maintenanceAt = MonotonicTime.distantFuture
     var random: SplitMix64
-    /// What the shell has to perform, in order.
+    /// What the shell must perform, in order.
     var actions: [Action] = []
 
     init(settings: PoolSettings, requiresReadWrite: Bool = false, seed: UInt64) {
@@ -171,7 +172,7 @@ struct PoolMachine: Sendable {
 
     // MARK: Checking in
 
-    /// The lease ends. `isOverdue`: its query ran into the deadline.
+    /// The lease ends. `isOverdue`: its query missed its deadline.
     mutating func release(_ id: ConnectionID, needsReset: Bool, isOverdue: Bool = false, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .leased else { return }
         // A pooler whose server is down admits us and never answers.
@@ -189,13 +190,13 @@ struct PoolMachine: Sendable {
     /// The connection's statement has been ended.
     mutating func wasReset(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .resetting else { return }
-        // It honoured the cancel request, so there is a server and not only a pooler.
+        // It honored the cancel request, so a server is behind the pooler.
         if !slot.hasAnswered { loginProvesNothing = false }
         noteReply(id, took: took, at: now)
         checkIn(id, at: now)
     }
 
-    /// The empty query was answered after `took` nanoseconds; 0 where that is unknown.
+    /// The empty query was answered after `took` nanoseconds; 0 if unknown.
     mutating func checked(_ id: ConnectionID, took: Int64 = 0, at now: MonotonicTime) {
         guard slots.state(id) == .checking else { return }
         noteReply(id, took: took, at: now)
@@ -226,7 +227,7 @@ struct PoolMachine: Sendable {
         } else if slot.expiresAt <= now, takeRetirement() {
             close(id, .lifetime, at: now)
         } else if let outage, slot.lastReplyAt < outage.since {
-            // It may be dead unnoticed: check it before a waiter gets it.
+            // It may have died unnoticed: check it before a waiter gets it.
             slots.becomeIdle(id, at: now)
             beginCheck(id, at: now)
         } else if waiters.isEmpty, slots.idle.count >= settings.maximumIdle ?? .max {
@@ -234,7 +235,7 @@ struct PoolMachine: Sendable {
         } else {
             slots.becomeIdle(id, at: now)
             let due = maintenanceDue(slots.slot(id) ?? slot)
-            // Maintenance that is due and impossible is retried later, not with each query.
+            // Maintenance that is due and impossible is retried later, not on each query.
             maintenanceAt = min(maintenanceAt, due > now ? due : now + Self.lifetimeSpacing)
             serveWaiters(at: now)
         }
@@ -247,7 +248,7 @@ struct PoolMachine: Sendable {
 
     // MARK: Disconnecting
 
-    /// The session ended by itself; its socket is closed already.
+    /// The session ended on its own; its socket is already closed.
     mutating func disconnected(_ id: ConnectionID, _ error: PostgresError, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state != .closing else { return }
         let reason: SessionCloseReason =

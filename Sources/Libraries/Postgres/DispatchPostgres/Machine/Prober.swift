@@ -5,13 +5,13 @@ import DispatchLoop
 /// After a failure it backs off (``Backoff``). Requests and waiters bring the next probe forward, but keep a distance
 /// of ``demandSpacing`` for each socket that the last probe opened: fewer than twenty per second.
 ///
-/// A probe that hangs is followed by another one. How soon depends on what the server has seen of it:
+/// Another probe follows one that hangs. How soon depends on what the server has seen of the hanging one:
 ///
 /// - No handshake: to the server it does not exist. Another probe follows after ``hangInterval``, up to
 ///   ``maximumProbes`` at once. Then new probes replace the second oldest: a connect whose first packet was lost
 ///   notices the network's return late, while the oldest keeps the time that a slow network needs.
 /// - Accepted and silent: it may be a process at the server with a slow login (LDAP, a busy server). It keeps running;
-///   another probe follows after ``acceptedInterval`` while there are slots, or at once for waiters when the server has
+///   another probe follows after ``acceptedInterval`` while slots are free, or at once for waiters when the server has
 ///   sent something. Only when all slots are taken is the oldest abandoned, after ``acceptedPatience``.
 struct Prober: Sendable {
     static let hangInterval = Duration.milliseconds(250)
@@ -27,7 +27,7 @@ struct Prober: Sendable {
     /// How long a request waits for a probe that was started for it; most probes have failed or succeeded by then.
     static let onDemandWait = Duration.milliseconds(25)
 
-    /// A request waits only where the latest probe failed within this time. Otherwise it fails at once: a server that
+    /// A request waits only if the latest probe failed within this time. Otherwise it fails at once: a server that
     /// refuses after the login is too slow to wait for.
     static let fastFailure = Duration.milliseconds(4)
 
@@ -64,7 +64,7 @@ struct Prober: Sendable {
         isPrompt = false
     }
 
-    /// A connect began that is not a probe.
+    /// A connect other than a probe began.
     mutating func noteConnect(at now: MonotonicTime) { lastStart = now }
 
     /// Stops, and forgets the running probes; the caller closes them.
@@ -107,7 +107,7 @@ struct Prober: Sendable {
         nextAt = now + Self.hangInterval
     }
 
-    /// A probe failed that had opened `sockets` sockets: schedules the next one. Returns `false` if it is not a probe.
+    /// A probe that had opened `sockets` sockets failed: schedules the next one. Returns `false` if it is not a probe.
     mutating func failed(
         _ id: ConnectionID, sockets: Int = 1, at now: MonotonicTime, isSlow: Bool,
         using random: inout some RandomNumberGenerator
@@ -149,7 +149,7 @@ struct Prober: Sendable {
         probes.sort { $0.startedAt < $1.startedAt }
     }
 
-    /// There is demand: makes the next probe due as soon as the spacing allows. A hanging probe delays it only if a
+    /// Demand has arrived: makes the next probe due as soon as the spacing allows. A hanging probe delays it only if a
     /// server has accepted it and sent nothing.
     mutating func expedite(at now: MonotonicTime) {
         guard isRunning else { return }

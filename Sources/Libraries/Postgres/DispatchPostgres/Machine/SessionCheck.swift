@@ -1,7 +1,7 @@
 import PostgresSession
 
-/// Runs the check of a session. When the query stays silent and the network path is dead, the session ends at once;
-/// when the path is open, the server has until the check's deadline.
+/// Checks a session. When the query stays silent and the network path is dead, the session ends at once; when the path
+/// is open, the server has until the check's deadline.
 final class SessionCheck: StatementDelegate {
     private let completion: PostgresConnection.Completion
 

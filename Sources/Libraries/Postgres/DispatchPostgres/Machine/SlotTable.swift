@@ -27,8 +27,8 @@ public enum SlotState: String, Sendable, Hashable, CaseIterable {
     case checking
     /// Checked out. → `idle`, `resetting`, `free`, `closing`.
     case leased
-    /// Returned with something to end first: a transaction, or a query that lost against its hedge, ran into its
-    /// deadline or was cancelled. → `idle`, `free`, `closing`.
+    /// Returned with something to end first: a transaction, or a query that lost to its hedge, missed its deadline or
+    /// was cancelled. → `idle`, `free`, `closing`.
     case resetting
     /// Being closed: counts until `PQfinish` has returned. → `free`.
     case closing
@@ -49,7 +49,7 @@ struct Slot: Sendable, Hashable {
     var hasAnswered = false
     /// Leased, and its query has been silent for longer than usual.
     var isSilent = false
-    /// Leased for good by a holder that only listens: the lease says nothing about the database.
+    /// Leased permanently by a holder that only listens: the lease says nothing about the database.
     var isPinned = false
     /// Leased and silent, and its query is safe to repeat on another connection.
     var canBeAbandoned = false
@@ -66,12 +66,12 @@ struct Slot: Sendable, Hashable {
         get { spoke == .distantFuture ? nil : spoke }
         set { spoke = newValue ?? .distantFuture }
     }
-    // Not optionals, which would make a slot larger; it is copied with each query.
+    // Not optionals, which would make a slot larger; it is copied on each query.
     private var accepted = MonotonicTime.distantFuture
     private var spoke = MonotonicTime.distantFuture
     /// The running connect was accepted and has made no progress for longer than usual.
     var isHung = false
-    /// It counts an additional socket of a connect in another slot.
+    /// Holds an additional socket of a connect in another slot.
     var isBorrowed = false
     /// The connect opens the successor of a connection past its lifetime.
     var isReplacement = false
@@ -110,7 +110,7 @@ struct SlotTable: Sendable {
 
     var hasIdle: Bool { !idle.isEmpty }
     var hasFree: Bool { !free.isEmpty }
-    /// Slots in any use.
+    /// Slots in use, for any purpose.
     var usedCount: Int { slots.count - free.count }
     /// Connections that work: idle, or leased and not silent.
     var livingCount: Int { idle.count + leasedCount - silentCount - pinnedCount }

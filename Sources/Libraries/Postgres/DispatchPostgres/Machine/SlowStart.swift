@@ -21,7 +21,7 @@ struct SlowStart: Sendable, Hashable {
         blockedUntil = MonotonicTime(nanoseconds: .min)
     }
 
-    /// No growth before `time`: a connect that may well fail is as rare as a probe.
+    /// No growth before `time`: a connect that may well fail must be as rare as a probe.
     mutating func hold(until time: MonotonicTime) {
         blockedUntil = max(blockedUntil, time)
     }
@@ -29,7 +29,7 @@ struct SlowStart: Sendable, Hashable {
     /// Back to one at a time. Failures continue to count until a new connection answers a query.
     mutating func restart() { limit = 1 }
 
-    /// A connect failed that had opened `sockets` sockets. Returns whether it is the first failure in a row.
+    /// A connect that had opened `sockets` sockets failed. Returns whether it is the first failure in a row.
     mutating func failed(
         sockets: Int = 1, at now: MonotonicTime, isSlow: Bool, using random: inout some RandomNumberGenerator
     ) -> Bool {

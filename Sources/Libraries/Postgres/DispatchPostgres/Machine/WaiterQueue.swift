@@ -8,7 +8,7 @@ struct WaiterID: Hashable, Sendable {
 
 /// The requests that wait for a connection, in FIFO order.
 ///
-/// A linked list within an array: enqueuing, dequeuing and leaving from the middle (a deadline, a cancelled task) take
+/// A linked list within an array: enqueuing, dequeuing and removing from the middle (a deadline, a cancelled task) take
 /// constant time, plus O(log n) in the heap of deadlines.
 struct WaiterQueue {
     private struct Node {

@@ -1,7 +1,8 @@
 import DequeModule
 @_spi(Containers) import DispatchLoop
 
-/// A pipeline as a value: it assigns statements to sessions, and decides about the statements of a lost session.
+/// A pipeline as a value: it assigns statements to sessions, and decides whether to repeat the statements of a lost
+/// session.
 ///
 /// ```
 ///   submitted ─▶ waiting ── a session has room ──▶ in flight ── result ─▶ done
@@ -130,7 +131,7 @@ struct PipelineMachine: Sendable {
     mutating func completed(_ number: Int, on session: Int, at now: MonotonicTime) -> Bool {
         let isWanted = settle(number).map { !$0.isAbandoned } ?? false
         if let index = sessionIndex(session) {
-            // Usually the first, unless a statement had to be prepared again.
+            // The first, unless a statement had to be prepared again.
             if sessions[index].inFlight.first == number {
                 sessions[index].inFlight.removeFirst()
             } else {
@@ -236,7 +237,7 @@ struct PipelineMachine: Sendable {
         return nil
     }
 
-    /// The session with most statements in flight that has room, so that the others become idle.
+    /// The session with room that has most statements in flight, so that the others become idle.
     private func fullestWithRoom(at now: MonotonicTime) -> Int? {
         var best: (index: Int, count: Int)?
         for index in sessions.indices where !sessions[index].isClosing && now < sessions[index].retiresAt {

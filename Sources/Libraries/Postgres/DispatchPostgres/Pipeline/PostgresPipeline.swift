@@ -14,14 +14,14 @@ public import PostgresSession
 /// long (those behind it wait), check a connection out instead.
 ///
 /// A pipeline pays where many tasks query at the same time and each statement costs the server little: the statements
-/// of one round of the event loop go out together, and the results come in together (`scripts/bench pipeline` measures
+/// of one round of the event loop leave together, and the results arrive together (`scripts/bench pipeline` measures
 /// it). With libpq 17 or later a round is one system call per connection; before, one per statement, but still one
 /// segment.
 ///
 /// The pipeline fills one connection to its depth before it uses another, and a connection runs its statements one
-/// after the other. Few deep connections cost least; more and less deep ones use more of the server's processors.
+/// after the other. Few deep connections cost least; more, shallower ones use more of the server's processors.
 ///
-/// It checks connections out while there are statements, and gives them back afterwards, or after a second.
+/// It checks connections out while it has statements, and returns them afterwards, or after a second.
 @LoopActor
 public final class PostgresPipeline {
     private struct Pending {
@@ -38,7 +38,7 @@ public final class PostgresPipeline {
     private var sessions: [PipelineLease] = []
     private var nextSession = 0
     private var refusal: PoolError?
-    /// Why the sessions were lost whose statements now fail.
+    /// Why each session whose statements now fail was lost.
     private var losses: [Int: PostgresError] = [:]
     private var timer = DeadlineTimer()
     private var isPerforming = false
@@ -61,7 +61,7 @@ public final class PostgresPipeline {
             silence: pool.settings.silenceTimeout)
     }
 
-    /// Closes sessions that still owe results: they would not return by themselves.
+    /// Closes sessions that still owe results: they would not return on their own.
     isolated deinit {
         timer.cancel()
         for lease in sessions { pool.discard(lease.leased.id, .failed) }
@@ -74,7 +74,7 @@ public final class PostgresPipeline {
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
     ///   - isIdempotent: whether running it twice does no harm.
     ///   - isPrepared: whether the session keeps the statement prepared for its next use.
-    ///   - deadline: the end of the wait and the statement.
+    ///   - deadline: when both the wait and the statement end.
     /// - Throws: ``PostgresError`` of the statement or its connection, or ``PoolError`` when no connection was
     ///   available.
     public func query(

@@ -33,7 +33,7 @@ public protocol PoolObserver: AnyObject {
     var wantsMeasurements: Bool { get }
     /// Called for each event, after the pool has acted on it.
     func pool(_ pool: PostgresPool, did event: PoolEvent)
-    /// Called several times with each query; does nothing by default.
+    /// Called several times per query; does nothing by default.
     func pool(_ pool: PostgresPool, measured measurement: PoolMeasurement)
 }
 

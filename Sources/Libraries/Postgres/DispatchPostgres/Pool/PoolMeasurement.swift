@@ -1,8 +1,8 @@
 internal import DispatchLoop
 internal import PostgresSession
 
-/// A measurement, for statistics. Separate from ``PoolEvent``, because several come with each query; for that reason
-/// times are plain nanoseconds, read once per round of the event loop.
+/// A measurement, for statistics. Separate from ``PoolEvent``, because each query causes several; for that reason times
+/// are plain nanoseconds, read once per round of the event loop.
 public enum PoolMeasurement: Sendable, Hashable {
     /// A connection was checked out after this wait; zero when one was idle.
     case checkedOut(waitNanoseconds: Int64)
@@ -14,7 +14,7 @@ public enum PoolMeasurement: Sendable, Hashable {
     case returned(useNanoseconds: Int64)
     /// A connection was opened; the connect took this long.
     case opened(nanoseconds: Int64)
-    /// A query ended, with the code of its error if it failed. `wasSaved`: it succeeded on another connection than the
+    /// A query ended, with the code of its error if it failed. `wasSaved`: it succeeded on a connection other than the
     /// one it began on.
     case queried(nanoseconds: Int64, errorCode: String?, wasSaved: Bool)
 }

@@ -15,10 +15,10 @@ public struct PoolSettings: Sendable, Hashable {
     /// The same for a standby, on one connection: a standby reports its promotion only with its next reply. `nil`: as
     /// for any other server.
     public var standbyKeepalive: Duration? = .seconds(1)
-    /// How long reaching a server may take, from name resolution until one accepts.
+    /// How long the pool may take to reach a server, from name resolution until one accepts.
     public var connectTimeout: Duration = .seconds(5)
-    /// How long a login may take from then on. A slow one (LDAP, a busy server) occupies a server process whether or
-    /// not the pool waits for it. The default is that of PostgreSQL's `authentication_timeout`.
+    /// How long a login may take after that. A slow one (LDAP, a busy server) occupies a server process whether or not
+    /// the pool waits for it. The default is that of PostgreSQL's `authentication_timeout`.
     public var loginTimeout: Duration = .seconds(60)
     /// How long requests wait for a lost database before they fail. Most short outages end within it.
     public var outageGrace: Duration = .milliseconds(750)
@@ -33,7 +33,7 @@ public struct PoolSettings: Sendable, Hashable {
     /// The defaults.
     public init() {}
 
-    /// What is wrong with the settings, as a message for people; `nil` when they are valid.
+    /// The fault in the settings, as a message for people; `nil` if they are valid.
     public var problem: String? {
         if maximum < 1 { return "the pool's maximum must be at least 1" }
         if maximum > 10_000 { return "the pool's maximum must be at most 10000" }

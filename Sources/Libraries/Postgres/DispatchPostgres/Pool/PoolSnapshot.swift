@@ -3,7 +3,7 @@ public import PostgresSession
 
 /// The state of a pool at one moment.
 public struct PoolSnapshot: Sendable, Hashable {
-    /// What the supervisor knows about the database.
+    /// The supervisor's view of the database.
     public let health: DatabaseState
     /// The server's role at its last reply; `nil` when the server does not report it (before PostgreSQL 14). It may
     /// change during an outage.
@@ -14,13 +14,13 @@ public struct PoolSnapshot: Sendable, Hashable {
     public let outageDuration: Duration?
     /// The time until the next connect, if one is scheduled.
     public let nextAttempt: Duration?
-    /// When the database last replied; `nil` when it never has.
+    /// When the database last replied; `nil` if it never has.
     public let latestReply: MonotonicTime?
     /// Connections ready to be leased.
     public let idle: Int
     /// Connections checked out.
     public let leased: Int
-    /// Connects running.
+    /// Running connects.
     public let connecting: Int
     /// Connections being checked, reset or closed.
     public let other: Int

@@ -3,15 +3,15 @@ public import PostgresSession
 
 /// A connection checked out of a pool, until it is released.
 ///
-/// Its first query, if idempotent, may move to another session when its own dies or stalls: nothing has happened in the
-/// session yet that could be lost. Afterwards the connection stays on the session that answered.
+/// Its first query, if idempotent, may move to another session when its own dies or stalls: the session holds nothing
+/// yet that could be lost. Afterwards the connection stays on the session that answered.
 ///
 /// For one task at a time. A connection that is not released returns to the pool when it is deallocated.
 @LoopActor
 public final class PooledConnection {
     private let pool: PostgresPool
     private var leased: PostgresPool.Leased?
-    /// A query is running and has the session meanwhile.
+    /// A query is running and holds the session.
     private var isQuerying = false
     private var isReleased = false
     /// Why the session was lost. Boxed, because it is large and rare.
@@ -40,17 +40,17 @@ public final class PooledConnection {
     /// Runs a statement.
     ///
     /// - Parameters:
-    ///   - sql: the statement; several, separated by semicolons, when there are no parameters.
+    ///   - sql: the statement; several, separated by semicolons, if it has no parameters.
     ///   - parameters: the values of `$1`, `$2` …, as text; `nil` is NULL.
     ///   - isIdempotent: whether running it twice does no harm. If it is the first on this connection, the pool runs it
     ///     again on another session when its own has ended, or has been silent for longer than usual (at least
-    ///     ``PoolSettings/silenceTimeout``) while another one works. It runs a statement that provably was never sent
-    ///     again in any case. At most two further sessions; five where an administrator terminates them.
+    ///     ``PoolSettings/silenceTimeout``) while another one works. It reruns a statement that was provably never sent
+    ///     even if it is not idempotent. At most two further sessions; five if an administrator terminates them.
     ///   - isPrepared: whether the session keeps the statement prepared for its next use, which costs a little more the
     ///     first time and less afterwards. Works behind a transaction pooler too. One statement, not several.
     ///   - deadline: the end of the query, including its retries.
     /// - Throws: ``PostgresError``, or ``PoolError`` when another session was needed and none was available. Once the
-    ///   session is lost, every query throws the error that it was lost for. A second query at the same time throws
+    ///   session is lost, every query throws the error that ended it. A second query at the same time throws
     ///   `CONNECTION_BUSY`.
     public func query(
         _ sql: String, parameters: [String?] = [], isIdempotent: Bool = false, isPrepared: Bool = false,
@@ -73,9 +73,9 @@ public final class PooledConnection {
         return try outcome.result.get()
     }
 
-    // Not inlined, these two, to keep the async frame of waiting tasks small.
+    // Neither of these is inlined, to keep the async frame of waiting tasks small.
 
-    /// Takes the session for the time of a query.
+    /// Takes the session for the duration of a query.
     @inline(never)
     private func take() throws(PostgresError) -> PostgresPool.Leased {
         if isQuerying { throw PostgresConnection.busyError }

@@ -28,7 +28,7 @@ extension PostgresPool {
     /// - Throws: ``PoolError``: at once during an outage, at the deadline when all connections are in use.
     public func checkOut(deadline: MonotonicTime) async throws(PoolError) -> PooledConnection {
         if let connection = try checkOutNow() { return connection }
-        // In place: a function of its own would cost two executor checks.
+        // Inline: a separate function would cost two executor checks.
         let ticket = WaitCancellation()
         let outcome = await withTaskCancellationHandler { @LoopActor in
             await withUnsafeContinuation { continuation in
@@ -55,8 +55,8 @@ extension PostgresPool {
         return try await body(connection)
     }
 
-    /// An idle connection that has passed the free check, if there is one. Not inlined, to keep the async frame of
-    /// waiting tasks small.
+    /// An idle connection that has passed the free check, if any. Not inlined, to keep the async frame of waiting tasks
+    /// small.
     @inline(never)
     private func checkOutNow() throws(PoolError) -> PooledConnection? {
         if let refusal = refusalInForkedProcess { throw refusal }

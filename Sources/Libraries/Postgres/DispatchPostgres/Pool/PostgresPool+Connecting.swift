@@ -24,11 +24,11 @@ extension PostgresPool {
         attempt.start()
     }
 
-    /// Runs an empty query, because a pooler admits clients while its server is down. To the machine it is a part of
-    /// the connect.
+    /// Runs an empty query, because a pooler admits clients while its server is down. For the machine it is part of the
+    /// connect.
     private func prove(_ id: ConnectionID, _ connection: PostgresConnection) {
         connection.start(.roundTrip, deadline: loop.now + settings.connectTimeout) { [weak self] result in
-            // The machine may have abandoned the connect meanwhile.
+            // The machine may have abandoned the connect by now.
             guard let self, connections[id.index] === connection else { return }
             if case .failure(let error) = result, connection.isClosed {
                 connections[id.index] = nil

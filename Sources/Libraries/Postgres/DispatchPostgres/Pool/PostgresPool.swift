@@ -27,7 +27,7 @@ public final class PostgresPool {
     // Not the machine's own property: reading that through a class property would copy the machine.
     var silenceLimit: Int64 { machine.answers.limit(floor: machine.silenceFloor) }
 
-    /// Timeout for what the pool itself runs between two leases (an empty query, a rollback): longer than a slow server
+    /// Timeout for the pool's own statements between two leases (an empty query, a rollback): longer than a slow server
     /// takes.
     var patience: Duration { max(.seconds(1), .nanoseconds(2 * min(silenceLimit, Self.longestSilence))) }
 
@@ -105,7 +105,7 @@ public final class PostgresPool {
 
     // MARK: Lifecycle
 
-    /// Begins to connect. An unreachable database is not an error: the pool searches until it answers.
+    /// Starts connecting. An unreachable database is not an error: the pool searches until it answers.
     public func start() {
         apply { $0.start(at: $1) }
     }
@@ -121,7 +121,7 @@ public final class PostgresPool {
         }
     }
 
-    /// What the pool knows and holds now.
+    /// The pool's present state.
     public var snapshot: PoolSnapshot { PoolSnapshot(machine, role: currentRole, at: loop.now) }
 
     /// The server's role, as the connection with the latest reply reports it.
@@ -137,7 +137,7 @@ public final class PostgresPool {
         return latest.map(\.serverRole) ?? machine.role
     }
 
-    /// Stores the role, which decides about the keepalive of standbys.
+    /// Stores the role, which determines the keepalive of standbys.
     func updateRole() { machine.role = currentRole }
 
     /// Listens on a channel (`LISTEN`) until the subscription is dropped or the pool is closed. All subscriptions of a
@@ -148,7 +148,7 @@ public final class PostgresPool {
         try subscriptions.subscribe(to: channel)
     }
 
-    /// How often the pool has retired all its connections.
+    /// The number of times that the pool has retired all its connections.
     var generation: UInt32 { machine.generation }
 
     /// When the connection's lifetime ends; `nil` when it has lost its slot.
@@ -156,7 +156,7 @@ public final class PostgresPool {
 
     // MARK: Reports from leases
 
-    /// A lease ends. `isOverdue`: its query ran into the deadline, and the server may still run it. `hasLost`: another
+    /// A lease ends. `isOverdue`: its query missed its deadline, and the server may still run it. `hasLost`: another
     /// session has answered the same query; this one may answer in a moment.
     func giveBack(_ leased: Leased, isOverdue: Bool = false, hasLost: Bool = false) {
         if !silentQueries.isEmpty { silentQueries[leased.id] = nil }
@@ -176,7 +176,7 @@ public final class PostgresPool {
         apply { $0.pin(id, at: $1) }
     }
 
-    /// The server replied on this connection after `took` nanoseconds; 0 where that says nothing.
+    /// The server replied on this connection after `took` nanoseconds; 0 if that says nothing.
     func recordReply(_ id: ConnectionID, took: Int64 = 0) {
         apply { $0.recordReply(id, took: took, at: $1) }
     }
@@ -223,11 +223,11 @@ public final class PostgresPool {
     /// Performs the machine's actions, in order.
     ///
     /// Performing an action may give the machine another input (a session that ends, an observer that checks out): its
-    /// actions are appended to the same array, and the outermost call performs them after those before it. A nested call
-    /// returns at once, so code that gives an input must not expect its actions to have been performed. The indices of
-    /// removed waiters stay in use until the array is empty, because it may still contain their `grant` or `fail`;
-    /// `recycle()` then frees them. The receiver of a grant may have stopped waiting meanwhile (its query has ended), and
-    /// must then give the connection back.
+    /// actions are appended to the same array, and the outermost call performs them after those before it. A nested
+    /// call returns at once, so code that gives an input must not expect its actions to have been performed. The
+    /// indices of removed waiters stay in use until the array is empty, because it may still contain their `grant` or
+    /// `fail`; `recycle()` then frees them. The receiver of a grant may have stopped waiting by then (its query has
+    /// ended), and must give the connection back.
     func performActions() {
         if isPerforming { return }
         isPerforming = true

@@ -11,18 +11,18 @@ import PostgresSession
 ///   deadline: running sessions go back to the pool, which ends their statements
 /// ```
 ///
-/// The first answer wins. A session that still runs then goes back to the pool, which ends its statement, unless its
-/// path is dead. A silent session gets one hedge. A session that ended is replaced, and so is its replacement, but no
-/// more: the query itself may end them. With one replacement only, 1 of 1,352 queries failed under 20 restarts in a
-/// row. An administrator who terminates sessions (57P01) does so one after the other, on a busy machine slowly enough
-/// for one query to meet several.
+/// The first answer wins. A session that still runs then returns to the pool, which ends its statement, unless its path
+/// is dead. A silent session gets one hedge. A session that ended is replaced, and so is its replacement, but no
+/// further one: the query itself may be ending them. With only one replacement, 1 of 1,352 queries failed under 20
+/// restarts in a row. An administrator who terminates sessions (57P01) does so one after the other, on a busy machine
+/// slowly enough for one query to meet several.
 @LoopActor
 final class HedgedQuery: StatementDelegate {
     struct Outcome {
         let result: Result<QueryResult, any Error>
         /// The session that the lease continues with; `nil` when none is left.
         let leased: PostgresPool.Leased?
-        /// Whether another session than the first gave the result.
+        /// Whether a session other than the first gave the result.
         let hasMoved: Bool
     }
 
@@ -40,7 +40,7 @@ final class HedgedQuery: StatementDelegate {
     /// How many further sessions have been requested.
     private var attempts = 0
     private static let maximumAttempts = 2
-    /// The same where an administrator terminated the session, which the query cannot have caused.
+    /// The same limit when an administrator terminated the session, which the query cannot have caused.
     private static let maximumAttemptsWhenTerminated = 5
     /// Present until the outcome is known.
     private var continuation: PoolContinuation<Outcome>?

@@ -5,7 +5,7 @@ struct AddressBook: Sendable {
     /// How long a SYN may still be answered. The kernel retransmits it after a second (RFC 6298 §2.1), when a new one
     /// is as good.
     static let synLife = Duration.seconds(1)
-    /// Maximum addresses remembered, because the addresses of a name may change every day.
+    /// Maximum addresses remembered, because a name's addresses may change daily.
     static let capacity = 64
 
     private struct Record {
@@ -71,7 +71,7 @@ struct AddressBook: Sendable {
     }
 
     /// The connect ended before an accept. `isSilent`: whether the address gave no answer; `nil` if the turn was too
-    /// short to know.
+    /// short to tell.
     mutating func connectEnded(_ target: ConnectTarget, openedAt: MonotonicTime, isSilent: Bool?) {
         forget(target, openedAt)
         if let isSilent { records[target]?.isSilent = isSilent }

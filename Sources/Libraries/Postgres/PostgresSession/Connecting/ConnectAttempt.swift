@@ -13,7 +13,7 @@ package protocol ConnectAttemptClient: AnyObject {
     func attemptLostServer(_ attempt: ConnectAttempt)
 }
 
-/// One attempt to connect to the servers of a configuration, until a session is established or the time is up.
+/// One attempt to connect to the servers of a configuration, until a session is established or the time has run out.
 ///
 /// ``ConnectRace`` decides; this class performs its actions. ``HostResolver`` looks names up, and each address has a
 /// ``ConnectSocket``.
@@ -44,23 +44,23 @@ package final class ConnectAttempt {
     private var hasAccepted = false
     private var timer = DeadlineTimer()
 
-    /// Sockets opened so far, including those that libpq opened by itself.
+    /// Sockets opened so far, including those that libpq opened on its own.
     package private(set) var socketCount = 0
     /// Sockets open now. After the completion, only helper threads still hold some.
     package var openSocketCount: Int { sockets.count }
     /// Whether a server has accepted an open socket.
     package var isReached: Bool { race.isReached }
-    /// Since when a helper thread has worked on a socket; `nil` while none does.
+    /// When a helper thread began to work on a socket; `nil` while none does.
     package var computingSince: MonotonicTime? { race.computingSince }
 
-    /// What has delayed the attempt on this side for a second or longer.
+    /// The local cause that has delayed the attempt for a second or longer.
     package var hindrance: PostgresError? { race.hindrance(at: .now()) }
 
     /// Creates an attempt; ``start()`` begins it.
     ///
     /// - Parameters:
     ///   - memory: shared by all attempts of one configuration.
-    ///   - client: grants further sockets; without one there are none. Held weakly.
+    ///   - client: grants further sockets; without a client the attempt gets none. Held weakly.
     package init(
         _ configuration: ConnectionConfiguration, limits: ConnectLimits, memory: ServerMemory = ServerMemory(),
         resolver: HostResolver = .shared, helpers: LoginHelpers = .shared, client: (any ConnectAttemptClient)? = nil,

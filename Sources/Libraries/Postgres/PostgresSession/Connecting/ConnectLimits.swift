@@ -2,15 +2,15 @@ package import DispatchLoop
 
 /// Time limits of an attempt to connect.
 package struct ConnectLimits: Sendable {
-    /// The default limit of a log-in, as PostgreSQL's `authentication_timeout`.
+    /// The default limit of a log-in: that of PostgreSQL's `authentication_timeout`.
     package static let standardLogin = Duration.seconds(60)
 
     /// When names must be resolved and a server must have accepted.
     package var reachDeadline: MonotonicTime
-    /// Limit of a log-in, counted from the server's accept. Generous, because a slow log-in is a process at the server,
-    /// and giving up starts another one.
+    /// Limit of a log-in, counted from the server's accept. Generous, because a slow log-in occupies a process at the
+    /// server, and giving up starts another one.
     package var loginTimeout: Duration
-    /// Head start of an address before the next one is tried beside it or instead of it (RFC 8305 §5).
+    /// Head start of an address before the next one joins or replaces it (RFC 8305 §5).
     package var stagger: Duration
     /// When the attempt ends, whatever its state.
     package var deadline: MonotonicTime

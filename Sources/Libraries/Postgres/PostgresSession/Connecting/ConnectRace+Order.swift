@@ -39,8 +39,8 @@ extension ConnectRace {
         ]
     }
 
-    /// Whether only connects to silent addresses remain while another address has refused: that one may accept a moment
-    /// later, and only a new attempt tries it again.
+    /// Whether only connects to silent addresses remain while another address has refused: the refusing address may
+    /// accept a moment later, and only a new attempt tries it again.
     func isHopeless(at now: MonotonicTime, _ book: AddressBook) -> Bool {
         hasBeenAnswered && pending.isEmpty && choose(at: now, book) == nil
             && openSockets.allSatisfy {
@@ -59,14 +59,14 @@ extension ConnectRace {
     }
 
     /// The wait for an accept before the next address is tried as well (RFC 8305 §5, Connection Attempt Delay): at
-    /// least this one's usual time, at most its share of the time left.
+    /// least this address's usual time, at most its share of the time left.
     func attemptDelay(for candidate: Candidate, at now: MonotonicTime, _ book: AddressBook) -> Duration {
         let usual = min(book.usualAccept(candidate.target) ?? .zero, AddressBook.synLife)
         let delay = max(limits.stagger, usual) * (1 << min(candidate.rounds, 5))
         return untriedCount == 0 ? delay : min(delay, max(share(at: now), Self.shortestTurn))
     }
 
-    /// The same for a server that has accepted: when the next address may start beside it, and when instead of it.
+    /// The same for a server that has accepted: when the next address may start beside it, and when it replaces it.
     func turn(of socket: OpenSocket, at now: MonotonicTime, _ book: AddressBook) -> (
         dueAt: MonotonicTime, keepsUntil: MonotonicTime
     ) {

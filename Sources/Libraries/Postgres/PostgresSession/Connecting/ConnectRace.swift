@@ -5,7 +5,7 @@ import DispatchLoop
 /// All names are looked up at once. The address that worked last goes first, silent ones go last. The next address
 /// starts after the head start of the previous one, or at once when one fails. The first session wins.
 ///
-/// Each socket beside the first needs permission. Without it, addresses take turns. An unanswered connect yields after
+/// Each socket after the first needs permission. Without it, addresses take turns. An unanswered connect yields after
 /// its head start, because it costs the server nothing, and gets twice the time in its next turn. A connect that a
 /// server has accepted keeps its turn for its share of the time.
 ///
@@ -39,7 +39,7 @@ struct ConnectRace {
         /// `prefer-standby` tries all addresses again if none is a standby.
         let isSecondPass: Bool
         var stage = Stage.waiting
-        /// How often it has yielded its turn.
+        /// The number of turns it has yielded.
         var rounds = 0
     }
 
@@ -54,7 +54,7 @@ struct ConnectRace {
         var keepsUntil: MonotonicTime
     }
 
-    /// The shortest turn, however many addresses there are.
+    /// The shortest turn, for any number of addresses.
     static let shortestTurn = Duration.milliseconds(20)
     /// The shortest turn of a server that has accepted.
     static let establishedTurn = Duration.seconds(1)
@@ -107,7 +107,7 @@ struct ConnectRace {
     /// Whether a server has accepted an open socket.
     var isReached: Bool { openSockets.contains { $0.acceptedAt != nil } }
 
-    /// Since when a helper thread has held a socket; `nil` while none does.
+    /// When a helper thread began to hold a socket; `nil` while none does.
     var computingSince: MonotonicTime? { computing.values.map(\.since).min() }
 
     // MARK: Events
@@ -179,12 +179,12 @@ struct ConnectRace {
         startsAtOnce = true
         if error.disposition == .wrongRole { book.foundWrongRole(candidate.target) }
         if error.disposition == .wrongRole, prefersStandby, !candidate.isSecondPass {
-            // Not a failure yet: a primary is acceptable if there is no standby.
+            // Not a failure yet: a primary is acceptable if no server is a standby.
             candidates.append(Candidate(target: candidate.target, order: candidate.order, isSecondPass: true))
         } else {
             keepMostTelling(error, server: candidate.target.server)
         }
-        // The server's error, and the cost of its keys, are the same on its other addresses.
+        // The server's other addresses would give the same error and demand the same keys.
         if error.severity != nil || error.code == PostgresError.Code.loginKeys {
             drop(server: candidate.target.server, at: now, &book)
         }

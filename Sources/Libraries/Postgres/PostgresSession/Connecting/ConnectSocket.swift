@@ -81,8 +81,8 @@ final class ConnectSocket {
         }
     }
 
-    /// Closes the socket and stops reporting. If a helper thread holds the PGconn, it closes it later and `released` is
-    /// called.
+    /// Closes the socket and stops reporting. If a helper thread holds the PGconn, that thread closes the socket later,
+    /// and then `released` is called.
     ///
     /// - Returns: whether the socket is closed already; `released` is not called then.
     func close(released: @escaping @LoopActor () -> Void) -> Bool {
@@ -123,7 +123,7 @@ final class ConnectSocket {
         // By registration and not by descriptor, because the poll may close the socket.
         if let registration { loop.deregister(registration) }
         let poll = OffLoopPoll(connection, notices, kind: kind) { outcome in
-            // The PGconn is back.
+            // The loop owns the PGconn again.
             self.state = .polling(connection, nil)
             self.report(.computes(nil))
             switch outcome {

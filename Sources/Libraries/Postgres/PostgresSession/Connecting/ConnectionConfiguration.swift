@@ -35,7 +35,7 @@ public struct ConnectionConfiguration: Sendable {
         }
     }
 
-    /// The servers in order; empty only if there is a ``problem``.
+    /// The servers in order; empty only if the configuration has a ``problem``.
     package private(set) var servers: [Server] = []
 
     /// Creates a configuration from a URI (`postgres://user:password@host:port/database`) or from `keyword=value`
@@ -97,7 +97,7 @@ public struct ConnectionConfiguration: Sendable {
         all["port"] = server.port
         for (keyword, value) in Self.transportDefaults where all[keyword] == nil { all[keyword] = value }
         all["client_encoding"] = "UTF8"
-        // Checked each time, because the file's permissions may change.
+        // Checked on each connect, because the file's permissions may change.
         if let path = passwordFile {
             all["passfile"] = PasswordFile.fault(at: path) == nil ? path : PasswordFile.nowhere
         }

@@ -24,7 +24,7 @@ package final class HostResolver {
         fileprivate let number: UInt64
     }
 
-    /// Numeric addresses, or why there are none.
+    /// Numeric addresses, or the error.
     package typealias Resolution = Result<[String], PostgresError>
 
     /// Age of a look-up after which the next request starts a new one, because the old one may wait for an answer that

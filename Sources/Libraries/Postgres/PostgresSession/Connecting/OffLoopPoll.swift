@@ -48,7 +48,7 @@ final class OffLoopPoll {
         self.completion = completion
     }
 
-    /// The slow work in libpq's next poll; `nil` if there is none.
+    /// The slow work in libpq's next poll; `nil` if it has none.
     static func kind(of connection: OpaquePointer, negotiatesGSS: Bool) -> Kind? {
         switch PQstatus(connection) {
         case CONNECTION_AWAITING_RESPONSE: .keys
@@ -164,7 +164,7 @@ package final class LoginHelpers {
     private func refuse(_ poll: OffLoopPoll, _ error: PostgresError) {
         poll.owner.withLock { $0 = .loop }
         loop.submit {
-            // Unless it was abandoned meanwhile.
+            // Unless it has been abandoned.
             if poll.released == nil { poll.completion(.refused(error)) }
         }
     }
@@ -185,7 +185,7 @@ package final class LoginHelpers {
         }
     }
 
-    /// Why no thread is free: the most frequent work.
+    /// The reason that no thread is free: the most frequent work.
     private var overload: PostgresError {
         let kind = kinds.max { $0.value < $1.value }?.key ?? .keys
         return .slowLogin(kind, busy: kinds[kind, default: 0])
@@ -193,7 +193,7 @@ package final class LoginHelpers {
 }
 
 extension PostgresError {
-    /// A log-in is too slow on this side.
+    /// The error of a log-in that is too slow on this side.
     ///
     /// - Parameters:
     ///   - kind: the slow work.

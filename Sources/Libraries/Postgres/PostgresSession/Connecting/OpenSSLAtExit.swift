@@ -3,8 +3,8 @@ internal import Glibc
 /// Keeps `exit(3)` from cleaning up OpenSSL while a helper thread still computes the keys of a log-in, which would end
 /// the process with SIGSEGV instead of its exit status.
 ///
-/// libpq loads OpenSSL; this package does not link it, so the function is looked up by name. `NO_ATEXIT` works only
-/// before any other use (OPENSSL_init_crypto(3)).
+/// libpq loads OpenSSL; this package does not link it, so this code looks the function up by name. `NO_ATEXIT` works
+/// only before any other use (OPENSSL_init_crypto(3)).
 enum OpenSSLAtExit {
     private static let noAtExit: UInt64 = 0x0008_0000
 

@@ -1,7 +1,7 @@
 import Glibc
 
-/// libpq's password file. libpq ignores one that others can access, and prints that on standard error with each connect
-/// (fe-connect.c, `passwordFromFile`). Checked here first, so that the log has it instead.
+/// libpq's password file. libpq ignores one that others can access, and says so on standard error with each connect
+/// (fe-connect.c, `passwordFromFile`). This check comes first, so that the log says so instead.
 enum PasswordFile {
     /// A path that does not exist, which libpq accepts silently. (It warns of `/dev/null`, which is not a plain file.)
     static let nowhere = "/dev/null/none"

@@ -1,5 +1,4 @@
-/// Explains what is wrong with a connection string without quoting it, because any part of it may be part of the
-/// password.
+/// Explains the fault in a connection string without quoting it, because any part of it may be part of the password.
 enum ConnectionStringDiagnosis {
     /// The beginnings of libpq's messages (fe-connect.c: `conninfo_parse`, `conninfo_uri_parse_options`), and their
     /// meanings.

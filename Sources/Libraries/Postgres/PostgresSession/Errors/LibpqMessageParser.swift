@@ -3,7 +3,7 @@
 /// The API has no SQLSTATE for a failed connect. With `PQERRORS_VERBOSE`, set right after `PQconnectStart`, the text
 /// has it: `FATAL:  57P03: the database system is starting up`, and `LOCATION:` lines with the server's source files,
 /// which are dropped. The texts of libpq and of the C library are always English, because Swift programs do not call
-/// `setlocale`. The server may localise the severity; its position in the text is fixed.
+/// `setlocale`. The server may localize the severity; its position in the text is fixed.
 package enum LibpqMessageParser {
     /// The error described by `text`, libpq's message.
     package static func error(in text: String, phase: FailurePhase, endpoint: String?) -> PostgresError {
@@ -160,7 +160,8 @@ package enum LibpqMessageParser {
         return text[..<first] + "\"…\"" + rest
     }
 
-    /// Server errors of the classes 58 (system_error) and XX (internal_error) name the server's files, as a DETAIL may.
+    /// Server errors of classes 58 (system_error) and XX (internal_error) name files of the server, and so may a
+    /// DETAIL.
     static func withoutFileNames(_ error: PostgresError, phase: FailurePhase) -> PostgresError {
         var error = error
         if error.code.hasPrefix("58") || error.code.hasPrefix("XX") {

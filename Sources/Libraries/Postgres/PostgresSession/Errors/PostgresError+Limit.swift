@@ -1,5 +1,5 @@
 extension PostgresError {
-    /// Maximum bytes of UTF-8 of a text of the server, the mark included. Errors go into responses and log lines, and a
+    /// Maximum UTF-8 bytes of a text from the server, ellipsis included. Errors go into responses and log lines, and a
     /// server may send megabytes (a statement's text, a value out of range).
     package static let textLimit = 1_024
 

@@ -1,6 +1,6 @@
 /// A failure of the database, of the connection to it, or of a wait for it.
 ///
-/// Holds no password, no connection string and no file name of the server. Do not pass it to clients unread:
+/// Holds no password, no connection string and no file name of the server. Do not pass it to clients unfiltered:
 /// ``message``, ``detail`` and ``hint`` are the server's words and may quote values of rows and parameters (`Key
 /// (email)=(a@b) already exists.`), and ``endpoint`` is for the log.
 public struct PostgresError: Error, Hashable, Sendable {
@@ -8,13 +8,13 @@ public struct PostgresError: Error, Hashable, Sendable {
     public var code: String
     /// The server's severity; `nil` if the error is not the server's.
     public var severity: Severity?
-    /// What happened, in one sentence: the server's, libpq's or the kernel's own words where they have any.
+    /// What happened, in one sentence: in the server's, libpq's or the kernel's own words if they have any.
     public var message: String
     /// The server's or libpq's detail. May quote values of rows.
     public var detail: String?
     /// What to do about it. The server's own may quote values.
     public var hint: String?
-    /// What it means for this connection and for others.
+    /// The consequence for this connection and for others.
     public var disposition: Disposition
     /// The server, as `host:port`; for the log.
     public var endpoint: String?

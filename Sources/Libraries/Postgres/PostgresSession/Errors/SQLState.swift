@@ -15,7 +15,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     var classCode: Substring { rawValue.prefix(2) }
 }
 
-/// The server's severity: field `V` of its message, which is never localised.
+/// The server's severity: field `V` of its message, which is never localized.
 public enum Severity: String, Hashable, Sendable {
     /// The statement failed; the session continues.
     case error = "ERROR"
@@ -39,7 +39,7 @@ public enum Disposition: Hashable, Sendable {
     case outage
     /// The server is reachable but has the wrong role, such as read-only where read-write is required.
     case wrongRole
-    /// Retrying is useless until somebody fixes a setting, here or in the database.
+    /// Retrying is useless until a setting is fixed, here or in the database.
     case configuration
     /// Only the statement failed; the connection is fine.
     case statement

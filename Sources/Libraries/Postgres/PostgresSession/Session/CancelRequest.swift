@@ -4,7 +4,7 @@ internal import Glibc
 
 /// Asks the server to cancel a session's statement, so that abandoned work does not pile up there.
 ///
-/// Sends one packet on a connection of its own, which the server closes once it has passed the request on (PostgreSQL
+/// Sends one packet on a separate connection, which the server closes once it has passed the request on (PostgreSQL
 /// manual, 55.2.9, "Canceling Requests in Progress"). The outcome shows on the session, as 57014.
 ///
 /// ```
@@ -13,8 +13,8 @@ internal import Glibc
 /// ```
 @LoopActor
 package final class CancelRequest {
-    /// Maximum requests in flight: each is a socket beside the pool's, and a process at the server. Further ones wait;
-    /// none is dropped.
+    /// Maximum requests in flight: each takes a socket besides the pool's, and a process at the server. Further ones
+    /// wait; none is dropped.
     package static let limit = 1
     /// Time limit of one request. A server that does not accept it does not answer anything else either.
     package static let timeout = Duration.seconds(5)
@@ -45,8 +45,8 @@ package final class CancelRequest {
         loop.submit { Self.beginNext() }
     }
 
-    /// Withdraws a request that still waits and calls `completion` with `false`. One in flight may still cancel
-    /// whatever the session runs when it arrives.
+    /// Withdraws a request that still waits, and calls `completion` with `false`. A request in flight may still cancel
+    /// any statement that the session runs when it arrives.
     package func withdraw() {
         guard let index = Self.waiting.firstIndex(where: { $0 === self }) else { return }
         Self.waiting.remove(at: index)

@@ -3,7 +3,8 @@ internal import Glibc
 
 /// Runs `body` on a detached thread with a small stack; `false` when the system cannot create one.
 ///
-/// For the few calls that block and cannot be interrupted. When they stall, Dispatch's pool would grow without bound.
+/// For the few calls that block and cannot be interrupted. On Dispatch's pool, stalled calls would add threads without
+/// bound.
 func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)

@@ -2,20 +2,21 @@ internal import CLibPQ
 
 /// Collects the notices of one session and keeps those that say why it ends.
 ///
-/// An administrator's end of an idle session (57P01) arrives as a notice with severity FATAL while libpq still calls
-/// the connection good. Immediate shutdown and crash send a WARNING with 57P01 or 57P02 and then close the socket.
+/// When an administrator terminates an idle session (57P01), the error arrives as a notice with severity FATAL while
+/// libpq still calls the connection good. Immediate shutdown and crash send a WARNING with 57P01 or 57P02 and then
+/// close the socket.
 final class NoticeReceiver {
     /// The notice that ends the session: FATAL or PANIC of the server, or libpq's that the session is out of step.
     private(set) var fatalNotice: PostgresError? { didSet { hasFatalNotice = fatalNotice != nil } }
-    /// These two are read with each check-out and each event. Comparing the error itself with `nil` copies it, which made a
-    /// check-out 5 % dearer.
+    /// Both are read on each check-out and each event. Comparing the error itself with `nil` copies it, which made a
+    /// check-out 5 % slower.
     private(set) var hasFatalNotice = false
     private(set) var hasShutdownWarning = false
-    /// The latest WARNING with 57P0x. It ends nothing by itself, because any function can raise one; when the session
+    /// The latest WARNING with 57P0x. It does not end the session, because any function can raise one; when the session
     /// ends, it is the reason.
     private(set) var shutdownWarning: PostgresError? { didSet { hasShutdownWarning = shutdownWarning != nil } }
 
-    /// Why the session ends, as far as notices say it.
+    /// Why the session ends, as far as notices say so.
     var cause: PostgresError? { fatalNotice ?? shutdownWarning }
 
     /// Installs the receiver; without one, libpq prints notices to stderr. The receiver must outlive the connection.
@@ -23,8 +24,8 @@ final class NoticeReceiver {
         PQsetNoticeReceiver(connection, receiveNotice, Unmanaged.passUnretained(self).toOpaque())
     }
 
-    /// How libpq names a message that belongs to no statement (fe-protocol3.c, `pqParseInput3`). The position in the
-    /// protocol is lost then.
+    /// How libpq names a message that belongs to no statement (fe-protocol3.c, `pqParseInput3`). libpq has then lost
+    /// its position in the protocol.
     private static let outOfStep = "arrived from server while idle"
 
     /// Keeps a notice if it says why the session ends. `severity` is `nil` for libpq's own, which have no SQLSTATE.
@@ -61,8 +62,8 @@ enum ServerMessage {
             guard let ascii = name.asciiValue, let value = PQresultErrorField(result, Int32(ascii)) else { return nil }
             return String(cString: value)
         }
-        // V: the severity that is never localised; S: the one that may be, and PgBouncer's only one; C: SQLSTATE;
-        // M, D, H: message, detail, hint.
+        // V: the severity that is never localized; S: the one that may be, and PgBouncer's only one; C: SQLSTATE; M, D,
+        // H: message, detail, hint.
         let severity = (field("V") ?? field("S")).flatMap(Severity.init(rawValue:)) ?? .error
         let state = field("C").flatMap(SQLState.init(rawValue:))
         guard let state else {

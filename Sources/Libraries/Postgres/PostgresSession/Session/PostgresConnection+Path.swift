@@ -2,7 +2,7 @@ internal import CLibPQ
 import DispatchLoop
 
 extension PostgresConnection {
-    /// Whether the running statement has reached the server's machine, as the kernel knows it; costs a system call.
+    /// Whether the running statement has reached the server's machine, according to the kernel; costs a system call.
     ///
     /// `tcpi_retransmits` alone is too slow: it does not count the first retransmission, a tail loss probe (RFC 8985
     /// §7) after 204 ms on a quick path, and the next one comes after 412 ms (measured).
@@ -17,7 +17,7 @@ extension PostgresConnection {
         return path.retransmits > 0 || age > Int64(path.timeout) * 1_000 ? .lost : .open
     }
 
-    /// State of the network path to the server (tcp(7), TCP_INFO).
+    /// The state of the network path to the server (tcp(7), TCP_INFO).
     package enum Path: Sendable, Hashable {
         /// Everything sent is acknowledged: the server's machine, or a proxy on the path, is alive.
         case acknowledged

@@ -5,19 +5,20 @@ package import DispatchLoop
 /// Receives the results of statements sent in a pipeline.
 @LoopActor
 package protocol PipelineClient: AnyObject {
-    /// A statement's result arrived. Results come in the order of sending, except for statements that had to be
+    /// A statement's result arrived. Results arrive in the order of sending, except for statements that had to be
     /// prepared again.
     func connection(
         _ connection: PostgresConnection, answered number: Int, with result: Result<QueryResult, PostgresError>)
-    /// The session ended. Statements without a result will get none; those with the numbers in `unsent` never left.
+    /// The session ended. Statements without a result will get none; those with the numbers in `unsent` were never
+    /// sent.
     func connection(_ connection: PostgresConnection, endedInPipeline error: PostgresError, unsent: [Int])
 }
 
 /// libpq's pipeline mode (PostgreSQL manual, 34.5): sends statements without waiting for earlier results.
 ///
-/// Each statement has its own synchronisation point, so it is its own transaction and its failure affects no other. The
-/// statements of one round of the loop go out together at its end. libpq 17 and later buffer them
-/// (`PQsendPipelineSync`) and need one system call. Older versions write at each synchronisation point; TCP_CORK then
+/// Each statement has its own synchronization point, so it is its own transaction and its failure affects no other. The
+/// session sends the statements of one round of the loop together, at its end. libpq 17 and later buffer them
+/// (`PQsendPipelineSync`) and need one system call. Older versions write at each synchronization point; TCP_CORK then
 /// joins the writes into one segment, so that the server wakes up once.
 extension PostgresConnection {
     struct Pipeline {
@@ -40,7 +41,7 @@ extension PostgresConnection {
         /// Sent at the end of this round of the loop.
         var unsent: [Unsent] = []
 
-        /// Corking costs two system calls, which pay from this many statements on.
+        /// The fewest statements for which corking pays; it costs two system calls.
         static let fewestCorked = 3
     }
 
@@ -97,7 +98,7 @@ extension PostgresConnection {
         end(error)
     }
 
-    /// Collects complete results. A statement ends with its synchronisation point.
+    /// Collects complete results. A statement ends with its synchronization point.
     func collectFromPipeline() {
         var isBetween = false
         while let connection, pipeline?.inFlight.isEmpty == false, PQisBusy(connection) == 0 {

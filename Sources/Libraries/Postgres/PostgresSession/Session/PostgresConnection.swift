@@ -4,7 +4,7 @@ package import DispatchLoop
 /// One session with the server: a libpq connection that never blocks.
 ///
 /// Belongs to the event loop and runs one statement at a time. The loop watches the socket between statements as well,
-/// so that it sees the session's end at once and not at the next use.
+/// so that it sees the session's end at once, not at the next use.
 ///
 /// ```
 ///            start             result, error
@@ -23,17 +23,17 @@ package final class PostgresConnection {
     /// The process id of the backend, as in `pg_stat_activity`.
     package nonisolated let backendProcessID: Int32
 
-    /// Called once if the session ends while no statement runs and nobody closed it.
+    /// Called once if the session ends while no statement runs, other than by ``close()``.
     package var onEnd: (@LoopActor (PostgresError) -> Void)?
     /// Called for each notification that arrives (`LISTEN`).
     package var onNotification: (@LoopActor (Notification) -> Void)?
     /// When the server's latest reply arrived.
     package internal(set) var lastReplyAt: MonotonicTime
-    /// Nanoseconds from sending the latest statement to its result; 0 if this process was stopped meanwhile, so that
+    /// Nanoseconds from sending the latest statement to its result; 0 if this process was stopped in between, so that
     /// the time says nothing about the server.
     package private(set) var latestAnswerNanoseconds: Int64 = 0
 
-    /// Cancels at the server the statement that was given up at its deadline.
+    /// Cancels, at the server, the statement abandoned at its deadline.
     var cancelRequest: CancelRequest?
     /// `nil` once closed.
     var connection: OpaquePointer?
@@ -91,7 +91,7 @@ package final class PostgresConnection {
     /// once, never from within this call.
     ///
     /// - Parameters:
-    ///   - deadline: when to give up. The session is closed then, unless the client takes it over.
+    ///   - deadline: when to give up. The session is then closed, unless the client takes it over.
     ///   - silence: nanoseconds without a reply after which the client is notified. The statement continues.
     package func start(
         _ statement: Statement, deadline: MonotonicTime, silence: Int64 = .max, client: any StatementDelegate
@@ -115,7 +115,7 @@ package final class PostgresConnection {
         start(statement, deadline: deadline, client: StatementCompletion(completion))
     }
 
-    /// Takes the running statement over from its client, which is not called any more: its end goes to `completion`.
+    /// Takes over the running statement from its client, which is no longer called; `completion` receives the result.
     package func takeOverStatement(deadline: MonotonicTime, completion: @escaping Completion) {
         guard let run = running else { return }
         guard run.isSent else {
@@ -178,7 +178,7 @@ package final class PostgresConnection {
         return error
     }
 
-    /// A request to cancel the statement that was given up at its deadline; closing the connection does not stop it.
+    /// A request to cancel the statement that was abandoned at its deadline; closing the connection does not stop it.
     package func takeCancelRequest() -> CancelRequest? {
         defer { cancelRequest = nil }
         return cancelRequest
@@ -366,7 +366,8 @@ package final class PostgresConnection {
         self.connection = nil
     }
 
-    /// Deregisters at once if libpq has closed its socket: the kernel may reuse the number before the session ends.
+    /// Deregisters at once if libpq has closed its socket, because the kernel may reuse the number before the session
+    /// ends.
     private func forgetClosedSocket() {
         guard let registration, let connection, PQsocket(connection) < 0 else { return }
         loop.deregister(registration)

@@ -9,8 +9,8 @@
 /// ```
 ///
 /// The name is a hash of the text, so it means the same in every session. PgBouncer with `pool_mode = transaction`
-/// switches server sessions between transactions: there, a statement may already exist when it is prepared, and is then
-/// the same one, or may be missing when it is executed, and then nothing has been executed.
+/// switches server sessions between transactions: there, a statement may already exist when it is prepared (it is then
+/// the same one), or may be missing when it is executed (nothing has then been executed).
 struct PreparedStatements {
     /// What to send.
     enum Step: Hashable {
@@ -32,7 +32,7 @@ struct PreparedStatements {
 
     /// Maximum prepared statements per session, because they cost server memory. Further ones are sent as text.
     static let capacity = 64
-    /// After more misses than this, the session counts as shared by a pooler and nothing is prepared any more.
+    /// After more misses than this, the session counts as shared by a pooler, and prepares nothing more.
     static let maximumMisses = 2
 
     private var entries: [Entry] = []

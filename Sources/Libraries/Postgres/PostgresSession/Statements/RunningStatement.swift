@@ -24,13 +24,13 @@ final class RunningStatement {
     let statement: Statement
     var step: PreparedStatements.Step
     var deadline: MonotonicTime
-    /// Nanoseconds that the server may be silent, and until when.
+    /// How long the server may be silent, in nanoseconds, and until when.
     let silence: Int64
     var silentAt: MonotonicTime
     var client: any StatementDelegate
     /// Whether libpq has the step.
     var isSent = false
-    /// Nobody waits for the result any more: no further step begins.
+    /// The caller no longer waits for the result, so no further step begins.
     var isAbandoned = false
     /// When libpq got the step.
     var sentAt = MonotonicTime(nanoseconds: 0)

@@ -54,7 +54,7 @@ package struct Statement: Sendable, Hashable {
         }
     }
 
-    /// Passes the statement to libpq in pipeline mode with its own synchronisation point, so that it is its own
+    /// Passes the statement to libpq in pipeline mode with its own synchronization point, so that it is its own
     /// transaction and fails alone; `false` when libpq refuses it.
     func sendInPipeline(_ step: PreparedStatements.Step, on connection: OpaquePointer) -> Bool {
         let isSent =
