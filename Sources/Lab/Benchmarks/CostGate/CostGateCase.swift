@@ -30,8 +30,8 @@ package enum CostGateCase: String, CaseIterable, Sendable {
     /// The number of requests in flight.
     package var depth: Int { self == .pipelined ? 16 : 1 }
 
-    /// The repetitions of the two runs whose difference counts: so many that rare events, such as a new `Date` each
-    /// second, do not show.
+    /// The repetitions of the two runs whose difference is the cost. High enough to hide rare events, such as a new
+    /// `Date` each second.
     package var turns: (few: Int, many: Int) {
         switch self {
         case .parse, .parseBrowser, .serialize: (1_000, 11_000)

@@ -21,7 +21,7 @@ package struct Fault: Sendable {
     package let name: String
     /// The beginning of a sentence: "the database is stopped".
     package let title: String
-    /// How the fault ends: "the database is started"; nil if it ends by itself.
+    /// How the fault ends: "the database is started"; nil if it ends on its own.
     package let ending: String?
     package let expectation: Expectation
     package var setup: FaultSetup

@@ -18,8 +18,8 @@ package struct Invariants: Sendable {
     ///
     /// - Parameters:
     ///   - quiet: the p99 without the fault.
-    ///   - latency: the p99 of how late the machine woke a sleeping thread during the fault. An answer can be late by as
-    ///     much without the service being slow.
+    ///   - latency: the p99 of how late the machine woke a sleeping thread during the fault. This delay alone can make
+    ///     an answer late.
     func rootLimit(quiet: Duration, latency: Duration) -> Duration {
         max(quiet * rootFactor, rootFloor + max(.zero, latency))
     }

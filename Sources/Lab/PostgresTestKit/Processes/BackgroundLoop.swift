@@ -41,7 +41,7 @@ package final class BackgroundLoop: Sendable {
         }
     }
 
-    /// Asks the loop to end, and does not wait for it.
+    /// Asks the loop to end, without waiting for it.
     package func requestStop() { isStopped.withLock { $0 = true } }
 
     /// Stops the loop and waits for its end.
@@ -50,7 +50,7 @@ package final class BackgroundLoop: Sendable {
         await waitForEnd()
     }
 
-    /// Waits until the loop has ended by itself or was stopped.
+    /// Waits until the loop has ended on its own or was stopped.
     package func waitForEnd() async {
         let done = self.done
         await offCooperativeThreads {

@@ -20,7 +20,7 @@ package final class CleanupWatchdog: Sendable {
         descriptor = ends[0]
         let waiting = "trap '' INT TERM HUP QUIT; read -r line; exec <&-\n" + script
         let other = FileDescriptor(rawValue: ends[1])
-        // A task of its own: cancellation would kill the helper and leave it open whether the watchdog started.
+        // A task of its own: cancellation would kill the helper, and leave unknown whether the watchdog started.
         let status = try await Task {
             // With -f the watchdog is not our child, and needs no reaping.
             try await Subprocess.run(

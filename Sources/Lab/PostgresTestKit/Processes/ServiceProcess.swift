@@ -55,7 +55,7 @@ package final class ServiceProcess: Sendable {
         }
         defer { close(log) }
         var options = PlatformOptions()
-        // A session of its own: Ctrl-C at the terminal goes to the lab, which stops the service in order.
+        // A session of its own: Ctrl-C at the terminal reaches only the lab, which stops the service in order.
         options.createSession = true
         let configuration = Configuration(
             executable: executable.contains("/") ? .path(FilePath(executable)) : .name(executable),

@@ -81,8 +81,7 @@ package final class FaultRelay: Sendable {
     /// Resets every open connection (RST) on both sides.
     package func resetAll() { send { $0.pending.append(.reset) } }
 
-    /// Makes all open connections dead without closing them, as a firewall does that lost its state. New connections
-    /// work.
+    /// Kills all open connections without closing them, as a firewall that lost its state does. New connections work.
     package func forgetAll() { send { $0.pending.append(.forget) } }
 
     /// Closes every open connection towards the client, which reads the end and may continue to send.

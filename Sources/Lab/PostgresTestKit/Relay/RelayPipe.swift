@@ -6,7 +6,7 @@ struct RelayPipe {
     typealias Instant = ContinuousClock.Instant
     typealias Flow = RelayBehaviour.Flow
 
-    /// The relay reads no more than this, so that a stalled receiver stalls the sender, as TCP would.
+    /// The maximum number of buffered bytes, so that a stalled receiver stalls the sender, as in TCP.
     static let capacity = 256 * 1024
 
     /// Seeded, so that a run can be repeated.

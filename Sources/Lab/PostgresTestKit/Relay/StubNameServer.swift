@@ -1,8 +1,8 @@
 import DispatchLoop
 import Glibc
 
-/// A name server for one name, on an address of its own in 127.0.0.0/8. It resolves, fails or stays silent as a test
-/// wants. Port 53 needs root.
+/// A name server for one name, on an address of its own in 127.0.0.0/8. A test chooses whether it resolves, fails or
+/// stays silent. Port 53 needs root.
 package final class StubNameServer: Sendable {
     /// The result of a query.
     package enum Resolution: Sendable, Equatable {
