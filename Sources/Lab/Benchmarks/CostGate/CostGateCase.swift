@@ -23,7 +23,7 @@ package enum CostGateCase: String, CaseIterable, Sendable {
     /// The service, with its query.
     case ping = "/ping"
 
-    /// Whether the case runs the service, or a loop in a process of its own.
+    /// Whether the case runs the service, or a loop in its own process.
     package var isService: Bool { self == .root || self == .pipelined || self == .ping }
 
     package var path: String { self == .ping ? "/ping" : "/" }

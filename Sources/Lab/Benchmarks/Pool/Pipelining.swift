@@ -137,7 +137,7 @@ package final class Pipelining {
     }
 }
 
-/// The callers of one way, with a pool of their own.
+/// The callers of one way, with their own pool.
 @LoopActor
 private final class Callers {
     private(set) var latencies: [Duration] = []

@@ -1,7 +1,7 @@
 import PostgresTestKit
 
-/// The promises of the HTTP server under many clients, checked on a service of its own: ten thousand idle clients, and
-/// a thousand of each slow kind.
+/// The promises of the HTTP server under many clients, checked on a separate service: ten thousand idle clients, and a
+/// thousand of each slow kind.
 package struct HTTPScale: Sendable {
     package struct Settings: Sendable {
         /// Idle clients.

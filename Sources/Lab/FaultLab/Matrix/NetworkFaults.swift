@@ -18,7 +18,7 @@ extension Fault {
             setup: FaultSetup(fillsPool: true, pingClients: 16, hold: .seconds(5), quickHold: .seconds(3)),
             begin: { context in
                 let relay = try context.relay()
-                // Queries reach the server, and their answers are lost.
+                // Queries reach the server, but their answers are lost.
                 relay.behave(RelayBehaviour(toClient: .stalled))
                 try await context.pause(.milliseconds(60))
                 relay.behave(.blackHole)

@@ -56,7 +56,7 @@ package struct ProbeCheck: Sendable {
         self.log = log
     }
 
-    /// Runs the check on a database, a service and a HAProxy of its own.
+    /// Runs the check on its own database, service and HAProxy.
     package func run() async throws -> Report {
         try await PostgresSandbox.withSandbox { sandbox in
             let arguments = ["--ready-requires-db", "true"]

@@ -1,7 +1,7 @@
 import Glibc
 import PostgresTestKit
 
-/// A real Prometheus that scrapes one service five times a second, in a folder of its own. A watchdog kills it when this
+/// A real Prometheus that scrapes one service five times a second, in its own folder. A watchdog kills it when this
 /// process ends.
 package final class PrometheusServer: Sendable {
     private let process: ServiceProcess

@@ -99,7 +99,7 @@ extension PostgresSandbox {
             .serverEnded, "PostgreSQL ended instead of starting", logTail: Files.tail(logPath, from: logSize))
     }
 
-    /// Starts a postmaster in a session of its own, and not as our child: it must outlive a command line tool.
+    /// Starts a postmaster in its own session, and not as our child, because it must outlive a command line tool.
     private func spawn() async throws -> ProcessTable.Entry {
         removeLocksOfDeadServer()
         if socketFolder != folder && !Files.exists(socketFolder) {

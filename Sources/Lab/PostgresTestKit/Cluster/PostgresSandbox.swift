@@ -1,6 +1,6 @@
 import Glibc
 
-/// A private PostgreSQL in a folder of its own, which the lab stops, kills, freezes and starts again.
+/// A private PostgreSQL in its own folder, which the lab stops, kills, freezes and starts again.
 ///
 /// It listens on the loopback address only. A temporary sandbox (`make`) keeps its port while it is stopped; a watchdog
 /// removes server, folder and shared memory when this process ends. A permanent sandbox (`open`) stays; any process that

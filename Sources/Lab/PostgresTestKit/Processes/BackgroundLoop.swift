@@ -2,14 +2,14 @@ internal import Dispatch
 internal import DispatchLoop
 internal import Glibc
 
-/// A loop on a thread of its own, for clients and watchers that must not share the cooperative threads.
+/// A loop on its own thread, for clients and watchers that must not share the cooperative threads.
 package final class BackgroundLoop: Sendable {
     private let isStopped = Locked(false)
     private let done = DispatchSemaphore(value: 0)
 
     /// Starts the thread. `body` returns once `isStopped` is true.
     package init(_ name: String, _ body: @escaping @Sendable (_ isStopped: () -> Bool) -> Void) {
-        // A serial queue of its own occupies one thread for as long as this block runs.
+        // A separate serial queue occupies one thread for as long as this block runs.
         DispatchQueue(label: name).async { [isStopped, done] in
             body { isStopped.withLock { $0 } }
             done.signal()

@@ -5,7 +5,7 @@ import Glibc
 /// A TCP relay between a service and its database that injects faults: it refuses, stays silent, stalls, delays,
 /// throttles, cuts and resets, and forgets connections as a firewall does.
 ///
-/// It listens on a port of its own on the loopback address, and keeps the port while it refuses.
+/// It listens on its own port on the loopback address, and keeps the port while it refuses.
 package final class FaultRelay: Sendable {
     package struct Statistics: Sendable, Equatable {
         /// Connections accepted so far.

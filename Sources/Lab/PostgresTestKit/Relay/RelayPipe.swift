@@ -1,7 +1,7 @@
 import DispatchLoop
 
-/// One direction of one connection: the bytes that the relay has read and not yet written. It decides when they may be
-/// written; it does no I/O and reads no clock.
+/// One direction of one connection: the bytes that the relay has read but not yet written. It decides when the relay
+/// may write them, without I/O and without a clock.
 struct RelayPipe {
     typealias Instant = ContinuousClock.Instant
     typealias Flow = RelayBehaviour.Flow

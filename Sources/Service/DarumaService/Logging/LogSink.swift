@@ -3,7 +3,7 @@ import DispatchLoop
 import Glibc
 import Logging
 
-/// Writes lines to a descriptor on a queue of its own, so that a slow log reader cannot block the event loop.
+/// Writes lines to a descriptor on its own queue, so that a slow log reader cannot block the event loop.
 ///
 /// Drops and counts lines that do not fit, and logs their number once space is free.
 package final class LogSink: Sendable {
