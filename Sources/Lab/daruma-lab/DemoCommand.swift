@@ -38,7 +38,7 @@ struct DemoCommand: LabCommand {
             Terminal.print("the service listens on \(address) (pid \(service.id))")
             let isKept = try await runFaults(sandbox, service, address)
             if !once { try await serveOn(sandbox, service, address) }
-            // Ctrl-C cancels the task, and is the usual end: stop in order all the same.
+            // Ctrl-C, the usual end, cancels the task. The demo must still stop in order.
             let stopped = try await Interruption.uninterrupted {
                 let exit = try await service.stop()
                 try await sandbox.remove()

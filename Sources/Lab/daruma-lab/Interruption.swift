@@ -3,7 +3,7 @@ import Glibc
 
 /// Turns Ctrl-C and SIGTERM into cancellation.
 enum Interruption {
-    /// Runs `body`. The first signal cancels it, and waits for its end. The second signal ends the process at once; the
+    /// Runs `body`. The first signal cancels it and waits for its end. The second signal ends the process at once; the
     /// watchdogs then clean up.
     static func cancelling(_ body: @escaping @Sendable () async throws -> Void) async throws {
         let task = Task { try await body() }

@@ -2,7 +2,7 @@ import ArgumentParser
 import PostgresTestKit
 
 /// A command of the lab. `run` maps errors to a message and an exit status, and Ctrl-C or SIGTERM to a cancellation, so
-/// that everything that was created is removed.
+/// that the lab removes everything that it created.
 protocol LabCommand: AsyncParsableCommand, Sendable {
     func perform() async throws
 }

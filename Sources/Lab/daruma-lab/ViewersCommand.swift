@@ -84,7 +84,7 @@ struct ViewersCommand: LabCommand {
         ]
     }
 
-    /// The result of `body`, and the processor time of a process meanwhile, in per cent of one core.
+    /// The result of `body`, and the processor time that a process used during it, in percent of one core.
     private static func cost<Value>(
         of id: Int32, _ body: () async throws -> Value
     ) async throws -> (Value, Double) {

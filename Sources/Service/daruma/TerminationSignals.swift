@@ -26,7 +26,7 @@ struct TerminationSignals {
 
     /// Handles the signals from now on.
     ///
-    /// - Parameter second: called on a thread of Dispatch with the number of each signal after the first.
+    /// - Parameter second: called on a Dispatch thread with the number of each signal after the first.
     init(second: @escaping @Sendable (Int32) -> Void) {
         let (arrivals, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
         let first = Locked<MonotonicTime?>(nil)
@@ -49,7 +49,7 @@ struct TerminationSignals {
         self.arrivals = arrivals
     }
 
-    /// Waits for the first one.
+    /// Waits for the first signal.
     func wait() async {
         for await _ in arrivals { return }
     }

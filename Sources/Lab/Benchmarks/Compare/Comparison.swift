@@ -100,7 +100,7 @@ package struct Comparison: Sendable {
             residentMiB: Double(own.after.residentKilobytes) / 1024, failures: report.failures)
     }
 
-    /// PostgreSQL alone with as many sessions, by pgbench.
+    /// Measures PostgreSQL alone, under pgbench with as many sessions as a target has.
     private func ceiling(_ pgbench: String, _ mode: String) async throws -> Measurement {
         guard let database = sandbox.server?.id else { throw SandboxError(.notRunning, "PostgreSQL has ended") }
         let folder = try TemporaryFolder()
@@ -140,7 +140,7 @@ private func both(_ before: ProcessTree?, _ after: ProcessTree?) -> (before: Pro
     before.flatMap { before in after.map { (before, $0) } }
 }
 
-/// The processor time between the two.
+/// The processor time used between the two, in microseconds.
 private func used(_ pair: (before: ProcessTree, after: ProcessTree)) -> Double {
     Double(pair.after.processorMicroseconds - pair.before.processorMicroseconds)
 }

@@ -60,7 +60,7 @@ package struct ComparisonReport: Sendable {
         ]
     }
 
-    /// The promises about speed, as far as the targets that they need took part.
+    /// The promises about speed whose targets took part.
     package var checks: [Check] {
         var checks: [Check] = []
         for connections in plan.connections where connections >= 64 {

@@ -37,7 +37,7 @@ package struct Measurement: Sendable {
     }
 }
 
-/// The middle value, or the mean of the middle two; nil if there are none.
+/// The middle value, or the mean of the middle two; nil without values.
 package func median(_ values: [Double]) -> Double? {
     guard !values.isEmpty else { return nil }
     let sorted = values.sorted()

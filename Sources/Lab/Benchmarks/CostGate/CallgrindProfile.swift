@@ -10,8 +10,8 @@ package struct CallgrindProfile: Sendable {
     package private(set) var calls: [String: Int] = [:]
 
     /// Reads the output file (valgrind's manual, "Callgrind Format Specification"). `fn=` and `cfn=` name a function,
-    /// with its name only at the first occurrence. A line that begins with a position is a cost; the line after `calls=`
-    /// is the cost of the call, and belongs to the called function.
+    /// with its name only at the first occurrence. A line that begins with a position holds a cost; the line after
+    /// `calls=` holds the cost of the call, which belongs to the called function.
     package init(_ text: String) {
         var names: [Substring: String] = [:]
         var current = ""

@@ -9,7 +9,7 @@ package struct CallgrindRun: Sendable {
 
     package init(environment: [String: String?] = [:]) { self.environment = environment }
 
-    /// Runs `command` and `body`. The command must exit with 0, by itself or, with `needsSignal`, after SIGTERM.
+    /// Runs `command` and `body`. The command must exit with 0, on its own or, with `needsSignal`, after SIGTERM.
     package func profile(
         _ command: [String], needsSignal: Bool = false, during body: (ServiceProcess) async throws -> Void = { _ in }
     ) async throws -> CallgrindProfile {

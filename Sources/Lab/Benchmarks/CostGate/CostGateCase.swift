@@ -23,15 +23,15 @@ package enum CostGateCase: String, CaseIterable, Sendable {
     /// The service, with its query.
     case ping = "/ping"
 
-    /// Whether the case runs the service, or a loop in a process of its own.
+    /// Whether the case runs the service, or a loop in its own process.
     package var isService: Bool { self == .root || self == .pipelined || self == .ping }
 
     package var path: String { self == .ping ? "/ping" : "/" }
     /// The number of requests in flight.
     package var depth: Int { self == .pipelined ? 16 : 1 }
 
-    /// The repetitions of the two runs whose difference counts: so many that rare events, such as a new `Date` each
-    /// second, do not show.
+    /// The repetitions of the two runs whose difference is the cost. High enough to hide rare events, such as a new
+    /// `Date` each second.
     package var turns: (few: Int, many: Int) {
         switch self {
         case .parse, .parseBrowser, .serialize: (1_000, 11_000)

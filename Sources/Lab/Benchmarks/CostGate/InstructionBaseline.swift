@@ -3,14 +3,15 @@ package struct InstructionBaseline: Sendable, Equatable {
     /// By the name of the case.
     package var costs: [String: RequestCost] = [:]
 
-    /// The share of additional instructions that passes: compilers and libraries differ slightly between machines.
+    /// The tolerated share of additional instructions, because compilers and libraries differ slightly between
+    /// machines.
     package static let tolerance = 0.05
-    /// The additional calls or allocations per request that pass: those of rare events.
+    /// The tolerated number of additional calls or allocations per request, for rare events.
     package static let callTolerance = 0.1
-    /// The share of additional allocations that passes if a request makes many. Requests in one batch share its
+    /// The tolerated share of additional allocations, for requests that make many. Requests in one batch share its
     /// allocations, and timing decides the size of a batch: the pipeline's 10.13 were 10.28 on another machine.
     package static let allocationTolerance = 0.05
-    /// The upper bound of that share. A whole additional allocation per request never passes.
+    /// The upper bound of that share. The gate never tolerates a whole additional allocation per request.
     private static let allocationCeiling = 0.9
 
     /// The limit of a column whose baseline is `old`.

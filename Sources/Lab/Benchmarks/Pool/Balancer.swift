@@ -19,7 +19,7 @@ package final class Balancer {
 
         package init() {}
 
-        /// The least possible time.
+        /// The shortest possible time.
         package var floor: Duration { work * ((queries + maximum - 1) / maximum) }
     }
 
@@ -44,7 +44,7 @@ package final class Balancer {
         package fileprivate(set) var timeToMinimum: Duration?
         package fileprivate(set) var opened = 0
         package fileprivate(set) var closedIdle = 0
-        /// Connections closed for any other reason than being idle.
+        /// Connections closed for any reason other than idleness.
         package fileprivate(set) var lost = 0
         package fileprivate(set) var samples: [Sample] = []
     }

@@ -4,8 +4,8 @@ internal import FaultLab
 internal import PostgresSession
 internal import PostgresTestKit
 
-/// Many callers with small independent queries: by exclusive check-out, one query on a connection at a time, and through
-/// ``PostgresPipeline``, several queries on few connections.
+/// Compares exclusive check-out (one query on a connection at a time) with ``PostgresPipeline`` (several queries on few
+/// connections), for many callers with small independent queries.
 @LoopActor
 package final class Pipelining {
     package struct Plan: Sendable {
@@ -79,8 +79,8 @@ package final class Pipelining {
 
     /// In the order of the table. The first is the reference.
     package nonisolated static func ways(_ plan: Plan) -> [Way] {
-        // Deep enough for every caller's query. A pipeline fills one connection before it takes another, so a deeper one
-        // would leave connections unused.
+        // Deep enough for every caller's query. A pipeline fills one connection before it takes another, so a deeper
+        // pipeline would leave connections unused.
         func pipeline(_ connections: Int) -> Way {
             Way(
                 kind: .pipeline(depth: max(1, (plan.callers + connections - 1) / connections)), connections: connections
@@ -137,7 +137,7 @@ package final class Pipelining {
     }
 }
 
-/// The callers of one way, with a pool of their own.
+/// The callers of one way, with their own pool.
 @LoopActor
 private final class Callers {
     private(set) var latencies: [Duration] = []

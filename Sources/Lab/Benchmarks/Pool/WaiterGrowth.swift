@@ -3,7 +3,8 @@ internal import DispatchPostgres
 internal import PostgresSession
 internal import PostgresTestKit
 
-/// The processor time of a check-out while many wait: joining the queue, getting the connection and releasing it.
+/// The processor time of a check-out while many callers wait: joining the queue, getting the connection and releasing
+/// it.
 @LoopActor
 package enum WaiterGrowth {
     /// Nanoseconds of this process for each waiter. All waiters share one connection.

@@ -1,7 +1,7 @@
 internal import PostgresTestKit
 internal import Synchronization
 
-/// A moderate load of all kinds of clients, on threads of their own.
+/// A moderate load of all kinds of clients, on their own threads.
 package final class MixedLoad: Sendable {
     private let clients: Clients
     private let tasks: [Task<Void, Never>]

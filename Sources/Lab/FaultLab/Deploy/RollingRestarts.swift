@@ -27,7 +27,7 @@ package struct RollingRestarts: Sendable {
         package var clients = 16
         /// The interval between the requests of one client.
         package var interval = Duration.milliseconds(3)
-        /// The least number of requests.
+        /// The minimum number of requests.
         package var requests = 200_000
 
         package init() {}

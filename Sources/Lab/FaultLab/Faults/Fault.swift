@@ -7,9 +7,9 @@ package struct Fault: Sendable {
         /// Requests may take longer; none fails.
         case unseen
         /// `/ping` fails. The first failing answer comes within `grace`. After it, and after `established` since the
-        /// beginning, 99 of 100 come within `fast`. `/ping` is good again at most `back` after logins work.
+        /// beginning, 99 of 100 come within `fast`. `/ping` recovers at most `back` after logins work.
         case outage(grace: Duration, established: Duration, fast: Duration, back: Duration)
-        /// `/ping` may fail. It is good again at most `back` after the end.
+        /// `/ping` may fail. It recovers at most `back` after the end.
         case tolerated(back: Duration)
         /// The service itself cannot answer. Later requests succeed.
         case absent
@@ -21,7 +21,7 @@ package struct Fault: Sendable {
     package let name: String
     /// The beginning of a sentence: "the database is stopped".
     package let title: String
-    /// How the fault ends: "the database is started"; nil if it ends by itself.
+    /// How the fault ends: "the database is started"; nil if it ends on its own.
     package let ending: String?
     package let expectation: Expectation
     package var setup: FaultSetup

@@ -115,8 +115,8 @@ package final class FaultContext: Sendable {
     package var notes: [String] { state.withLock { $0.notes } }
     package var checks: [Check] { state.withLock { $0.checks } }
 
-    /// Allows each `/ping` to fail that is in flight now or begins within `time`, because no service could do better. It
-    /// must still be answered. A note counts the failures.
+    /// Excuses a failure of each `/ping` that is in flight now or begins within `time`, because no service could do
+    /// better. Each must still be answered. A note counts the failures.
     func excuse(for time: Duration, because reason: String) {
         let now = ContinuousClock.now
         state.withLock { $0.excused.append((now...now + time, reason)) }
@@ -159,13 +159,13 @@ package final class FaultContext: Sendable {
         }
     }
 
-    /// Waits until every `/ping` in flight has its answer. The service retries a request only a few times; on a
-    /// busy machine the next blow of the fault would otherwise hit the retries too.
+    /// Waits until every `/ping` in flight has its answer. The service retries a request only a few times; on a busy
+    /// machine the fault's next step would otherwise hit the retries too.
     func waitForAffectedRequests() async throws {
         try await timeline.waitForExchangesInFlight(on: "/ping", within: amount(.seconds(1), quick: .seconds(10)))
     }
 
-    /// Polls for an effect. Throws with its name if it does not come.
+    /// Polls for an effect. Throws, naming the effect, if it does not occur.
     func await(
         _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
     ) async throws {
@@ -174,7 +174,7 @@ package final class FaultContext: Sendable {
         }
     }
 
-    /// Sets what runs right before the service gets SIGTERM, so that it shuts down while it is busy.
+    /// Sets the action that runs right before SIGTERM, so that the service shuts down while it is busy.
     func beforeStop(_ body: @escaping @Sendable () async throws -> Void) { state.withLock { $0.beforeStop = body } }
     func runBeforeStop() async throws { try await state.withLock { $0.beforeStop }?() }
 
@@ -200,7 +200,7 @@ extension ClosedRange<ContinuousClock.Instant> {
 
 /// How the matrix starts a service.
 struct ServiceLaunch: Sendable {
-    /// Nil for the sandbox's, through the relay if there is one.
+    /// Nil for the sandbox's, through the relay, if any.
     var databaseURL: String?
     var environment: [String: String] = [:]
     /// Words before the command, such as `unshare -m sh -c …`.

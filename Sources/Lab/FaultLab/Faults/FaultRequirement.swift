@@ -1,7 +1,7 @@
 import Glibc
 import PostgresTestKit
 
-/// A requirement that not every machine meets. The matrix skips a fault without it, and reports that.
+/// A requirement that not every machine meets. The matrix skips a fault whose requirement is unmet, and reports that.
 package enum FaultRequirement: Sendable {
     /// A mount namespace: needs root, and a container that allows it.
     case mountNamespace

@@ -96,7 +96,7 @@ package struct FaultRun: Sendable {
             endBegins = fault.ending.map { timeline.mark($0) } ?? ContinuousClock.now
             try await fault.end(context)
         } catch {
-            // A task of its own: cancellation must not prevent the end of the fault.
+            // A separate task, because cancellation must not prevent the end of the fault.
             _ = await Task { try? await fault.end(context) }.value
             throw error
         }

@@ -23,7 +23,7 @@ package struct FaultSetup: Sendable {
     /// The length of the fault; nil for the run's default.
     package var hold: Duration?
     package var quickHold: Duration?
-    /// The database's niceness, as in nice(1), for faults that start it so often that it would take the whole machine.
+    /// The database's niceness, as in nice(1), for faults that start it so often that it would saturate the machine.
     package var niceness = 0
     /// How long the service may take to release the resources that it needed for the fault.
     package var settling = Duration.seconds(10)

@@ -5,7 +5,7 @@ package struct Invariants: Sendable {
     /// The limit for the slowest `/ping`.
     package var pingDeadline = Duration.milliseconds(1050)
     package var maximumConnections = 10
-    /// A cancel request uses a connection of its own for a moment; one at a time.
+    /// A cancel request briefly uses a separate connection, one at a time.
     private static let cancels = 1
     /// The limit for the p99 of `/`, as a multiple of its undisturbed p99.
     package var rootFactor = 1.5
@@ -18,8 +18,8 @@ package struct Invariants: Sendable {
     ///
     /// - Parameters:
     ///   - quiet: the p99 without the fault.
-    ///   - latency: the p99 of how late the machine woke a sleeping thread during the fault. An answer can be late by as
-    ///     much without the service being slow.
+    ///   - latency: the p99 of how late the machine woke a sleeping thread during the fault. This delay alone can make
+    ///     an answer late.
     func rootLimit(quiet: Duration, latency: Duration) -> Duration {
         max(quiet * rootFactor, rootFloor + max(.zero, latency))
     }

@@ -23,7 +23,7 @@ package struct OutageFigures: Sendable {
 
     package let pingCount: Int
     package let pingFailing: Int
-    /// Requests for `/ping` without an HTTP answer. The service promises that there are none.
+    /// Requests for `/ping` without an HTTP answer. The service promises none.
     package let pingUnanswered: Int
     package let pingWorst: Duration
     /// How long the first failing `/ping` took.
@@ -76,7 +76,7 @@ package struct OutageFigures: Sendable {
 }
 
 extension [Duration] {
-    /// The nearest-rank percentile; zero if there are no values.
+    /// The nearest-rank percentile; zero without values.
     package func percentile(_ percent: Double) -> Duration {
         guard !isEmpty else { return .zero }
         let rank = (percent / 100 * Double(count)).rounded(.up)

@@ -1,6 +1,6 @@
 package import PostgresTestKit
 
-/// A client that requests a path at a steady pace, on a thread of its own, and records every exchange.
+/// A client that requests a path at a steady pace on its own thread, and records every exchange.
 package final class ProbeLoop: Sendable {
     private let loop: BackgroundLoop
 

@@ -1,7 +1,7 @@
 import PostgresTestKit
 
-/// The promises of the HTTP server under many clients, checked on a service of its own: ten thousand idle clients, and
-/// a thousand of each slow kind.
+/// The promises of the HTTP server under many clients, checked on a separate service: ten thousand idle clients, and a
+/// thousand of each slow kind.
 package struct HTTPScale: Sendable {
     package struct Settings: Sendable {
         /// Idle clients.
@@ -31,7 +31,7 @@ package struct HTTPScale: Sendable {
     static let bodyLimit = Duration.seconds(6)
     static let stallLimit = Duration.seconds(5)
     static let writeLimit = Duration.seconds(8)
-    /// How late the disconnection may be: a client checks its connection only now and then.
+    /// How late the disconnection may be: a client checks its connection only occasionally.
     static let slack = Duration.seconds(2)
     /// The limit for the p99 of `/` under slow clients.
     static let slowBound = Duration.milliseconds(50)

@@ -1,6 +1,6 @@
 import PostgresTestKit
 
-/// Faults of one address or host of several, which drops all packets. One that works is enough.
+/// Faults in which one of several addresses or hosts drops all packets. One that works must suffice.
 extension Fault {
     /// The database is at 127.0.0.2, behind a relay; 127.0.0.1 precedes it and is dead. In the other order the C library
     /// would sort the live address first (RFC 6724 §6, rule 9).

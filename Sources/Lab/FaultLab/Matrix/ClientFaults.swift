@@ -1,7 +1,7 @@
 import DispatchLoop
 import PostgresTestKit
 
-/// Faults with statements whose client has given up. None may stay at the server.
+/// Faults with statements whose client has given up. None may remain on the server.
 extension Fault {
     static let clients = [
         // The service runs only `select 1`, which waits for no lock. A small service of the lab reads a table through the

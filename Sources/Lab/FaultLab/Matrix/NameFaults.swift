@@ -30,8 +30,8 @@ extension Fault {
             ending: "name look-up answers again", expecting: .silent,
             setup: FaultSetup(
                 hold: .seconds(15), quickHold: .seconds(5),
-                // getaddrinfo(3) cannot be cancelled: a look-up lasts until the resolver gives up after 30 s. After that
-                // nothing of it may be left.
+                // getaddrinfo(3) cannot be cancelled: a look-up lasts until the resolver gives up after 30 s. After
+                // that, nothing of it may remain.
                 settling: .seconds(35), needs: [.mountNamespace], prepare: prepareNames),
             begin: { context in
                 context.remember(try context.service().usage)

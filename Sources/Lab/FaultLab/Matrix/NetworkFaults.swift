@@ -18,7 +18,7 @@ extension Fault {
             setup: FaultSetup(fillsPool: true, pingClients: 16, hold: .seconds(5), quickHold: .seconds(3)),
             begin: { context in
                 let relay = try context.relay()
-                // Queries reach the server, and their answers are lost.
+                // Queries reach the server, but their answers are lost.
                 relay.behave(RelayBehaviour(toClient: .stalled))
                 try await context.pause(.milliseconds(60))
                 relay.behave(.blackHole)
@@ -58,8 +58,8 @@ extension Fault {
                 let slow = RelayBehaviour.Flow.throttled(bytesPerSecond: 1000)
                 try context.relay().behave(RelayBehaviour(toServer: slow, toClient: slow))
             }, end: { try $0.relay().behave(.forwarding) }),
-        // The service has no slow route. Slow answers to all queries keep the pool as busy: ten connections at 250 ms
-        // give 40 answers a second, and 100 clients want more.
+        // The service has no slow route. Slow answers to all queries keep the pool equally busy: ten connections at
+        // 250 ms give 40 answers a second, and 100 clients want more.
         Fault(
             "saturated", title: "answers take 250 ms, and 100 clients request /ping", ending: "answers are fast again",
             expecting: .tolerated(back: .seconds(1)),

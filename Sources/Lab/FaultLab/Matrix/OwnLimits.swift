@@ -85,7 +85,7 @@ private final class FullPipe: Sendable {
         guard mkfifo(path, 0o600) == 0 else {
             throw SandboxError(.folder, "cannot create the pipe \(path): \(SandboxError.systemMessage)")
         }
-        // Opened for both directions, so that opening does not wait for the other side.
+        // Opened for reading and writing, so that open(2) does not wait for a peer.
         descriptor = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
         let chunk = [UInt8](repeating: UInt8(ascii: "\n"), count: 4096)
         while descriptor >= 0, write(descriptor, chunk, chunk.count) > 0 {}

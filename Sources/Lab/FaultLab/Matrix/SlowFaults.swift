@@ -1,6 +1,6 @@
 import PostgresTestKit
 
-/// Faults of a database that is slow and answers: slow is not down.
+/// Faults of a database that is slow but answers. The service must not report it as down.
 extension Fault {
     /// The server's messages in a login: TLS yes or no, the method, the challenge, the end of authentication.
     private static let answersOfLogin = 4
@@ -8,8 +8,8 @@ extension Fault {
     // fixed; the bounds have not been measured again since.
 
     /// How long `/ping` may fail when the pool is empty, in delays of one answer. The delays alone account for about 7.
-    /// 12 are two logins one after the other, the statement, and three more: a request that gets its connection too late
-    /// to succeed keeps it busy for one answer.
+    /// 12 covers two consecutive logins, the statement, and three more: a request that gets its connection too late to
+    /// succeed keeps it busy for one answer.
     private static let answersUntilFirst = 2 * answersOfLogin + 4
     /// New connections when the database becomes slow and the pool is full: one login of a probe, and cancel requests for
     /// the statements that hedges left behind. Before hedging this was 0.

@@ -52,10 +52,10 @@ package struct MetricsText: Sendable {
         try checkHistograms()
     }
 
-    /// The names of all metrics as queries use them: those of histograms with their endings.
+    /// The names of all metrics as queries use them: those of histograms have their suffixes.
     package var names: Set<String> { Set(samples.map(\.name)) }
 
-    /// The sum of all samples with this name and at least these labels; nil if there is none.
+    /// The sum of all samples with this name and at least these labels; nil if none matches.
     package func value(_ name: String, _ labels: [String: String] = [:]) -> Double? {
         let found = samples.filter { sample in
             sample.name == name && labels.allSatisfy { sample.labels[$0.key] == $0.value }

@@ -22,7 +22,8 @@ package struct ProbeCheck: Sendable {
         package var seed = UInt64.random(in: 0 ... .max)
         /// The limit for the delay of a change.
         package var answerLimit = Duration.seconds(1)
-        /// The most changes while the database flaps. There must be some: a first return looks like any other.
+        /// The maximum number of changes while the database flaps. Not zero, because a first return looks like any
+        /// other.
         package var flips = 3
 
         package init() {}
@@ -55,7 +56,7 @@ package struct ProbeCheck: Sendable {
         self.log = log
     }
 
-    /// Runs the check on a database, a service and a HAProxy of its own.
+    /// Runs the check on its own database, service and HAProxy.
     package func run() async throws -> Report {
         try await PostgresSandbox.withSandbox { sandbox in
             let arguments = ["--ready-requires-db", "true"]

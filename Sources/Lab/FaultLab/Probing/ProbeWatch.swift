@@ -45,7 +45,7 @@ package struct ProbeRecord: Sendable {
     }
 }
 
-/// Probes at a steady pace on a thread of its own, and keeps the records.
+/// Probes at a steady pace on its own thread, and keeps the records.
 package final class ProbeWatch: Sendable {
     private let state: Locked<[ProbeRecord]>
     private let loop: BackgroundLoop

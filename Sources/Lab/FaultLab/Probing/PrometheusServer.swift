@@ -1,7 +1,7 @@
 import Glibc
 import PostgresTestKit
 
-/// A real Prometheus that scrapes one service five times a second, in a folder of its own. A watchdog kills it when this
+/// A real Prometheus that scrapes one service five times a second, in its own folder. A watchdog kills it when this
 /// process ends.
 package final class PrometheusServer: Sendable {
     private let process: ServiceProcess
@@ -21,7 +21,7 @@ package final class PrometheusServer: Sendable {
     ///
     /// - Parameters:
     ///   - target: the service's port.
-    ///   - rules: files of rules, which it evaluates as often as it scrapes.
+    ///   - rules: files of rules, which the server evaluates as often as it scrapes.
     package static func start(
         scraping target: UInt16, rules: [String] = [], within limit: Duration = .seconds(20)
     ) async throws -> PrometheusServer {
@@ -75,7 +75,7 @@ package final class PrometheusServer: Sendable {
 
     // MARK: promtool
 
-    /// The complaints of `promtool check metrics`; empty if there are none.
+    /// The complaints of `promtool check metrics`; empty if it has none.
     package static func problems(in metrics: String) async -> String {
         do {
             return try await promtool(["check", "metrics"], input: metrics)

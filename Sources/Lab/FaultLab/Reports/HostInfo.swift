@@ -32,7 +32,7 @@ package struct HostInfo: Sendable {
     }
 
     package var date: String { String(time.prefix(10)) }
-    /// Whether more tasks want to run than can.
+    /// Whether more tasks are runnable than processors exist.
     package var isBusy: Bool { load > Double(processors) }
     package var description: String { "\(processors) × \(model), Linux \(kernel), load before: \(load)" }
 }

@@ -1,7 +1,7 @@
 import DispatchLoop
 import Glibc
 
-/// A PgBouncer in front of a sandbox's server, in transaction mode, in a folder of its own.
+/// A PgBouncer in front of a sandbox's server, in transaction mode, in its own folder.
 ///
 /// It keeps its port while it is stopped, and runs as the server's user. A watchdog kills it when this process ends.
 package final class PgBouncer: Sendable {

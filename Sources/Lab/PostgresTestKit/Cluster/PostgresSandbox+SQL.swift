@@ -31,7 +31,7 @@ extension PostgresSandbox {
         return count
     }
 
-    /// Terminates client sessions, all or those in one state (`idle`, `active` …). Returns how many.
+    /// Terminates client sessions, all or those in one state (`idle`, `active` …). Returns their number.
     @discardableResult
     package func terminateSessions(state: String? = nil) async throws -> Int {
         let condition = state.map { " and state = \(SQLText.literal($0))" } ?? ""

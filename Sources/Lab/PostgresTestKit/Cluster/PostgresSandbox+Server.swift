@@ -99,7 +99,7 @@ extension PostgresSandbox {
             .serverEnded, "PostgreSQL ended instead of starting", logTail: Files.tail(logPath, from: logSize))
     }
 
-    /// Starts a postmaster in a session of its own, and not as our child: it must outlive a command line tool.
+    /// Starts a postmaster in its own session, and not as our child, because it must outlive a command line tool.
     private func spawn() async throws -> ProcessTable.Entry {
         removeLocksOfDeadServer()
         if socketFolder != folder && !Files.exists(socketFolder) {
@@ -123,8 +123,8 @@ extension PostgresSandbox {
         return ProcessTable.entry(id) ?? ProcessTable.Entry(id: id, state: "X", parent: 0, startTime: 0)
     }
 
-    /// Deletes the lock files of a killed server. PostgreSQL ignores locks of a process that no longer exists, but takes
-    /// a zombie for a running server, and in many containers init never reaps.
+    /// Deletes the lock files of a killed server. PostgreSQL ignores locks of a process that no longer exists, but
+    /// mistakes a zombie for a running server, and in many containers init never reaps.
     private func removeLocksOfDeadServer() {
         guard let line = Files.read("\(dataFolder)/postmaster.pid")?.split(separator: "\n").first,
             let id = pid_t(line), let entry = ProcessTable.entry(id), entry.hasEnded
@@ -134,7 +134,7 @@ extension PostgresSandbox {
     }
 
     /// Stops the server, if it runs, and waits for its end. Returns how long that took. Thaws a frozen server first,
-    /// which would not handle the signal.
+    /// because it would not handle the signal.
     @discardableResult
     package func stop(_ mode: StopMode = .fast, wait: Bool = true) async throws -> Duration {
         let clock = ContinuousClock()

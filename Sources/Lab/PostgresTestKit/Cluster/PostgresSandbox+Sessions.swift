@@ -36,8 +36,8 @@ package struct ServerSessions: Sendable, Equatable {
 extension PostgresSandbox {
     /// The processes for clients now; none if the server does not run.
     package var serverSessions: ServerSessions {
-        // Reading /proc takes longer than a cancel request. Only processes that exist before and after are counted, so
-        // that two that followed each other do not count as simultaneous.
+        // Reading /proc takes longer than a cancel request. Count only processes that exist before and after, so that
+        // two consecutive ones do not count as simultaneous.
         let before = Set(childTitles.map(\.id))
         return ServerSessions(titles: childTitles.filter { before.contains($0.id) }.map(\.title))
     }

@@ -39,7 +39,7 @@ extension PostgresSandbox {
         Glibc.kill(server.id, SIGUSR1)
     }
 
-    /// Terminates one client session at random. Returns how many it terminated.
+    /// Terminates one client session at random. Returns 0 if none exists, otherwise 1.
     package func terminateSession() async throws -> Int {
         let text = try await execute(
             """

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A private PostgreSQL in a folder of its own, to be stopped, killed, frozen and started again.
+/// A private PostgreSQL in its own folder, which the lab stops, kills, freezes and starts again.
 ///
 /// It listens on the loopback address only. A temporary sandbox (`make`) keeps its port while it is stopped; a watchdog
 /// removes server, folder and shared memory when this process ends. A permanent sandbox (`open`) stays; any process that
@@ -52,7 +52,7 @@ package final class PostgresSandbox: Sendable {
         let account = try ServerAccount.current()
         let made = try Files.makeTemporaryFolder("\(Files.scratch)/daruma-sandbox-")
         let folder = Files.canonical(made) ?? made
-        // The watchdog starts first, so that nothing is left behind from here on.
+        // The watchdog starts first, so that it removes everything created from here on.
         let watchdog = try await CleanupWatchdog(
             script: SandboxLayout.removalScript, arguments: [folder, SandboxLayout.socketFolder(for: folder)])
         do {
@@ -88,9 +88,9 @@ package final class PostgresSandbox: Sendable {
         }
     }
 
-    /// Opens the permanent sandbox in `folder`. Creates a durable one if there is none.
+    /// Opens the permanent sandbox in `folder`. Creates a durable one if none exists.
     ///
-    /// If root calls and the server's user cannot reach `folder`, as below /root, the cluster lies under
+    /// If the caller is root and the server's user cannot reach `folder`, as below /root, the cluster lies under
     /// /var/lib/daruma-sandbox, and `folder` holds a link to it.
     package static func open(
         folder: String, _ configuration: SandboxConfiguration = .init()

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The user who runs the server's binaries. PostgreSQL refuses to run as root, so root runs them as the user
+/// The system account that runs the server's binaries. PostgreSQL refuses to run as root, so root runs them as the user
 /// `postgres` of Debian's package; other users run them as themselves.
 package enum ServerAccount: Sendable {
     case sameUser

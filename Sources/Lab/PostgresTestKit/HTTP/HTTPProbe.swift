@@ -32,7 +32,7 @@ package final class HTTPProbe {
         self.limit = limit
     }
 
-    /// Sends one GET on a connection of its own, off the cooperative threads.
+    /// Sends one GET on its own connection, off the cooperative threads.
     package static func get(
         _ path: String, host: String = "127.0.0.1", port: UInt16, limit: Duration = .seconds(5)
     ) async -> HTTPExchange {

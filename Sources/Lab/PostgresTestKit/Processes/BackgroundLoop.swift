@@ -2,14 +2,14 @@ internal import Dispatch
 internal import DispatchLoop
 internal import Glibc
 
-/// A loop on a thread of its own, for clients and watchers that must not share the cooperative threads.
+/// A loop on its own thread, for clients and watchers that must not share the cooperative threads.
 package final class BackgroundLoop: Sendable {
     private let isStopped = Locked(false)
     private let done = DispatchSemaphore(value: 0)
 
     /// Starts the thread. `body` returns once `isStopped` is true.
     package init(_ name: String, _ body: @escaping @Sendable (_ isStopped: () -> Bool) -> Void) {
-        // A serial queue of its own occupies one thread for as long as this block runs.
+        // A separate serial queue occupies one thread for as long as this block runs.
         DispatchQueue(label: name).async { [isStopped, done] in
             body { isStopped.withLock { $0 } }
             done.signal()
@@ -41,7 +41,7 @@ package final class BackgroundLoop: Sendable {
         }
     }
 
-    /// Asks the loop to end, and does not wait for it.
+    /// Asks the loop to end, without waiting for it.
     package func requestStop() { isStopped.withLock { $0 = true } }
 
     /// Stops the loop and waits for its end.
@@ -50,7 +50,7 @@ package final class BackgroundLoop: Sendable {
         await waitForEnd()
     }
 
-    /// Waits until the loop has ended by itself or was stopped.
+    /// Waits until the loop has ended on its own or was stopped.
     package func waitForEnd() async {
         let done = self.done
         await offCooperativeThreads {

@@ -2,7 +2,7 @@ import Glibc
 import Subprocess
 import SystemPackage
 
-/// A shell in a session of its own that cleans up after its owner ends: by `deinit`, a crash or SIGKILL.
+/// A shell in its own session that cleans up after its owner ends by `deinit`, a crash or SIGKILL.
 ///
 /// The shell reads from a socket whose other end only the owner holds. The kernel closes that end however the owner
 /// ends; a signal handler or `atexit` would miss a crash and SIGKILL.
@@ -20,7 +20,7 @@ package final class CleanupWatchdog: Sendable {
         descriptor = ends[0]
         let waiting = "trap '' INT TERM HUP QUIT; read -r line; exec <&-\n" + script
         let other = FileDescriptor(rawValue: ends[1])
-        // A task of its own: cancellation would kill the helper and leave it open whether the watchdog started.
+        // A separate task, because cancellation would kill the helper and leave unknown whether the watchdog started.
         let status = try await Task {
             // With -f the watchdog is not our child, and needs no reaping.
             try await Subprocess.run(

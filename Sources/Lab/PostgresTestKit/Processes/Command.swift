@@ -33,7 +33,7 @@ package struct Command: Sendable {
         let name = executable.split(separator: "/").last.map(String.init) ?? executable
         let words = account.command([executable] + arguments)
         var options = PlatformOptions()
-        // A session of its own: Ctrl-C at the terminal goes to the lab, which cleans up.
+        // A separate session: Ctrl-C at the terminal reaches only the lab, which cleans up.
         options.createSession = true
         let configuration = Configuration(
             executable: .path(FilePath(words[0])), arguments: Arguments(Array(words.dropFirst())),

@@ -3,7 +3,7 @@ internal import Glibc
 /// RLIMIT_NOFILE of this process. Processes that it starts inherit the limit.
 package enum DescriptorLimit {
     private static let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-    /// The most that `raise` asks for.
+    /// The highest limit that `raise` requests.
     private static let ceiling: rlim_t = 65_536
 
     /// Raises the soft limit towards the hard limit. Returns the limit in force.

@@ -55,7 +55,7 @@ package final class ServiceProcess: Sendable {
         }
         defer { close(log) }
         var options = PlatformOptions()
-        // A session of its own: Ctrl-C at the terminal goes to the lab, which stops the service in order.
+        // A separate session: Ctrl-C at the terminal reaches only the lab, which stops the service in order.
         options.createSession = true
         let configuration = Configuration(
             executable: executable.contains("/") ? .path(FilePath(executable)) : .name(executable),
@@ -65,7 +65,7 @@ package final class ServiceProcess: Sendable {
             platformOptions: options)
         let exit = ExitBox()
         let descriptor = FileDescriptor(rawValue: log)
-        // Subprocess waits for the process to end; a task of its own lets this function return before that.
+        // Subprocess waits for the process to end; a separate task lets this function return before that.
         let id: Int32 = try await withCheckedThrowingContinuation { continuation in
             let started = Locked<CheckedContinuation<Int32, any Error>?>(continuation)
             Task {
@@ -124,7 +124,7 @@ package final class ServiceProcess: Sendable {
         do {
             result = try await body()
         } catch {
-            // A task of its own: cancellation must not keep the process alive.
+            // A separate task, because cancellation must not keep the process alive.
             _ = await Task { try? await self.stop() }.value
             throw error
         }

@@ -5,7 +5,7 @@ import Glibc
 /// A TCP relay between a service and its database that injects faults: it refuses, stays silent, stalls, delays,
 /// throttles, cuts and resets, and forgets connections as a firewall does.
 ///
-/// It listens on a port of its own on the loopback address, and keeps the port while it refuses.
+/// It listens on its own port on the loopback address, and keeps the port while it refuses.
 package final class FaultRelay: Sendable {
     package struct Statistics: Sendable, Equatable {
         /// Connections accepted so far.
@@ -81,8 +81,7 @@ package final class FaultRelay: Sendable {
     /// Resets every open connection (RST) on both sides.
     package func resetAll() { send { $0.pending.append(.reset) } }
 
-    /// Makes all open connections dead without closing them, as a firewall does that lost its state. New connections
-    /// work.
+    /// Kills all open connections without closing them, as a firewall that lost its state does. New connections work.
     package func forgetAll() { send { $0.pending.append(.forget) } }
 
     /// Closes every open connection towards the client, which reads the end and may continue to send.

@@ -13,7 +13,7 @@ package struct RelayBehaviour: Sendable, Equatable {
     /// How it treats bytes, and the end of the stream, in one direction.
     package enum Flow: Sendable, Equatable {
         case forwarding
-        /// Holds everything back until the flow changes, as a network that is down for a while.
+        /// Holds everything back until the flow changes, like a network that is down for a while.
         case stalled
         /// Discards everything.
         case swallowing

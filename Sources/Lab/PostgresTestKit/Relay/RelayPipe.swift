@@ -1,12 +1,12 @@
 import DispatchLoop
 
-/// One direction of one connection: the bytes that the relay has read and not yet written. It decides when they may be
-/// written; it does no I/O and reads no clock.
+/// One direction of one connection: the bytes that the relay has read but not yet written. It decides when the relay
+/// may write them, without I/O and without a clock.
 struct RelayPipe {
     typealias Instant = ContinuousClock.Instant
     typealias Flow = RelayBehaviour.Flow
 
-    /// The relay reads no more than this, so that a stalled receiver stalls the sender, as TCP would.
+    /// The maximum number of buffered bytes, so that a stalled receiver stalls the sender, as in TCP.
     static let capacity = 256 * 1024
 
     /// Seeded, so that a run can be repeated.

@@ -1,8 +1,8 @@
 import DispatchLoop
 import Glibc
 
-/// A name server for one name, on an address of its own in 127.0.0.0/8. It resolves, fails or stays silent as a test
-/// wants. Port 53 needs root.
+/// A name server for one name, on its own address in 127.0.0.0/8. A test chooses whether it resolves, fails or stays
+/// silent. Port 53 needs root.
 package final class StubNameServer: Sendable {
     /// The result of a query.
     package enum Resolution: Sendable, Equatable {
@@ -20,7 +20,7 @@ package final class StubNameServer: Sendable {
     package init(resolving initial: Resolution) throws {
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let descriptor = socket(AF_INET, type, 0)
-        // Several may run at a time, each on an address of its own.
+        // Several may run at a time, each on its own address.
         var bound: IPv4Address?
         for _ in 0..<50 where bound == nil {
             let candidate = IPv4Address(127, 53, .random(in: 1...254), .random(in: 1...254))

@@ -7,7 +7,7 @@ import HTTP1
 import HTTPTypes
 import PostgresSession
 
-/// Runs one of the loops that the gate counts, each in a process of its own.
+/// Runs one of the loops that the gate counts, each in its own process.
 struct WorkloadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "work", abstract: "Repeats one operation, for the gate and for profilers.")

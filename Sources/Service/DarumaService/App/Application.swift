@@ -21,14 +21,14 @@ package final class Application {
     private var server: HTTPServer?
     private var adminServer: HTTPServer?
 
-    // The shares of the shutdown timeout. Requests in flight may take most of it; the admin server only has to close,
-    // and the pool's sessions are idle by then. The remaining 5 % are for the last log lines, before `HardStop` ends
-    // the process.
+    // The shares of the shutdown timeout. Requests in flight may take most of it; the admin server need only close, and
+    // the pool's sessions are idle by then. The remaining 5 % are for the last log lines, before `HardStop` ends the
+    // process.
     private static let serverShare = 0.75
     private static let adminShare = 0.05
     private static let poolShare = 0.15
 
-    /// - Parameter accessLog: the sink of the access log, if there is one.
+    /// - Parameter accessLog: the sink of the access log, if any.
     package init(
         _ settings: ServiceSettings, logger: Logger, accessLog: LogSink? = nil,
         systemd: SystemdEnvironment = SystemdEnvironment()
@@ -85,7 +85,7 @@ package final class Application {
         systemd.sockets.filter { ($0.name == "admin") == forAdmin }.map(\.descriptor)
     }
 
-    /// The routes of the main port, and of the admin port if there is one.
+    /// The routes of the main port, and of the admin port, if any.
     private func routers() -> (main: Router, admin: Router?) {
         let routes = Routes(
             pool: pool, pingTimeout: settings.pingTimeout, pingFailureStatus: settings.pingFailureStatus,

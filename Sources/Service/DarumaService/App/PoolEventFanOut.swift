@@ -1,8 +1,8 @@
 package import DispatchLoop
 package import DispatchPostgres
 
-/// Passes the pool's events to observers that are created after the pool, because they ask it for its state: the log, the
-/// metrics, the status page.
+/// Passes the pool's events to the log, the metrics and the status page. These observers read the pool's state, so the
+/// service creates them after the pool.
 @LoopActor
 package final class PoolEventFanOut: PoolObserver {
     package let wantsMeasurements: Bool

@@ -1,8 +1,8 @@
 package import DispatchHTTP
 package import DispatchLoop
 
-/// Forwards the servers' events, in order, to the access log, the metrics and the status page. A server has one
-/// observer.
+/// Forwards the servers' events, in order, to the access log, the metrics and the status page, because a server has
+/// only one observer.
 @LoopActor
 package final class ServerEventFanOut: ServerObserver {
     private var listeners: [any ServerObserver] = []

@@ -21,7 +21,7 @@ extension Program {
         return parts.filter { !$0.isEmpty }.joined(separator: "\n\n")
     }
 
-    /// Two columns. A name that is too long gets a line of its own.
+    /// Two columns. A name that is too long gets its own line.
     private func table(_ rows: [(name: String, meaning: String)], width: Int) -> String {
         let longest = rows.map(\.name.count).max() ?? 0
         let column = min(longest + 4, width * 2 / 5)

@@ -2,8 +2,7 @@ extension Program {
     /// Parses `arguments`, which do not include the program's name.
     ///
     /// `--help` wins over every other argument. A value that begins with a dash, unless it is a number, needs the form
-    /// `--option=value`: usually the user forgot the value. An empty value must be an argument of its own (`--host
-    /// ''`).
+    /// `--option=value`: usually the user forgot the value. An empty value must be a separate argument (`--host ''`).
     ///
     /// getopt_long(3) does none of this: it takes the next option for a missing value, accepts abbreviations, repeats
     /// arguments that may hold a password in its messages, and keeps its state in global variables.

@@ -1,15 +1,15 @@
 import DispatchPostgres
 import PostgresSession
 
-/// The words for the state of the database: the log, systemd's status line and the status page all use these.
+/// The words for the state of the database, shared by the log, systemd's status line and the status page.
 struct DatabaseSummary: Equatable {
     /// A clause without a full stop: `the database is down`.
     let text: String
-    /// The consequence, or what has to be done: `requests fail at once`.
+    /// The consequence or the required action: `requests fail at once`.
     let consequence: String
 
     /// - Parameters:
-    ///   - code: the code of the outage's cause, if there is an outage.
+    ///   - code: the code of the outage's cause, if any.
     ///   - hasBeenUp: whether the service has been connected before.
     ///   - isSlow: whether answers usually take long.
     init(_ state: DatabaseState, code: String? = nil, hasBeenUp: Bool = true, isSlow: Bool = false) {

@@ -2,18 +2,18 @@ package import DispatchLoop
 
 /// Whether the event loop runs on time: the value behind `/livez`.
 ///
-/// A timer of the loop beats every ``interval``. One late beat is no failure: a process that was halted (SIGSTOP, a
+/// A timer of the loop beats every ``interval``. One late beat is not a failure: a process that was halted (SIGSTOP, a
 /// paused virtual machine, a machine in swap) has one when it continues, and a restart would then kill a service that
 /// has just recovered, or all services of a paused host at once. The loop is unhealthy
 ///
 /// - after ``maxLateBeats`` beats in a row later than ``limit``, until one is on time: something keeps blocking the
 ///   loop;
-/// - if a beat is overdue by more than ``limit`` and already was in an earlier round: the loop runs, but not its
-///   timers.
+/// - if a beat is overdue by more than ``limit`` and already was overdue in an earlier round: the loop runs, but not
+///   its timers.
 ///
 /// A loop that does not run at all answers no probe, which is a failure too.
 package struct Heartbeat: Sendable {
-    /// The number of late beats in a row that is a failure.
+    /// The number of late beats in a row that counts as a failure.
     package static let maxLateBeats = 3
     /// How long to report a stall after its end.
     package static let reportFor = Duration.seconds(60)

@@ -26,9 +26,9 @@ package struct ReadinessGate: Sendable {
     /// The number of short uptimes in a row.
     package private(set) var flaps = 0
     private var isOpen = false
-    /// Whether the database has been lost before. The first loss is no flap, however soon after the start.
+    /// Whether the database has been lost before. The first loss is not a flap, however soon after the start.
     private var hasBeenLost = false
-    /// The begin of the current uptime; `nil` while the database is not up.
+    /// The start of the current uptime; `nil` while the database is not up.
     private var upSince: MonotonicTime?
     /// The uptime before the current outage; `nil` once counted, or if there was none.
     private var uptime: Duration?
@@ -41,7 +41,7 @@ package struct ReadinessGate: Sendable {
         return min(Self.flapWindow * (1 << min(flaps - 1, 8)), Self.longestStabilization)
     }
 
-    /// The pool reports a state.
+    /// Records a state that the pool reports.
     package mutating func databaseIs(_ health: DatabaseState, at now: MonotonicTime) {
         switch health {
         case .up:

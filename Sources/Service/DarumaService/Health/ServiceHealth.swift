@@ -37,7 +37,7 @@ package final class ServiceHealth: PoolObserver {
         timer = nil
     }
 
-    /// The shutdown begins: readiness fails from now on.
+    /// Begins the shutdown: readiness fails from now on.
     package func shutDown() { isShuttingDown = true }
 
     private func armTimer() {
@@ -69,7 +69,7 @@ package final class ServiceHealth: PoolObserver {
     /// Whether load balancers should send requests.
     package var isReady: Bool { !isShuttingDown && (!requiresDatabase || gate.isReady(at: loop.now)) }
 
-    /// How much longer the database has to be up before the service is ready.
+    /// How much longer the database must stay up before the service is ready.
     package var readyIn: Duration? {
         requiresDatabase && !isShuttingDown ? gate.remaining(at: loop.now) : nil
     }

@@ -14,7 +14,7 @@ package final class AccessLog: ServerObserver {
         case withoutHealth = "without-health"
     }
 
-    /// nginx's status for a request whose client disconnected before the answer. No answer has it.
+    /// nginx's status for a request whose client disconnected before the answer. The service never sends it.
     nonisolated static let clientGone = 499
 
     private let scope: Scope

@@ -3,10 +3,9 @@ import DispatchLoop
 import Glibc
 import Logging
 
-/// Writes lines to a descriptor on a queue of its own, because the log's reader may be slow and the event loop must not
-/// wait for it.
+/// Writes lines to a descriptor on its own queue, so that a slow log reader cannot block the event loop.
 ///
-/// Drops and counts lines that do not fit, and logs their number once there is room again.
+/// Drops and counts lines that do not fit, and logs their number once space is free.
 package final class LogSink: Sendable {
     private struct Pending {
         var bytes: [UInt8] = []

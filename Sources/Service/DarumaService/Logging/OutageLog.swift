@@ -4,7 +4,7 @@ package import Logging
 internal import PostgresSession
 
 /// Logs the database's outages: one line at the beginning, one at the end, and one when the cause changes. Failed
-/// connects have no lines of their own.
+/// connects do not get their own lines.
 @LoopActor
 package final class OutageLog: PoolObserver {
     private let logger: Logger

@@ -32,7 +32,7 @@ struct ProcessUsage: Equatable {
     /// Parses `/proc/self/stat` (proc(5)). The command's name is in parentheses and may contain further parentheses.
     init?(stat: String, ticks: Int, page: Int) {
         guard let nameEnd = stat.lastIndex(of: ")"), ticks > 0 else { return nil }
-        // From the third field on, which is the state.
+        // `fields` begins with the third field, the state.
         let fields = stat[stat.index(after: nameEnd)...].split(whereSeparator: \.isWhitespace)
         func field(_ number: Int) -> Int { number - 3 < fields.count ? Int(fields[number - 3]) ?? 0 : 0 }
         guard fields.count >= 22 else { return nil }

@@ -4,7 +4,7 @@ import HTTPTypes
 /// Errors as JSON: `{"status": false, "error": {"message": …}}`, pretty-printed with two spaces.
 enum ErrorBody {
     /// An error response, with `Cache-Control: no-store`. By default caches may keep 404, 405, 410, 414 and 501 (RFC
-    /// 9110 §15.1), and would serve them after the path has got a handler.
+    /// 9110 §15.1), and would serve them even after the path has gained a handler.
     ///
     /// - Parameters:
     ///   - status: The status.

@@ -69,8 +69,8 @@ package struct HealthRoutes {
         return .json(isLive ? .ok : .serviceUnavailable, .object(members))
     }
 
-    /// Ready until the shutdown begins. The database matters only if a setting says so: all replicas share it, and `/`
-    /// would fail everywhere at once. The body reports the database's state.
+    /// Ready until the shutdown begins. The database matters only if a setting requires it, because all replicas share
+    /// it and `/` would fail everywhere at once. The body reports the database's state.
     private func readiness() -> Response {
         let isReady = health.isReady
         var members: [(String, JSONValue)] = [("status", .bool(isReady))]

@@ -16,8 +16,8 @@ extension Setting {
         }
     }
 
-    /// The value that the environment gives, the variable it comes from, and whether that variable is deprecated. An
-    /// empty variable counts as unset.
+    /// The value in the environment, its variable, and whether that variable is deprecated. An empty variable counts as
+    /// unset.
     package func value(
         in environment: (String) -> String?
     ) -> (text: String, variable: String, isDeprecated: Bool)? {

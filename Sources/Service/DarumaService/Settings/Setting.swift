@@ -130,7 +130,7 @@ package enum Setting: String, CaseIterable, Sendable {
         }
     }
 
-    /// Reads `text` into `settings`. Returns the problem, if there is one.
+    /// Reads `text` into `settings`. Returns the problem, if any.
     func apply(_ text: String, to settings: inout ServiceSettings) -> String? {
         switch self {
         case .host: settings.http.host = text == "*" ? "" : text

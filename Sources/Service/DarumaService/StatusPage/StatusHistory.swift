@@ -44,7 +44,7 @@ package struct StatusHistory: Sendable {
     /// The interruptions that ended within the grace: requests waited, and none failed.
     package struct MaskedInterruptions: Sendable, Hashable {
         package var count = 0
-        /// The begin of the latest one, since the start of the service, and its length.
+        /// When the latest one started, since the start of the service, and its length.
         package var latest: (since: Duration, length: Duration)?
 
         package static func == (left: MaskedInterruptions, right: MaskedInterruptions) -> Bool {
@@ -58,7 +58,7 @@ package struct StatusHistory: Sendable {
     /// The latest outages in which requests failed, newest first.
     package private(set) var outages: [PastOutage] = []
     package private(set) var masked = MaskedInterruptions()
-    /// The begin of the current state.
+    /// The start of the current state.
     package private(set) var healthSince: MonotonicTime
     /// The number of outages in which requests failed, since the start.
     package private(set) var outageCount = 0
@@ -105,7 +105,7 @@ package struct StatusHistory: Sendable {
     private mutating func end(_ outage: Outage, at now: MonotonicTime) {
         let length = now - outage.since
         guard worstOfOutage.failsAtOnce else {
-            // The first connect is no interruption.
+            // The first connect is not an interruption.
             if hasBeenUp {
                 masked.count += 1
                 masked.latest = (since(outage), length)

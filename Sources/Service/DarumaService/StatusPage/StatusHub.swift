@@ -8,8 +8,8 @@ import HTTPTypes
 ///
 /// Each tick is encoded once for all viewers, and viewers that connect within a tick share a snapshot. The hub sends a
 /// tick after a change, at most four times a second, and once a second as a heartbeat, by which a page detects a lost
-/// connection. Without viewers there is no timer. The server drops viewers that do not read, and ends the streams when
-/// it drains (`BodyStream`).
+/// connection. Without viewers, no timer runs. The server drops viewers that do not read, and ends the streams when it
+/// drains (`BodyStream`).
 @LoopActor
 package final class StatusHub {
     static let minimumInterval = Duration.milliseconds(250)
@@ -41,7 +41,7 @@ package final class StatusHub {
         var past: Past?
     }
 
-    /// A change of this is a change of the past outages.
+    /// A key that changes whenever the past outages change.
     private struct Past: Equatable {
         var latest: StatusHistory.PastOutage?
         var maskedInterruptions: Int

@@ -9,7 +9,7 @@ struct StatusPace: Sendable, Hashable {
     /// The silence after which the pool currently suspects a query's connection, in milliseconds.
     let silence: Int
 
-    /// From here on people notice.
+    /// The answer time, in milliseconds, from which people notice the delay.
     private static let slowFrom = 200
 
     var isSlow: Bool { answer.map { $0 >= Self.slowFrom } ?? false }

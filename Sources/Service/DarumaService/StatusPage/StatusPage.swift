@@ -24,7 +24,7 @@ struct StatusPage: Sendable {
     static let script = file(PackageResources.status_js, type: "text/javascript; charset=utf-8")
 
     private static func file(_ body: [UInt8], type: String) -> Response {
-        // Not cached: after an upgrade a cached script would not fit the page.
+        // Not cached: after an upgrade a cached script would not match the page.
         Response(
             status: .ok, fields: [.contentType: type, .cacheControl: "no-store", .xContentTypeOptions: "nosniff"],
             body: body)

@@ -4,11 +4,11 @@ internal import DispatchPostgres
 /// The current state on the status page, for the page and its events. Equal reports look the same except for the
 /// passing of time.
 struct StatusReport: Sendable, Hashable {
-    /// The page draws no more slots than these.
+    /// The maximum number of slots that the page draws.
     static let slotsShown = 240
 
     let health: DatabaseState
-    /// The begin of this state, or of the outage, since the start of the service.
+    /// When this state, or the outage, started, since the start of the service.
     let since: Duration
     /// The cause of the outage; `nil` if the database is up.
     let cause: Cause?

@@ -1,5 +1,4 @@
-/// The assignments that wait to be sent to systemd. Only the latest value of a variable counts, so their number is
-/// bounded.
+/// The assignments queued for systemd. Only the latest value of a variable counts, which bounds the queue.
 package struct PendingNotification: Sendable, Equatable {
     /// A variable of `sd_notify(3)`.
     package enum Variable: String, Sendable, CaseIterable {

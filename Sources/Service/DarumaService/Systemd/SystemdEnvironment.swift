@@ -29,7 +29,7 @@ package struct SystemdEnvironment: Sendable, Equatable {
     /// The environment without systemd.
     package init() {}
 
-    /// Reads the variables for the process `processID` and ignores those for another process.
+    /// Reads the variables for the process `processID`. Ignores variables for any other process.
     package init(processID: Int32, variable: (String) -> String?) throws(SystemdError) {
         func text(_ name: String) -> String? { variable(name).flatMap { $0.isEmpty ? nil : $0 } }
         func isForUs(_ name: String) -> Bool { text(name) == "\(processID)" }

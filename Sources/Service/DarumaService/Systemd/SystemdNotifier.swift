@@ -51,7 +51,7 @@ package final class SystemdNotifier: PoolObserver {
         flush()
     }
 
-    /// Beats from the loop's own timer, so that a stuck loop does not beat.
+    /// Sends the heartbeat from a timer of the loop, so that a stuck loop sends none.
     private func beat() {
         if let beatInterval {
             pending.put(.watchdog)
