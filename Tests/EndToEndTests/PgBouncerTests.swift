@@ -3,10 +3,10 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    /// Debian's PgBouncer, 1.18, does not support prepared statements in transaction mode: state that the pool keeps in
-    /// a session would be lost, or appear in another client's session.
+    /// Debian's PgBouncer 1.18 does not support prepared statements in transaction mode: state that the pool kept in a
+    /// session would be lost, or appear in another client's session.
     ///
-    /// Sanitizers find nothing in another program: once is enough.
+    /// One pass suffices: sanitizers find nothing in another program.
     @Suite("through PgBouncer in transaction mode,", .serialized, .enabled(if: !isUnderSanitizer))
     struct PgBouncerTests {
         @Test("many connections share two sessions that are replaced, and no /ping fails")
@@ -16,12 +16,12 @@ extension EndToEnd {
                     #expect(try await service.isGoodAgain())
                     for round in 1...4 {
                         async let bad = service.badPings(clients: 16, each: 50)
-                        // Meanwhile the server's sessions are replaced, gracefully and by force.
+                        // Replaces the server's sessions during the load, gracefully and by force.
                         if round.isMultiple(of: 2) {
                             try await bouncer.console("RECONNECT")
                         } else {
-                            // Not one that has run nothing: its log-in may not be over for PgBouncer, which would let
-                            // nobody in for server_login_retry.
+                            // Spares sessions that have run nothing: PgBouncer may not consider their login complete,
+                            // and would then refuse all clients for `server_login_retry`.
                             try await sandbox.execute(
                                 """
                                 select count(pg_terminate_backend(pid)) from pg_stat_activity
