@@ -20,7 +20,7 @@ struct BalancerTests {
         #expect(report.failures.isEmpty)
         #expect(report.samples.allSatisfy { $0.total <= plan.maximum })
         #expect(report.timeToMinimum != nil, "it never returned to \(plan.minimum) connections")
-        // The machine's speed decides how far the pool grows before the last answer.
+        // How far the pool grows before the last answer depends on the machine's speed.
         #expect(report.opened > plan.minimum && report.opened <= plan.maximum)
         #expect(report.closedIdle == report.opened - plan.minimum)
         #expect(report.lost == 0)

@@ -49,7 +49,8 @@ import Testing
             let line = line(hostile, format)
             #expect(!line.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F })
         }
-        // In text, a value with a blank, a quotation mark or an equals sign is in quotation marks, which it cannot end.
+        // The text form quotes a value with a blank, a quotation mark or an equals sign. The value cannot end the
+        // quotation.
         let text = line(hostile, .text)
         let rest = try #require(text.firstRange(of: "path=")).upperBound
         let value = text[rest...]
@@ -59,7 +60,7 @@ import Testing
         } else {
             #expect(value.drop { $0 != " " }.hasPrefix(" status=200 bytes=321"))
         }
-        // In JSON, every quotation mark of the path is escaped.
+        // The JSON form escapes every quotation mark of the path.
         let json = line(hostile, .json)
         let start = try #require(json.firstRange(of: #""path":""#)).upperBound
         var end = start

@@ -27,7 +27,7 @@ struct ErrorBodyTests {
         for _ in 0..<2000 {
             var text = ""
             for _ in 0..<Int.random(in: 0...20, using: &generator) {
-                // Control characters and JSON's own characters, more often than the rest.
+                // Favours control characters and those that JSON must escape.
                 let range: ClosedRange<UInt32> = Bool.random(using: &generator) ? 0...0x7F : 0...0x10FFFF
                 guard let scalar = Unicode.Scalar(UInt32.random(in: range, using: &generator)) else { continue }
                 text.unicodeScalars.append(scalar)

@@ -13,7 +13,7 @@ struct HardStopTests {
         let wasFreed = Locked(false)
         EventLoop.shared.submit {
             isStuck.signal()
-            // Blocks the loop until the hard stop; without one the test fails after the timeout.
+            // Blocks the loop until the hard stop fires. If it never does, the test fails after the timeout.
             let isInTime = hasFired.wait(timeout: .now() + .seconds(10)) == .success
             wasFreed.withLock { $0 = isInTime }
         }
@@ -34,7 +34,7 @@ struct HardStopTests {
         let fired = Locked(false)
         let hardStop = HardStop(after: .milliseconds(20)) { fired.withLock { $0 = true } }
         hardStop.cancel()
-        // A later one has fired, so the first one would have too.
+        // Waits for a later one: by then the cancelled one would have fired.
         await withCheckedContinuation { continuation in
             _ = HardStop(after: .milliseconds(60)) { continuation.resume() }
         }

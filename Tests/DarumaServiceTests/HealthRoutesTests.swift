@@ -11,7 +11,7 @@ import Testing
 
 @testable import DarumaService
 
-/// The health checks without a client socket.
+/// Tests the health checks without a client socket.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct HealthRoutesTests {
     /// A service's health, its pool and its routes.
@@ -143,7 +143,7 @@ import Testing
             #expect(text(try await ofStandby.ask("/replica")).contains(#""role": "replica""#))
 
             try await standby.promote()
-            // The server does not notify idle sessions, so the pool has to ask.
+            // The server does not notify idle sessions of a promotion, so the pool must query the role.
             try await eventually("promoted") { try await ofStandby.status("/primary") == 200 }
             #expect(try await ofStandby.status("/replica") == 503)
 

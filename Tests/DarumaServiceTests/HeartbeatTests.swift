@@ -12,7 +12,7 @@ private final class Loop {
         heartbeat = Heartbeat(limit: limit, at: now)
     }
 
-    /// One round. Returns the answer of a probe in it.
+    /// Runs one round. Returns the probe's answer in it.
     func round(firesTimers: Bool = true) -> Bool {
         let answer = heartbeat.isHealthy(at: now)
         if firesTimers, heartbeat.due <= now { _ = heartbeat.beat(at: now) }

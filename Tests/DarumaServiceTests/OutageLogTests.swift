@@ -39,7 +39,7 @@ private struct Collector: LogHandler {
             log.pool(pool, did: .healthChanged(from: .suspect, to: .up, outage: nil, at: time))
         }
         let logged = lines.all.withLock { $0 }
-        // The first one is the first connect.
+        // The first line reports the first connect.
         #expect(logged.count == 3)
         #expect(logged.first?.contains("connected to the database") == true)
         #expect(logged.dropFirst().allSatisfy { $0.contains("short interruption masked") })

@@ -3,7 +3,7 @@ import Testing
 @testable import DarumaService
 
 @Suite struct ProcessUsageTests {
-    /// proc(5): the second field is the command's name, in parentheses.
+    /// The second field is the command's name in parentheses (proc(5)).
     private static let stat =
         "4242 (a) (b c) S 1 4242 4242 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 7 0 1234 500000000 6000 0"
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import DarumaService
 
-/// A gate in simulated time, fed as by a pool with a grace of 750 ms, and checked every 10 ms.
+/// A gate in simulated time, with the events of a pool whose grace is 750 ms, checked every 10 ms.
 private struct World {
     var now = MonotonicTime(nanoseconds: 0)
     var gate = ReadinessGate()
@@ -26,7 +26,7 @@ private struct World {
         pass(duration)
     }
 
-    /// The database is lost: suspect for the grace, then down.
+    /// The database fails: suspect for the grace, then down.
     mutating func away(for duration: Duration, as health: DatabaseState = .down) {
         gate.databaseIs(.suspect, at: now)
         let grace = Duration.milliseconds(750)
@@ -145,7 +145,7 @@ private struct World {
             world.away(for: .milliseconds(away))
             world.up(for: .milliseconds(up))
         }
-        // Not ready, ready once, not ready: the first recovery cannot be known to be short.
+        // Not ready, ready once, not ready: at the first recovery the gate cannot know that it will be short.
         #expect(world.flips.count <= 3, "\(world.flips)")
         world.up(for: ReadinessGate.longestStabilization)
         #expect(world.isReady)

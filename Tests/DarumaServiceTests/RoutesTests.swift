@@ -10,7 +10,7 @@ import Testing
 
 @testable import DarumaService
 
-/// The routes without a client socket, with a real database and without one.
+/// Tests the routes without a client socket, with and without a real database.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct RoutesTests {
     private func pool(_ url: String, grace: Duration = .milliseconds(100)) -> PostgresPool {

@@ -96,7 +96,7 @@ import Testing
             return WeakServer(server: server)
         }
         let watched = try await serve()
-        // The loop releases the server with the job that ended the drain.
+        // The job that ended the drain holds the server until the loop releases the job.
         for _ in 0..<100 where watched.server != nil { await Task.yield() }
         #expect(watched.server == nil)
         metrics.refresh()

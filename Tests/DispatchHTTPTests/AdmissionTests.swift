@@ -18,7 +18,7 @@ struct AdmissionTests {
                     _ = try client.reply()
                     return client
                 }
-                // A further request on the first makes the second the oldest.
+                // A further request on the first connection makes the second the oldest.
                 try clients[0].send(ConversationTests.get)
                 _ = try clients[0].reply()
                 let newcomer = try TestClient(port: port)
@@ -125,7 +125,7 @@ struct AdmissionTests {
         }
     }
 
-    /// In a process of its own, because the limit is per process.
+    /// Runs in its own process, because the limit is per process.
     @Test("without descriptors the server evicts idle connections, then pauses accepting and recovers")
     func descriptorsRunOut() async {
         await #expect(processExitsWith: .success) {
@@ -151,12 +151,13 @@ struct AdmissionTests {
             }
             await server.gate.arrivals(1)
             try await offLoop {
-                // A busy connection keeps its descriptor: the third one waits while the first client's own end is open.
+                // A busy connection keeps its descriptor. The third one waits until the first client closes its own
+                // end, because both ends share this process's limit.
                 let third = try TestClient(adopting: sockets[1], port: port)
                 try third.send(ConversationTests.get)
                 guard !isReadable(third.descriptor, within: 250) else { exit(4) }
                 first.close()
-                // Now a descriptor is free, which the server notices only by its timer.
+                // That frees a descriptor. Only the server's timer notices.
                 guard try third.reply().body == "hello" else { exit(5) }
             }
             second.close()
@@ -167,7 +168,7 @@ struct AdmissionTests {
 }
 
 extension AdmissionTests {
-    /// In a process of its own, because the limit is per process.
+    /// Runs in its own process, because the limit is per process.
     @Test("without descriptors and idle connections, the server evicts the one longest within a header")
     func descriptorsRunOutAtHeaders() async {
         await #expect(processExitsWith: .success) {

@@ -8,7 +8,7 @@ import Testing
 struct ConnectionDeadlineTests {
     static let get = ConnectionMachineTests.get("/a")
 
-    /// A client that has sent `before`, and `rest` while the process was stopped beyond every deadline.
+    /// A client that sent `before`, and then `rest` while the process was stopped beyond every deadline.
     struct Pause: CustomStringConvertible, Sendable {
         var description: String
         var before: String

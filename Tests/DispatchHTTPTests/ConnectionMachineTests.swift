@@ -27,7 +27,7 @@ struct ConnectionMachineTests {
             self.announcesAfter = announcesAfter
         }
 
-        /// Whether the connection takes a further request.
+        /// Whether the connection accepts a further request.
         var staysOpen: Bool { reason == .clientClosed && announcesAfter == nil }
     }
 

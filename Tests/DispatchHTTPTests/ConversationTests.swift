@@ -73,7 +73,7 @@ struct ConversationTests {
                 client.endWriting()
                 return try client.rest()
             }
-            // Bytes that could end the line are left out.
+            // The server omits bytes that could end the line.
             #expect(text.contains("\r\nX-Request-Id: givenA:b\r\n"))
             #expect(text.contains("\r\nX-Request-Id: madeA:b\r\n"))
             #expect(await server.events.exchanges.map(\.request.id) == ["given\r\nA: b", "made\r\nA: b"])
@@ -196,7 +196,7 @@ struct ConversationTests {
         let port = server.port
         let client = try await offLoop {
             let client = try TestClient(port: port, receiveBuffer: 4096)
-            // In one segment, so one event handles all of it.
+            // In one segment, so that one event handles all requests.
             try client.send(String(repeating: "GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n", count: count))
             return client
         }

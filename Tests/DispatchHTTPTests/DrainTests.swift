@@ -92,7 +92,8 @@ struct DrainTests {
             async let report = server.server.drain(deadline: EventLoop.shared.now + .seconds(30))
             try await Self.drainBegins(port)
             try await offLoop {
-                // The first response that begins after the drain announces the close; earlier ones arrive too.
+                // The first response that begins after the drain announces the close; earlier ones still arrive without
+                // it.
                 var isLast = count == 1
                 var answers = 0
                 while !isLast || answers == 0 {

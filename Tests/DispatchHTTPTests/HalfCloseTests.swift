@@ -47,7 +47,7 @@ struct HalfCloseTests {
         }
     }
 
-    /// Blocks the loop until the client's end is in the kernel.
+    /// Sends the text and the client's end while the loop is blocked, so that both arrive together.
     @LoopActor
     private static func sentWithItsEnd(_ text: String, port: UInt16) throws -> TestClient {
         let client = try TestClient(port: port)

@@ -48,7 +48,7 @@ struct ListenTests {
 
     @Test("an unknown name is an error with the resolver's sentence and a remedy")
     func unknownName() {
-        // No resolver asks a name server for it: a label has at most 63 characters.
+        // A label has at most 63 characters, so no resolver queries a name server for this one.
         let name = String(repeating: "x", count: 64)
         let error = #expect(throws: ListenError.self) { try Self.start(host: name) }
         #expect(error?.description.hasPrefix("cannot listen on \(name): ") == true)
@@ -58,7 +58,7 @@ struct ListenTests {
 
     @Test("a name stands for the addresses that the resolver knows, each once")
     func name() throws {
-        // inet_pton(3) does not know this form, getaddrinfo(3) does, without a hosts file.
+        // getaddrinfo(3) accepts this form without a hosts file; inet_pton(3) does not.
         let addresses = try SocketAddress.lookUp("127.1", port: 80)
         #expect(addresses.map(\.description) == ["127.0.0.1:80"])
         let local = try SocketAddress.lookUp("localhost", port: 80).map(\.description)

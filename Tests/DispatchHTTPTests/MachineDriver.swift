@@ -11,7 +11,7 @@ struct MachineDriver {
     var now: MonotonicTime
     /// The kernel's receive buffer; `nil` is the client's end.
     private var inbox: [ArraySlice<UInt8>?] = []
-    /// Whether the kernel takes output.
+    /// Whether the kernel accepts output.
     var takes = true
     /// Targets whose responses wait for `complete`.
     var held: Set<String> = []
@@ -42,7 +42,7 @@ struct MachineDriver {
         run()
     }
 
-    /// Bytes arrive in the kernel without an event of the loop.
+    /// Bytes arrive in the kernel, without an event on the loop.
     mutating func arriveUnseen(_ text: String) { inbox.append(Array(text.utf8)[...]) }
 
     /// The client's end arrives.
@@ -95,7 +95,7 @@ struct MachineDriver {
 
     mutating func run() {
         machine.beginTurn(requests: turn)
-        // More steps than any input here needs.
+        // More steps than any test needs.
         for _ in 0..<100_000 {
             guard reason == nil else { return }
             switch machine.next(at: now) {

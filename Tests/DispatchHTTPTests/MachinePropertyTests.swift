@@ -21,7 +21,7 @@ struct MachinePropertyTests {
         var pieces = Cut.random(Array(wire.utf8), using: &generator)[...]
         var leavesAt = Int.random(in: 0...40, using: &generator)
         var answersAtLeaving: Int?
-        // Each step causes one random event.
+        // Each step performs one random event.
         for _ in 0..<(pieces.count + 400) where driver.reason == nil {
             leavesAt -= 1
             if leavesAt == 0 {
@@ -50,7 +50,7 @@ struct MachinePropertyTests {
         }
     }
 
-    /// All outstanding events happen, and the client ends its side.
+    /// Performs all outstanding events, and ends the client's side.
     private func settle(_ driver: inout MachineDriver, _ pieces: ArraySlice<[UInt8]>) {
         for piece in pieces { driver.arrive(piece) }
         driver.end()

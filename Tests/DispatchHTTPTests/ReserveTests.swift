@@ -7,7 +7,7 @@ import Testing
 struct ReserveTests {
     static let health = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
-    /// Clients whose held requests occupy their places.
+    /// Clients whose held requests occupy the general places.
     static func crowd(_ server: TestServer, _ count: Int) async throws -> [TestClient] {
         let port = server.port
         let clients = try await offLoop {
@@ -99,7 +99,7 @@ struct ReserveTests {
             let port = server.port
             let crowd = try await Self.crowd(server, 1)
             let (silent, bodies) = try await offLoop {
-                // Some send nothing, some a part of a header.
+                // Half of them send part of a header, the others nothing.
                 let silent = try (0..<20).map { number in
                     let client = try TestClient(port: port)
                     if number % 2 == 0 { try client.send("GET / HT") }
@@ -130,7 +130,7 @@ struct ReserveTests {
             await server.events.until { $0.opened == 3 }
             try await Self.drip(slow[1], server, atHead: 1)
             try await Self.drip(slow[0], server, atHead: 2)
-            // Further bytes do not change its position.
+            // Further bytes do not change a connection's position in the queue.
             try await offLoop { try slow[1].send("x") }
             let newcomer = try await offLoop {
                 let client = try TestClient(port: port)
@@ -166,7 +166,8 @@ struct ReserveTests {
                     return client
                 }
             }
-            // While the loop is blocked, a new client connects, then the oldest one sends; the loop sees this order.
+            // While the loop is blocked, a new client connects, and then the oldest one sends. The loop sees them in
+            // this order.
             let newcomer = try await Self.connect(port, thenSend: clients[0])
             let (bodies, isEnded) = try await offLoop {
                 (try [clients[0], newcomer].map { try $0.reply().body }, try clients[1].isEnded())

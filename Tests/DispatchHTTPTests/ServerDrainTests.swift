@@ -38,7 +38,7 @@ struct ServerDrainTests {
     func deadline() {
         var drain = ServerDrain()
         drain.drain(from: Self.at(2), by: Self.at(5))
-        // After a long pause of the process both steps are due, in order.
+        // After a long pause of the process both steps are due at once, and come in order.
         expect(drain.step(at: Self.at(7)), .leave)
         expect(drain.step(at: Self.at(7)), .forceRest)
         expect(drain.step(at: Self.at(7)), nil)

@@ -89,7 +89,7 @@ final class TestClient: Sendable {
 
     /// Makes the kernel drop everything for this socket without acknowledgement, as if the machine had vanished.
     func dropEverything() {
-        // `struct sock_fprog` with one instruction: return 0, no byte of the packet is kept.
+        // `struct sock_fprog` with one instruction, `return 0`: keep no byte of the packet.
         struct Program {
             var length: UInt16
             var instructions: UnsafeMutableRawPointer?

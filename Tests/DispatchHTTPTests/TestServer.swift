@@ -4,7 +4,7 @@ import HTTP1
 import HTTPTypes
 import Testing
 
-/// A server on its own port, its events, and a handler that tests can hold.
+/// A server on its own port, with a recorder of its events and a handler that tests can hold.
 @LoopActor
 final class TestServer {
     let server: HTTPServer
@@ -15,7 +15,7 @@ final class TestServer {
 
     init(_ change: (inout ServerConfiguration) -> Void = { _ in }) throws {
         var configuration = ServerConfiguration(host: "127.0.0.1", port: 0)
-        // Does not delay the end of other tests.
+        // A short grace, so that stopping this server does not delay other tests.
         configuration.timeouts.drainGrace = .milliseconds(20)
         change(&configuration)
         let gate = Gate()
@@ -138,7 +138,7 @@ final class Gate {
     }
 }
 
-/// The running streams, and the close reasons of others.
+/// The running streams, and the close reasons of the ended ones.
 @LoopActor
 final class Broadcast {
     private(set) var streams: [BodyStream] = []
@@ -156,7 +156,7 @@ final class Broadcast {
     @discardableResult
     func send(_ bytes: [UInt8]) -> Int { streams.filter { $0.send(bytes) }.count }
 
-    /// The most bytes that wait for one stream.
+    /// The largest backlog of a stream, in bytes.
     var waitingBytes: Int { streams.reduce(0) { max($0, $1.waitingBytes) } }
 
     func send(_ text: String) { send(Array(text.utf8)) }
@@ -225,7 +225,7 @@ final class Recorder: ServerObserver {
         await withCheckedContinuation { waiters.append((condition, $0)) }
     }
 
-    /// The close reasons, once there are `count`.
+    /// Waits until there are `count` close reasons, and returns them.
     func closes(_ count: Int) async -> [ConnectionCloseReason] {
         await until { $0.closes.count >= count }
         return closes

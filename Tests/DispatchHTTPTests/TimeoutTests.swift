@@ -177,7 +177,7 @@ struct TimeoutTests {
         try pass(milliseconds: 250)
     }
 
-    /// Lets time pass, where the test is about time.
+    /// Lets time pass, for tests about time.
     static func pass(milliseconds: Int32) throws {
         _ = isReadable(-1, within: milliseconds)
     }

@@ -189,7 +189,7 @@ private final class RegistrationBox {
         }
         first.send()
         second.send()
-        // Both are ready before the next look at the sockets, which precedes the timer.
+        // Both are ready before the loop next polls the sockets, which it does before the timer fires.
         await withCheckedContinuation { continuation in
             _ = loop.schedule(at: .now() + .milliseconds(1)) { continuation.resume() }
         }

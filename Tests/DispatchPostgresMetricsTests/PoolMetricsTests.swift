@@ -9,7 +9,7 @@ import Testing
 @testable import DispatchPostgres
 @testable import DispatchPostgresMetrics
 
-/// The events of an outage, sent to the metrics without a database.
+/// Sends the events of an outage to the metrics, without a database.
 @LoopActor
 @Suite struct PoolMetricsTests {
     private let backend = TestMetrics()

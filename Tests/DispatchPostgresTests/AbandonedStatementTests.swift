@@ -5,13 +5,13 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Abandoned statements, counted at the server.
+/// Counts abandoned statements at the server.
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct AbandonedStatementTests {
     private static let sessions =
         "select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name = 'given-up'"
 
-    /// Counts sessions at the server until it is stopped, and keeps the maximum.
+    /// Counts sessions at the server until `stop`, and keeps the maximum.
     @LoopActor
     private final class SessionWatch {
         private(set) var most = 0
@@ -60,7 +60,7 @@ import Testing
                 }
             }
             watch.stop()
-            // One more for a moment: an ending session still counts while its successor begins.
+            // One extra: an ending session briefly overlaps its successor.
             #expect(watch.most <= maximum + 1)
             _ = try await locker.query("rollback", deadline: soon)
             other.release(locker)
@@ -113,7 +113,7 @@ import Testing
                         try await $0.query("select pg_sleep(0.002)", deadline: soon)
                     }
                 }
-                // Some are cancelled before they end, some while, some after.
+                // The delay grows, so a cancellation comes before, at or after the end of the statement.
                 try await ContinuousClock().sleep(for: .microseconds(turn * 30))
                 task.cancel()
                 _ = await task.result

@@ -4,7 +4,7 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Replaces the shell: performs the machine's actions on sets, and records them.
+/// Replaces the shell: performs the machine's actions on collections, and records them.
 struct MachineHarness {
     var machine: PoolMachine
     var now = MonotonicTime(nanoseconds: 1_000_000_000)
@@ -14,9 +14,9 @@ struct MachineHarness {
     var checking: [ConnectionID] = []
     var resetting: [ConnectionID] = []
     var leased: [ConnectionID] = []
-    /// Slots of additional sockets.
+    /// Slots borrowed for additional sockets.
     var borrowed: [ConnectionID] = []
-    /// Connections whose queries may also run on another one.
+    /// Connections whose queries the machine has allowed to run on a second one as well.
     var hedged: [ConnectionID] = []
     var waiting: [WaiterID] = []
     var granted: [WaiterID: ConnectionID] = [:]
@@ -40,7 +40,7 @@ struct MachineHarness {
 
     mutating func start() { apply { $0.start(at: $1) } }
 
-    /// A pool that is up with one idle connection, for long enough that the next probe may start at once.
+    /// A pool that has been up, with one idle connection, long enough for the next probe to start at once.
     mutating func startUp() {
         start()
         succeed()
@@ -76,7 +76,7 @@ struct MachineHarness {
         if case .wait(let waiter) = checkOut(within: patience) { waiter } else { nil }
     }
 
-    /// `false` when the waiter is settled already.
+    /// Returns `false` if the waiter was settled already.
     mutating func giveUp(_ waiter: WaiterID) -> Bool {
         let wasWaiting = machine.giveUp(waiter)
         if wasWaiting { waiting.removeAll { $0 == waiter } }
@@ -91,7 +91,7 @@ struct MachineHarness {
         apply { $0.release(id, needsReset: needsReset, at: $1) }
     }
 
-    /// The query runs into its deadline; the server may still run it.
+    /// The query exceeds its deadline; the server may still run it.
     mutating func overdue(_ id: ConnectionID) {
         leased.removeAll { $0 == id }
         apply { $0.release(id, needsReset: true, isOverdue: true, at: $1) }
@@ -132,7 +132,7 @@ struct MachineHarness {
         apply { $0.silent(id, canBeAbandoned: canBeAbandoned, answerBy: answerBy, path: path, at: $1) }
     }
 
-    /// A connect races another address; `false` without a free slot.
+    /// Borrows a slot for a second socket of a connect race; `false` if none is free.
     mutating func borrow() -> Bool {
         guard let id = machine.borrowSlot(at: now) else { return false }
         borrowed.append(id)
@@ -153,7 +153,7 @@ struct MachineHarness {
         apply { $0.progressed(id, isAnswer: isAnswer, at: $1) }
     }
 
-    /// Advances the time, with a tick at each of the machine's deadlines.
+    /// Advances the time and ticks at each of the machine's deadlines.
     mutating func advance(_ duration: Duration) {
         let end = now + duration
         var ticks = 0

@@ -6,8 +6,8 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// In transaction mode a client has a server session for one transaction: an open transaction keeps it, and whatever
-/// the client leaves in the session, another client finds.
+/// In transaction mode a client has a server session for one transaction. An open transaction keeps the session, and
+/// the next client finds all state that the previous one left in it.
 @Suite("a pool behind PgBouncer", .enabled(if: getenv("DARUMA_SANITIZER") == nil), .timeLimit(.minutes(1)))
 struct PgBouncerTests {
     @Test("rolls back an open transaction, which would occupy one of the few sessions")
@@ -20,7 +20,7 @@ struct PgBouncerTests {
                 let connection = try await pool.checkOut(deadline: soon)
                 _ = try? await connection.query(statement, deadline: soon)
                 pool.release(connection)
-                // On another connection to PgBouncer, which has one session for both.
+                // These are other connections to PgBouncer, which has one server session for all.
                 let others = try await [pool.checkOut(deadline: soon), pool.checkOut(deadline: soon)]
                 for other in others {
                     let id = try await other.query("select pg_current_xact_id_if_assigned()", deadline: soon)
@@ -45,7 +45,7 @@ struct PgBouncerTests {
                     let result = try await connection.query("select 1", isPrepared: true, deadline: soon)
                     #expect(result.values == ["1"])
                 }
-                // The session ends, and its prepared statements with it; or another client deallocates them.
+                // The prepared statements vanish: with the session, or because another client deallocates them.
                 if round.isMultiple(of: 2) {
                     try await bouncer.console("RECONNECT")
                 } else {

@@ -191,7 +191,7 @@ private struct PipelineWorld {
     var machine = PipelineMachine(maximumSessions: 3, depth: 4, maximumWaiting: 50, silence: .milliseconds(300))
     var random: SplitMix64
     var now = MonotonicTime(nanoseconds: 0)
-    /// Unsettled statements: whether each is idempotent, and how often it was sent.
+    /// Unsettled statements: whether each is idempotent, and how many times it was sent.
     var open: [Int: (isIdempotent: Bool, sent: Int)] = [:]
     var sessions: [Int: [Int]] = [:]
     var wanted = 0

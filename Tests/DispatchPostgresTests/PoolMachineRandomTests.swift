@@ -33,7 +33,7 @@ import Testing
         Self.finish(&world, seed: seed)
     }
 
-    /// Afterwards a working database brings the pool up, and closing ends it.
+    /// Checks that a working database then brings the pool up, and that closing ends it.
     private static func finish(_ world: inout MachineHarness, seed: Int) {
         while !world.borrowed.isEmpty { world.giveBackBorrowed() }
         for _ in 0..<400 where world.health != .up || world.leased.isEmpty {

@@ -22,7 +22,7 @@ import Testing
                 try await eventually("up") { pool.snapshot.health == .up }
                 try await sandbox.stop(mode)
                 try await sandbox.start()
-                // On a busy machine the restart may end before this process runs: then there is no event.
+                // On a busy machine the restart may end before this process runs; the pool then reports no event.
                 try await ping(pool)
                 load.cancel()
                 do { #expect(try await load.value > 0) } catch let error as PoolError {

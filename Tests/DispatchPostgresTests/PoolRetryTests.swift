@@ -87,8 +87,8 @@ import Testing
         let sandbox = try await SharedSandbox.get()
         let relay = try FaultRelay(to: sandbox.port)
         try await withPool(sandbox.connectionURL(port: relay.port), { $0.minimum = 3 }) { pool, recorder in
-            // The relay acknowledges, as no firewall does: the silent query may be slow, and its hedge must be
-            // within the budget.
+            // Unlike a firewall, the relay acknowledges the bytes. The query may then be merely slow, so its hedge
+            // needs budget.
             for _ in 0..<200 { try await ping(pool) }
             try await eventually("three idle connections") { pool.snapshot.idle == 3 }
             relay.forgetAll()

@@ -10,7 +10,7 @@ final class EventRecorder: PoolObserver {
     private(set) var events: [PoolEvent] = []
     private var watches: [Watch] = []
 
-    /// Waits for an event that happens after its creation.
+    /// Waits for an event that happens after the watch is created.
     @LoopActor
     final class Watch {
         private let isWanted: @LoopActor (PoolEvent) -> Bool
@@ -39,7 +39,7 @@ final class EventRecorder: PoolObserver {
         for watch in watches { watch.note(event) }
     }
 
-    /// Watches for an event from now on, before anything waits for it.
+    /// Starts to watch for an event, so that one that precedes `happened()` counts.
     func watch(for isWanted: @escaping @LoopActor (PoolEvent) -> Bool) -> Watch {
         let watch = Watch(isWanted)
         watches.append(watch)
@@ -65,7 +65,7 @@ func withPool(
     _ body: @LoopActor (PostgresPool, EventRecorder) async throws -> Void
 ) async throws {
     var settings = PoolSettings()
-    // All tests run at once, perhaps on a small machine: they do not test how fast a server answers.
+    // All tests run at once, perhaps on a small machine. The long grace keeps load from looking like an outage.
     settings.outageGrace = .seconds(20)
     change(&settings)
     let recorder = EventRecorder()
@@ -79,7 +79,7 @@ func withPool(
     #expect(pool.snapshot.total == 0)
 }
 
-/// What `/ping` does.
+/// Runs the query of `/ping`.
 @LoopActor
 func ping(_ pool: PostgresPool, deadline: MonotonicTime = soon) async throws {
     let connection = try await pool.checkOut(deadline: deadline)

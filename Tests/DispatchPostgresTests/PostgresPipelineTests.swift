@@ -73,7 +73,7 @@ import Testing
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
             let pipeline = PostgresPipeline(pool, maximumSessions: 1)
-            // The first one delays those behind it until its session is terminated.
+            // The first statement delays those behind it until its session is terminated.
             async let victim = failure {
                 _ = try await pipeline.query("select pg_sleep(60), 'pipeline victim'", deadline: soon)
             }
@@ -103,7 +103,8 @@ import Testing
             async let victim = failure { _ = try await pipeline.query("select pg_sleep(60)", deadline: soon) }
             try await eventually("the first is sent") { pipeline.flightCount == 1 }
             var values: [String?] = []
-            // Runs until it waits. It would be sent at the end of the round, before which the connection ends.
+            // The task runs until it waits. Its statement would be sent at the end of the round, and the connection
+            // ends earlier.
             let task = EventLoop.shared.task {
                 let answer = try? await pipeline.query("select 'unsent'", deadline: soon)
                 values = answer?.values ?? []
@@ -120,7 +121,7 @@ import Testing
         let sandbox = try await SharedSandbox.get()
         try await withPool(sandbox.connectionURL()) { pool, _ in
             let pipeline = PostgresPipeline(pool, maximumSessions: 1)
-            // On a busy machine the connect alone takes longer than what follows.
+            // Connects first: on a busy machine the connect alone may exceed the 200 ms below.
             _ = try await pipeline.query("select 1", deadline: soon)
             async let slow = failure {
                 _ = try await pipeline.query("select pg_sleep(60)", deadline: .now() + .milliseconds(200))

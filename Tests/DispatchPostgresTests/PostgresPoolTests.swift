@@ -180,7 +180,7 @@ import Testing
             await #expect(throws: (any Error).self) { try await task.value }
             pool.release(connection)
             try await ping(pool)
-            // On a busy machine there may have been other connects; the connection itself was not closed.
+            // On a busy machine the pool may also close superfluous connects. It must not close this connection.
             #expect(Set(recorder.reasons).isSubset(of: [.hung, .overtaken]))
         }
     }
@@ -233,7 +233,7 @@ import Testing
         let pool = PostgresPool(
             ConnectionConfiguration(sandbox.connectionURL()), settings: settings, observers: [eager])
         pool.start()
-        // Begins in this round of the event loop, long before a connect can end.
+        // Starts in this round of the event loop, long before a connect can succeed.
         try await ping(pool)
         try await eventually("the eager observer has been served as well") { eager.served == 1 }
         #expect(pool.snapshot.leased == 0)
@@ -241,7 +241,7 @@ import Testing
     }
 }
 
-/// Checks a connection out when the database is found.
+/// Checks out a connection as soon as the pool reports the database as up.
 @LoopActor
 private final class EagerObserver: PoolObserver {
     private(set) var served = 0

@@ -16,7 +16,7 @@ import Testing
         return world
     }
 
-    /// The connects begun in this time, when each is refused at once and a request arrives every `interval`.
+    /// Counts the connects begun in `time` if each is refused at once and a request arrives every `interval`.
     private func connects(in time: Duration, requestsEvery interval: Duration?, _ error: PostgresError) -> (
         rate: Double, worst: Int
     ) {
@@ -254,7 +254,7 @@ import Testing
         }
     }
 
-    /// Down by refusal, long enough after the latest probe for a request to bring the next one forward.
+    /// A pool that is down by refusal. Its latest probe is old enough for a request to bring the next one forward.
     private func readyForDemand() throws -> MachineHarness {
         var world = downByRefusal()
         for _ in 0..<2_000 {

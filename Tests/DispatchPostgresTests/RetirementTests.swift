@@ -4,7 +4,7 @@ import Testing
 
 @testable import DispatchPostgres
 
-/// Connections at the end of their lifetime: the successor comes first.
+/// Connections at the end of their lifetime. The pool opens the successor first.
 @Suite struct RetirementTests {
     private func pool(_ change: (inout PoolSettings) -> Void = { _ in }) -> MachineHarness {
         var world = MachineHarness {

@@ -6,7 +6,7 @@ import Testing
 
 /// Silent queries: a dead network path, a dead session, a slow or a stuck database.
 @Suite struct SilenceTests {
-    /// A pool with this many idle connections and enough quick queries before, so that hedges are within the budget.
+    /// A pool with this many idle connections, after enough quick queries to put hedges within the budget.
     private func quickPool(_ count: Int, maximum: Int = 10) throws -> MachineHarness {
         var world = MachineHarness {
             $0.minimum = count

@@ -118,7 +118,7 @@ import Testing
                 {
                     backends.append(backend)
                 }
-                // What is sent before the server has confirmed LISTEN does not arrive.
+                // A notification sent before the server has confirmed LISTEN does not arrive.
                 if sent > 0 || pool.machine.slots.pinnedCount > 0 {
                     try await notify(pool, "ticks", "\(sent)")
                     sent += 1

@@ -2,7 +2,7 @@ import PostgresTestKit
 import Testing
 
 extension Service {
-    /// The admin port, once it is in the log.
+    /// Waits for the admin port to appear in the log.
     func adminPort() async throws -> UInt16 {
         var port: UInt16?
         try await eventually("the admin port is in the log") {

@@ -4,7 +4,7 @@ import Testing
 extension EndToEnd {
     @Suite("deployed again,", .serialized)
     struct DeployTests {
-        /// Sanitizers see the same code in the tests of the parts.
+        /// Skipped under sanitizers, which see the same code in the unit tests.
         @Test(
             "with a drain delay, behind HAProxy and under load, it loses no request",
             .enabled(if: HAProxy.program != nil && !isUnderSanitizer), arguments: RollingRestarts.Sharing.allCases)

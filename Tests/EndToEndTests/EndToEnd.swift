@@ -7,7 +7,7 @@ import Testing
 @Suite("the service, end to end,", .serialized, .timeLimit(.minutes(5)))
 enum EndToEnd {}
 
-/// The limit after which a test gives up. Not a promise: machines are noisy, and sanitizers slow.
+/// The limit after which a test gives up. Not a promise: machines are noisy, and sanitizers are slow.
 let patience = Duration.seconds(20)
 
 /// The sanitizer of this pass of `scripts/test`, `thread` or `address`; nil without one.
@@ -72,8 +72,8 @@ extension HTTPProbe {
     }
 }
 
-/// Runs the service while `body` runs, and stops it. It must exit with 0, without a sanitizer's report, and its log must
-/// not contain the password.
+/// Runs the service while `body` runs, and stops it. It must exit with 0, without a sanitizer's report, and its log
+/// must not contain the password.
 func withService(
     _ databaseURL: String, arguments: [String] = [], _ body: (Service) async throws -> Void
 ) async throws {

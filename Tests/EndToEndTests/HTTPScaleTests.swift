@@ -4,7 +4,7 @@ import PostgresTestKit
 import Testing
 
 extension EndToEnd {
-    /// Without sanitizers, which change the server's memory.
+    /// Disabled under sanitizers, which change the server's memory use.
     @Suite("under many clients,", .serialized, .enabled(if: getenv("DARUMA_SANITIZER") == nil))
     struct HTTPScaleTests {
         private static func scale() throws -> HTTPScale {
@@ -16,7 +16,7 @@ extension EndToEnd {
             return HTTPScale(settings, binary: try ServiceProcess.darumaBinary())
         }
 
-        /// Ignores promises that a busy machine alone can break; `daruma-lab http-scale` checks them.
+        /// Ignores promises that a busy machine can break by load alone; `daruma-lab http-scale` checks them.
         private static func check(_ report: HTTPScale.Report) {
             for check in report.checks where !check.isTiming { #expect(check.isKept, "\(check.text)") }
             #expect(!report.checks.isEmpty)

@@ -5,7 +5,7 @@ import Testing
 extension EndToEnd {
     @Suite("the health check", .serialized)
     struct HealthcheckTests {
-        /// Runs `daruma healthcheck`. Returns its exit and its output.
+        /// Runs `daruma healthcheck`. Returns its exit status and its output.
         private func check(
             _ arguments: [String] = [], _ environment: [String: String?] = [:]
         ) async throws -> (exit: ServiceProcess.Exit, lines: [Substring]) {
@@ -67,7 +67,7 @@ extension EndToEnd {
     }
 }
 
-/// A listening socket: the kernel accepts connections, and no process answers.
+/// A listening socket without a server: the kernel accepts connections, and no process answers.
 private final class SilentServer {
     let port: UInt16
     private let descriptor: Int32

@@ -32,7 +32,7 @@ extension EndToEnd {
             let folder = try TemporaryFolder(isOpen: true)
             chmod(folder.path, 0o777)
             let lab = try await Self.lab(["chaos", "--only", "freeze,black-hole"], ["TMPDIR": folder.path])
-            // Once the service has its log, the fault begins soon.
+            // The fault begins soon after the service's log exists.
             let isRunning = try await Deadline(in: patience).wait {
                 Self.strays(in: folder.path).count > 1 && lab.log.contains("freeze")
             }

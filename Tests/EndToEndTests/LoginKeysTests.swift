@@ -5,7 +5,7 @@ import Testing
 extension EndToEnd {
     @Suite("when the keys of a login take long,", .serialized)
     struct LoginKeysTests {
-        /// Makes a role whose keys take `rounds`. The password is wrong, which shows only after their computation.
+        /// Creates a role whose keys take `rounds`. The password is wrong, which shows only after computing them.
         private func url(_ sandbox: PostgresSandbox, rounds: Int) async throws -> String {
             let key = String(repeating: "A", count: 43) + "="
             let verifier = "SCRAM-SHA-256$\(rounds):c2FsdA==$\(key):\(key)"
@@ -15,8 +15,8 @@ extension EndToEnd {
             return "postgres://slow:x@127.0.0.1:\(sandbox.port)/mydb"
         }
 
-        /// Rounds that take a second or so. A round is several times as dear under a sanitizer, which would be measured
-        /// here for 20 s on a busy machine.
+        /// Rounds that take about a second. A round costs several times as much under a sanitizer; the plain number
+        /// would take 20 s there on a busy machine.
         static let bearable = isUnderSanitizer ? 100_000 : 1_000_000
 
         @Test(
@@ -40,8 +40,8 @@ extension EndToEnd {
                         longest = max(longest, time)
                         try await clock.sleep(for: .milliseconds(10))
                     }
-                    // With the keys on the loop, or a loop that waits for them, it would be all of their time: 40 s and
-                    // more for the dear ones. How quick / is besides, the matrix says.
+                    // If the loop computed the keys or waited for them, `/` would take as long as they do: 40 s or more
+                    // for the large numbers. The fault matrix checks how fast `/` is.
                     if rounds != Self.bearable { #expect(longest < .seconds(5)) }
                     asked = clock.now
                 }

@@ -16,8 +16,8 @@ extension EndToEnd {
             "locked-table", "clients-hang-up",
         ]
 
-        /// The selection of this pass. ThreadSanitizer runs all faults, because races may be anywhere. AddressSanitizer
-        /// looks for use after free, which happens where sessions end during a query, a connect or a handshake.
+        /// The selection of this pass. ThreadSanitizer runs all faults, because any of them may race. AddressSanitizer
+        /// looks for use after free, which needs a session that ends during a query, a connect or a handshake.
         static let selectionOfPass =
             sanitizer == "address"
             ? [
@@ -31,8 +31,8 @@ extension EndToEnd {
             let fault = try #require(Fault.all.first { $0.name == name })
             var settings = FaultMatrix.Settings()
             settings.isQuick = true
-            // Longer deadlines, so that the machine's speed does not decide. A request whose connection is lost fails at
-            // the longer deadline too, and only a restart may last as long as the grace.
+            // The longer deadlines cover a slow machine. A request that loses its connection still fails, at the longer
+            // deadline. Only restarts and dead addresses get a longer grace.
             if case .unseen = fault.expectation { settings.environment["DARUMA_PING_TIMEOUT"] = "4s" }
             if ["restarts", "dead-address", "dead-host"].contains(name) {
                 settings.environment["DARUMA_OUTAGE_GRACE"] = "3s"

@@ -3,7 +3,7 @@ import Foundation
 import PostgresTestKit
 import Testing
 
-/// What is about other programs need not be seen under each sanitizer.
+/// Checks of other programs run once: a sanitizer finds nothing in them.
 private let isPlainPass = ProcessInfo.processInfo.environment["DARUMA_SANITIZER"] == nil
 
 private func file(_ path: String) throws -> String {
@@ -14,7 +14,7 @@ private func file(_ path: String) throws -> String {
 extension EndToEnd {
     @Suite("asked for its metrics,", .serialized)
     struct MetricsTests {
-        /// The names that the issue tracker, dashboards and people know.
+        /// The names that dashboards, alert rules and operators rely on.
         private static let names = [
             "db_client_connection_count", "db_client_connection_max", "db_client_connection_idle_min",
             "db_client_connection_pending_requests", "db_client_connection_timeouts_total",
@@ -30,7 +30,7 @@ extension EndToEnd {
             "process_start_time_seconds", "process_cpu_seconds_total", "daruma_build_info",
         ]
 
-        /// The metrics of a service that has served something, as text.
+        /// Scrapes the service's metrics, as text.
         private func metrics(of service: Service, port: UInt16? = nil) async throws -> String {
             let exchange = await HTTPProbe.get("/metrics", port: port ?? service.port, limit: patience)
             #expect(exchange.status == 200)
@@ -57,7 +57,7 @@ extension EndToEnd {
                     #expect(!text.contains("127.0.0.1"), "neither Host nor the database's address is a label")
                     #expect(metrics.value("daruma_db_up") == 1)
                     #expect(metrics.value("db_client_connection_max") == 10)
-                    // One, or a few where log-ins took long: those that another one has overtaken are let finish.
+                    // Usually one. Slow logins leave a few more: the pool lets an overtaken login finish.
                     let idle = metrics.value("db_client_connection_count", ["db_client_connection_state": "idle"]) ?? 0
                     #expect((1...4).contains(idle))
                     #expect(metrics.value("db_client_operation_duration_seconds_count") ?? 0 >= 1)
@@ -70,7 +70,7 @@ extension EndToEnd {
             }
         }
 
-        /// The dashboard and the alert rules use metrics and labels that exist.
+        /// Checks that the dashboard and the alert rules use only metrics and labels that exist.
         private func checkUses(of metrics: MetricsText) throws {
             let dashboard = try JSONSerialization.jsonObject(
                 with: Data(try file("scripts/grafana/daruma.dashboard.json").utf8))
@@ -117,7 +117,7 @@ extension EndToEnd {
                     let dashboard = try file("scripts/grafana/daruma.dashboard.json")
                     let parsed = try JSONSerialization.jsonObject(with: Data(dashboard.utf8))
                     for expression in Expressions.all(in: parsed) {
-                        // Throws when Prometheus does not understand it.
+                        // Throws if Prometheus does not accept it.
                         _ = try await prometheus.value(of: Expressions.filledIn(expression))
                     }
                     try await prometheus.stop()
@@ -135,7 +135,7 @@ extension EndToEnd {
     }
 }
 
-/// PromQL as far as a test needs it.
+/// The subset of PromQL that these tests need.
 private enum Expressions {
     /// Every `expr` in a dashboard.
     static func all(in json: Any) -> [String] {
@@ -147,7 +147,7 @@ private enum Expressions {
         }
     }
 
-    /// Every `expr` of a file of rules, which may go on over several lines.
+    /// Every `expr` in a file of rules; one may span several lines.
     static func all(inRules yaml: String) -> [String] {
         yaml.components(separatedBy: "- alert: ").dropFirst().map { rule in
             let lines = rule.components(separatedBy: "\n").drop { !$0.contains(" expr:") }
@@ -156,7 +156,7 @@ private enum Expressions {
         }
     }
 
-    /// The metrics that an expression uses, each with the labels that it asks for.
+    /// The metrics in an expression, each with the labels that its selectors match.
     static func uses(in expression: String) -> [(name: String, labels: Set<String>)] {
         let prefixes = ["daruma_", "db_client_", "http_server_", "process_", "up"]
         let flat = expression.replacing(/\b(by|without|on|ignoring) *\([^)]*\)/, with: "")
@@ -166,11 +166,11 @@ private enum Expressions {
             let labels = (match.2 ?? "").matches(of: /([a-zA-Z_][a-zA-Z0-9_]*) *(=|!)/).map { String($0.1) }
             return (name, Set(labels))
         }
-        // What stands between braces was taken together with its name; strings in it are no metrics.
+        // A match takes the braces with the name before them, so a string inside is not taken for a metric.
         .filter { !$0.name.isEmpty }
     }
 
-    /// With Grafana's variables replaced by what they may stand for.
+    /// Replaces Grafana's variables with possible values.
     static func filledIn(_ expression: String) -> String {
         expression.replacing("$__rate_interval", with: "1m").replacing("$__range", with: "5m")
             .replacing("$__interval", with: "30s").replacing("$job", with: ".*").replacing("$instance", with: ".*")

@@ -87,14 +87,14 @@ extension EndToEnd {
                     }
                     #expect(try await service.isGoodAgain())
                     try await outage()  // The first one may start threads that stay.
-                    // How many log-ins a return takes is the machine's business: more than one where it is busy. What
-                    // they made is the pool's, and no leak.
+                    // The number of logins at a recovery depends on the machine's load. The sessions that they open
+                    // belong to the pool and are no leak, so their descriptors do not count.
                     func usage() -> ProcessUsage? {
                         service.process.usage?.without(descriptors: sandbox.serverSessions.processes)
                     }
                     let before = try #require(usage())
                     for _ in 1...10 { try await outage() }
-                    // Our own last connection is closed on the service's side a moment later.
+                    // The service closes its end of the test's last connection a moment later.
                     var after = try #require(usage())
                     _ = try await Deadline(in: patience).wait(every: .milliseconds(50)) {
                         after = usage() ?? after

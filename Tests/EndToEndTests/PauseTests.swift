@@ -7,7 +7,7 @@ extension EndToEnd {
     struct PauseTests {
         private static let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
         private static let post = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
-        /// What is sent before the pause, and what during it.
+        /// The bytes sent before the pause, and those sent during it.
         private static let kinds = [
             ("", get), (String(get.prefix(20)), String(get.dropFirst(20))), (post + "ab", "cd"),
         ]
@@ -21,7 +21,7 @@ extension EndToEnd {
             }
         }
 
-        /// The first lines of what is answered.
+        /// The first line of each answer.
         private static func askDuringPause(_ service: Service, count: Int) async throws -> [String] {
             let (port, process) = (service.port, service.process)
             return try await offCooperativeThreads {
@@ -33,7 +33,7 @@ extension EndToEnd {
                     for (number, socket) in sockets.enumerated() where !kinds[number % 3].0.isEmpty {
                         try socket.send(Array(kinds[number % 3].0.utf8), deadline: deadline)
                     }
-                    // The service has read what came before this one's answer.
+                    // Once this request is answered, the service has read all earlier bytes.
                     let last = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline)
                     try last.send(Array(get.utf8), deadline: deadline)
                     _ = try last.receive(deadline: deadline)

@@ -6,11 +6,11 @@ import Testing
 extension EndToEnd {
     @Suite("probed,", .serialized)
     struct ProbesTests {
-        /// Nothing listens there: probes must do without a database.
+        /// No server listens on this port. Probes must work without a database.
         static let nowhere = "postgres://admin@127.0.0.1:1/mydb"
 
         private static let requests = [
-            // HAProxy 2.6: `option httpchk` and no more.
+            // HAProxy 2.6: `option httpchk` without further options.
             "OPTIONS / HTTP/1.0\r\n\r\n",
             // HAProxy 2.6: http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host service
             "GET /readyz HTTP/1.1\r\nhost: service\r\nconnection: close\r\n\r\n",
@@ -85,12 +85,12 @@ extension EndToEnd {
         @Test("a process that continues after a halt is live, and logs the stall")
         func halted() async throws {
             try await withService(Self.nowhere, arguments: ["--liveness-limit", "300ms"]) { service async throws in
-                // It listens before its heart beats; an answer comes after both.
+                // The service listens before its first heartbeat; an answer proves both.
                 #expect(await service.get("/livez").status == 200)
                 service.process.signal(SIGSTOP)
                 let id = service.process.id
                 #expect(try await Deadline(in: patience).wait { ProcessTable.entry(id)?.isStopped ?? false })
-                // Asked while it stands: the answer comes once it goes on.
+                // Sent while the process is stopped, answered when it continues.
                 let port = service.port
                 let asked = Task { await HTTPProbe.get("/livez", port: port, limit: patience) }
                 try await Task.sleep(for: .milliseconds(1_000))
@@ -133,8 +133,8 @@ extension EndToEnd {
             #expect(!check.log.contains("WARNING"), "\(check.log)")
         }
 
-        /// Ten seconds, and nothing in it that a sanitizer sees better than the tests of the parts: only in the plain
-        /// pass, and where there is a HAProxy, which `scripts/test` installs.
+        /// Takes ten seconds, and shows a sanitizer nothing that unit tests do not. So it runs only in the plain pass,
+        /// if HAProxy is installed (`scripts/test` installs it).
         @Test(
             "HAProxy, kubelet and load balancer see the database go and come, and never the service",
             .enabled(if: HAProxy.program != nil && getenv("DARUMA_SANITIZER") == nil))

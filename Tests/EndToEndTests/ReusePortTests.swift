@@ -20,7 +20,7 @@ extension EndToEnd {
                 }
                 let counts = processes.all.map(held)
                 #expect(counts.reduce(0, +) == Self.clients)
-                // Of each the pool is its own: together they have what each of them has.
+                // Each process has its own pool; together they account for all sessions at the server.
                 try await Self.sessionsAddUp(processes.all, sandbox)
 
                 let most = try #require(counts.indices.max { counts[$0] < counts[$1] })
@@ -33,10 +33,11 @@ extension EndToEnd {
                 load.stop()
 
                 let failures = await results
-                // A client that was connected to it lost the request that it had sent, and none if it had sent none; it was
-                // served by another process from then on.
+                // A client of the killed process loses at most the request in flight. Its next connection goes to
+                // another process.
                 #expect(failures.filter { !$0.isEmpty }.count <= counts[most], "\(failures)")
-                // Twice where the new connection got into its backlog in the moment before the kernel had closed that.
+                // It fails twice if the kernel put the new connection into the dead process's backlog just before
+                // closing it.
                 #expect(failures.allSatisfy { $0.count <= 2 }, "\(failures)")
                 #expect(living.map { held(by: $0.element) }.reduce(0, +) == Self.clients)
                 try await Self.sessionsAddUp(living.map(\.element), sandbox)
@@ -73,12 +74,12 @@ extension EndToEnd {
     }
 }
 
-/// Clients that ask `/ping` on kept connections, all at once, from one thread that may block. A failure is not hidden by
-/// asking again.
+/// Clients that request `/ping` on persistent connections, all at once, from one thread that may block. They do not
+/// retry, which would hide a failure.
 private final class Load: Sendable {
     private let rounds = Atomic(0)
     private let isOver = Atomic(false)
-    // `nonisolated(unsafe)`, because probes are not Sendable. `begin` has returned before `run` begins, so one thread at a
+    // `nonisolated(unsafe)`, because probes are not Sendable. `begin` returns before `run` begins, so one thread at a
     // time uses them.
     private nonisolated(unsafe) let probes: [HTTPProbe]
 
@@ -86,12 +87,12 @@ private final class Load: Sendable {
         probes = (0..<clients).map { _ in HTTPProbe(port: port, limit: patience) }
     }
 
-    /// One request each, so that all are connected.
+    /// Connects every client with one request.
     func begin() async -> [String] {
         await offCooperativeThreads { self.round().map(\.summary) }
     }
 
-    /// Asks until `stop`; returns for each client what was not good.
+    /// Sends requests until `stop`; returns the failures of each client.
     func run() async -> [[String]] {
         await offCooperativeThreads {
             var bad = self.probes.map { _ in [String]() }
@@ -111,7 +112,7 @@ private final class Load: Sendable {
         return zip(probes, unsent).map { probe, failed in failed ?? probe.receive() }
     }
 
-    /// Waits until each client has asked so often from now on.
+    /// Waits until each client has sent `times` further requests.
     func everybodyAsked(_ times: Int) async throws -> Bool {
         let before = rounds.load(ordering: .relaxed)
         return try await Deadline(in: patience).wait { rounds.load(ordering: .relaxed) >= before + times }

@@ -4,7 +4,7 @@ import Testing
 extension EndToEnd {
     @Suite("on a machine with missing programs,", .serialized)
     struct ScriptsTests {
-        /// What `need THING` would install if `commands` replaced the machine's own.
+        /// Returns what `need THING` would install. The shell functions in `commands` replace the machine's programs.
         private static func installed(by thing: String, commands: String) async throws -> String {
             let scripts = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/scripts"
             let script = """

@@ -32,7 +32,7 @@ extension EndToEnd {
                     let (port, process) = (service.port, service.process)
                     let inFlight = RequestsInFlight(port: port)
                     #expect(await inFlight.send() == [])
-                    // The loop has read the earlier requests once it answers this one.
+                    // An answer to this request proves that the loop has read the earlier ones.
                     #expect(await service.get("/").isGood)
                     process.signal(signal)
                     try await sandbox.thaw()
@@ -57,7 +57,7 @@ extension EndToEnd {
             _ = try await process.waitUntilListening(within: patience)
             process.signal(SIGTERM)
             #expect(try await Deadline(in: patience).wait { process.log.contains("draining: readiness fails") })
-            // Later than 100 ms: an earlier signal counts as an echo of the first.
+            // After 100 ms: an earlier second signal counts as an echo of the first.
             try await Task.sleep(for: .milliseconds(150))
             process.signal(second)
             #expect(try await process.waitForExit(within: patience) == .code(128 + second), "\(process.log)")
@@ -69,7 +69,7 @@ extension EndToEnd {
             let process = try await start(["nohup"])
             let port = try await process.waitUntilListening(within: patience)
             process.signal(SIGHUP)
-            // Long enough for a shutdown, which has nothing to wait for.
+            // Long enough for a shutdown without requests in flight.
             for _ in 0..<50 {
                 #expect(await HTTPProbe.get("/", port: port, limit: patience).isGood)
                 try await Task.sleep(for: .milliseconds(10))
@@ -82,8 +82,8 @@ extension EndToEnd {
 
 /// Sixteen requests on separate connections, sent and received on threads that may block.
 private final class RequestsInFlight: @unchecked Sendable {
-    // `@unchecked`, because probes are not Sendable. `send` has returned before `receive` begins, so one thread at a
-    // time uses them.
+    // `@unchecked`, because probes are not Sendable. `send` returns before `receive` begins, so one thread at a time
+    // uses them.
     private let probes: [HTTPProbe]
 
     init(port: UInt16) { probes = (0..<16).map { _ in HTTPProbe(port: port, limit: patience) } }

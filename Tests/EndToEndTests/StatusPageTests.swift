@@ -6,7 +6,7 @@ extension EndToEnd {
     struct StatusPageTests {
         @Test(
             "the status page shows an outage and survives a restart of its service",
-            // A sanitizer of the service finds nothing in a browser: once is enough.
+            // One pass suffices: a sanitizer of the service finds nothing in a browser.
             .enabled(if: !isUnderSanitizer))
         func browser() async throws {
             let scripts = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/scripts"

@@ -17,11 +17,11 @@ extension EndToEnd {
                 #expect(manager.messages.first?.contains("READY=1") == true)
                 #expect(try await manager.receives("STATUS=serving; the database is up"))
                 try await sandbox.stop()
-                // Without a request: the pool sees its idle session end.
+                // Needs no request: the pool notices the end of its idle session.
                 #expect(try await manager.receives("STATUS=serving; the database is down: ECONNREFUSED"))
                 try await sandbox.start()
                 #expect(try await manager.receives("STATUS=serving; the database is up"))
-                // A stuck loop does not beat.
+                // A stuck loop sends no heartbeat.
                 #expect(try await manager.receives("WATCHDOG=1"))
                 process.signal(SIGSTOP)
                 let isStopped = try await Deadline(in: patience).wait {
@@ -64,7 +64,7 @@ extension EndToEnd {
             #expect(process.log.contains("WATCHDOG_USEC: 'soon' is not a number of microseconds"))
         }
 
-        /// systemd-socket-activate passes only named variables on; sanitizers need theirs.
+        /// systemd-socket-activate passes on only the named variables; the sanitizers need their own.
         private static let launcher = [
             "systemd-socket-activate", "-E", "TSAN_OPTIONS", "-E", "ASAN_OPTIONS", "-E", "SWIFT_BACKTRACE",
         ]

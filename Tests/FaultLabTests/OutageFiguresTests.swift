@@ -9,7 +9,7 @@ import Testing
 struct OutageFiguresTests {
     private static let zero = ContinuousClock.now
 
-    /// An exchange with its begin and its length in milliseconds.
+    /// An exchange with its start and duration in milliseconds.
     private static func exchange(
         _ path: String, at: Int, took: Int, _ status: Int?, _ code: String = ""
     ) -> HTTPExchange {
@@ -19,7 +19,7 @@ struct OutageFiguresTests {
             outcome: status.map { .answered(status: $0, body: body) } ?? .failed("timed out"))
     }
 
-    /// The fault begins at 100 ms, its end at 1000 ms; logins work at 1040 ms.
+    /// The fault begins at 100 ms and ends at 1000 ms; logins work at 1040 ms.
     private static let moments = OutageFigures.Moments(
         begin: zero + .milliseconds(100), endBegins: zero + .milliseconds(1000),
         loginsWork: zero + .milliseconds(1040))

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("properties of all inputs")
 struct PropertyTests {
-    /// New in each run. A failure prints it; set it here to repeat the failure.
+    /// New in each run. A failure prints it; set that value here to reproduce the failure.
     static let seed = UInt64.random(in: .min ... .max)
 
     /// Valid or nearly valid requests: wire cases, some of them changed.
@@ -35,8 +35,8 @@ struct PropertyTests {
         return wire
     }
 
-    /// `ParserChecks`: independent of cuts, equal to the reference reader, of one length for lenient readers, within
-    /// bounds, and stable when serialized again.
+    /// Runs `ParserChecks`: the result is independent of cuts, equals the reference reader's, has one length for
+    /// lenient readers, stays within bounds, and is stable when serialized again.
     @Test("valid and nearly valid requests keep all properties")
     func nearlyRight() {
         var generator = SplitMix64(seed: Self.seed)

@@ -165,7 +165,7 @@ struct RequestParserTests {
             ("GET / HTTP/1.1\r\nHost:\r\n\r\n", ""), ("GET / HTTP/1.0\r\n\r\n", nil),
         ])
     func authority(_ wire: String, _ authority: String?) {
-        // An earlier request makes the ranges move.
+        // An earlier request in the buffer makes the ranges move.
         for pieces in [[wire], [Cut.trailing, wire], (Cut.trailing + wire).map(String.init)] {
             let outcome = Outcome(pieces.map { Array($0.utf8) })
             #expect(outcome.requests.last?.authority == authority)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import PostgresSession
 
-/// An attempt and its result.
+/// A connect attempt and its result.
 @LoopActor
 private final class Trial: ConnectAttemptClient {
     var extra: Int
@@ -188,7 +188,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
     @Test("the loop runs while the keys of many rounds are computed, and abandoning does not wait for them")
     func manyRounds() async throws {
         let url = try await makeRole("slow", rounds: 400_000, in: try await SharedSandbox.get())
-        // Its own helpers, so that other tests do not wait for them.
+        // Own helper threads, so that other tests do not wait for them.
         let helpers = LoginHelpers(limit: 1)
         let patient = Trial(url, limits: within(.seconds(30)), helpers: helpers)
         #expect(await patient.error()?.code == "28P01", "refused after computing the keys")

@@ -40,7 +40,7 @@ import Testing
         #expect(race.run(hosts) == .won(hosts[count - 1]))
         #expect(race.took < .seconds(5))
         #expect(race.mostOpen <= 1 + extra)
-        // With a known winner, the next connect takes no longer than to a single address.
+        // With a known winner, the next connect takes no longer than one to a single address.
         #expect(race.run(hosts) == .won(hosts[count - 1]))
         #expect(race.took == .milliseconds(3))
     }
@@ -50,7 +50,8 @@ import Testing
         var race = RaceHarness(["10.0.0.1": .silent, "10.0.0.2": .lives()])
         race.extra = extra
         #expect(race.run(["10.0.0.1", "10.0.0.2"]) == .won("10.0.0.2"))
-        // Without a slot, half of the five seconds; with one, the head start.
+        // Without an extra socket the silent server keeps its turn for half of the five seconds; with one, for the head
+        // start.
         #expect(race.took == (extra == 0 ? .milliseconds(2_503) + .nanoseconds(500_000) : .milliseconds(254)))
         #expect(race.run(["10.0.0.1", "10.0.0.2"]) == .won("10.0.0.2"))
         #expect(race.took == .milliseconds(3))
@@ -88,7 +89,7 @@ import Testing
         race.extra = extra
         #expect(race.run(["10.0.0.1", "10.0.0.2", "10.0.0.3"]) == .failed("CONNECT_TIMEOUT"))
         #expect(race.took == .seconds(5))
-        // Turns double in length, so there is no stream of SYNs.
+        // Each turn is twice as long as the previous one, which bounds the number of SYNs.
         #expect(race.order.count <= 12)
     }
 
@@ -189,7 +190,7 @@ import Testing
         #expect(race.run(hosts) == .failed("ECONNREFUSED"))
         #expect(race.order == ["10.0.0.1"])
         #expect(race.took == .milliseconds(1))
-        // The address is back and slow.
+        // The address answers again, slowly.
         race.now = race.now + .seconds(2)
         race.world["10.0.0.2"] = .lives(accept: .milliseconds(600))
         #expect(race.run(hosts) == .won("10.0.0.2"))
@@ -246,7 +247,7 @@ import Testing
         #expect(race.order == ["10.0.0.2"], "a known standby goes first")
         race.world["10.0.0.2"] = .refuses()
         #expect(race.run(hosts) == .won("10.0.0.1"))
-        // The standby is back and preferred again.
+        // The standby answers again and is preferred.
         race.world["10.0.0.2"] = .standby
         #expect(race.run(hosts) == .won("10.0.0.2"))
         #expect(race.order == ["10.0.0.2"])

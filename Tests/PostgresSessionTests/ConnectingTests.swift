@@ -14,7 +14,7 @@ import Testing
             var completed = 0
             let attempt = ConnectAttempt(configuration, limits: .within(soon)) { _ in completed += 1 }
             attempt.start()
-            // The steps cover a whole connect, including SCRAM's keys on a helper thread and their way back.
+            // The steps cover a whole connect, including SCRAM's keys on a helper thread and the return to the loop.
             _ = loop.schedule(at: loop.now.advanced(byNanoseconds: Int64(step) * 250_000)) {
                 let hadCompleted = completed
                 let before = Files.names(in: "/proc/self/fd").count

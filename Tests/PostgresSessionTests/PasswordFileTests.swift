@@ -4,7 +4,7 @@ import Testing
 @testable import PostgresSession
 
 @Suite("a password file") struct PasswordFileTests {
-    /// Runs `body` with the path of a file with the given permissions.
+    /// Creates a file with these permissions, and runs `body` with its path.
     private func withFile(mode: mode_t, _ body: (String) throws -> Void) throws {
         var path = Array("/tmp/pgpass-XXXXXX".utf8CString)
         let descriptor = mkstemp(&path)

@@ -18,7 +18,7 @@ import Testing
 
     @Test("a name is the text's FNV-1a hash")
     func names() {
-        // From the FNV reference's test vectors, 128 bits: "" and "foobar".
+        // 128-bit test vectors of the FNV reference, for "" and "foobar".
         #expect(PreparedStatements.name(for: "") == "stmt_6c62272e07bb014262b821756295c58d")
         #expect(PreparedStatements.name(for: "foobar") == "stmt_343e1662793c64bf6f0d3597ba446f18")
     }

@@ -2,7 +2,7 @@ import DispatchLoop
 
 @testable import PostgresSession
 
-/// Simulates a race: the behaviour of each address is given, and time is virtual.
+/// Simulates a race against addresses of given behaviour, in virtual time.
 struct RaceHarness {
     enum Behaviour {
         /// Accepts, and then establishes a session, after these delays.
@@ -42,9 +42,9 @@ struct RaceHarness {
     }
 
     var world: [String: Behaviour]
-    /// Addresses of names, and the duration of the look-up; that of a missing name never ends.
+    /// The addresses of each name, and the duration of the look-up. The look-up of a missing name never ends.
     var names: [String: (addresses: [String], after: Duration)] = [:]
-    /// Permitted sockets beside the first.
+    /// The number of sockets allowed beside the first.
     var extra = 0
     var book = AddressBook(seed: 1)
     var now = MonotonicTime(nanoseconds: 1_000_000_000_000)
@@ -64,7 +64,7 @@ struct RaceHarness {
 
     var order: [String] { opened.map(\.address) }
 
-    /// Runs a race to these hosts, each a name or an address, to its end.
+    /// Runs a race to these hosts, each a name or an address, until it ends.
     mutating func run(_ hosts: [String]) -> Result {
         let servers = hosts.map { ConnectionConfiguration.Server(host: $0, address: "", port: "5432") }
         let start = now

@@ -101,7 +101,7 @@ private final class CountingClient: StatementDelegate {
         #expect(connection.checkForEnd() == nil)
         let sandbox = try await SharedSandbox.get()
         _ = try await sandbox.execute("select pg_terminate_backend(\(connection.backendProcessID))")
-        // The loop may have seen it first.
+        // The loop may notice the end first.
         var found: PostgresError?
         try await eventually("the end is found") {
             found = connection.checkForEnd()

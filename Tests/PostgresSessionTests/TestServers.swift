@@ -30,7 +30,7 @@ private func makeListener(
     return (descriptor, UInt16(bigEndian: name.sin_port))
 }
 
-/// A loopback address that no other test uses, because the kernel may hold one for a moment after its test.
+/// A loopback address that no other test uses: the kernel may hold an address for a moment after its test.
 func unusedAddress() -> String {
     let number = latestAddress.withLock { number in
         number += 1

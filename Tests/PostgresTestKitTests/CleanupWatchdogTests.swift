@@ -19,7 +19,7 @@ struct CleanupWatchdogTests {
     @Test("survives Ctrl-C to its owner's process group, and cleans up")
     func interruptedMaker() async throws {
         let result = await #expect(processExitsWith: .signal(SIGINT), observing: [\.standardOutputContent]) {
-            // A group of its own, as a shell gives a job, so that the signal does not reach the tests.
+            // In its own process group, like a shell's job, so that the signal does not reach the tests.
             setpgid(0, 0)
             let sandbox = try await PostgresSandbox.make()
             try await sandbox.start()

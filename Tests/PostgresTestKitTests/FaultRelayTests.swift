@@ -157,7 +157,7 @@ struct RelayPipeTests {
         let flow = RelayBehaviour.Flow.jittered(.milliseconds(100) ... .milliseconds(500))
         func dues(_ seed: UInt64) -> [Duration] {
             var pipe = RelayPipe(seed: seed)
-            // The reads are further apart than the range, so none waits for the previous one.
+            // The reads are further apart than the range of the delay, so none waits for the previous one.
             return (0..<50).compactMap { number in
                 let now = start + .seconds(number)
                 pipe.take([UInt8(number)], at: now, flow)

@@ -4,7 +4,8 @@ import Testing
 
 @Suite("/proc/<pid>/stat")
 struct ProcessStatTests {
-    /// A name with a space and parentheses; user and system time 1 and 2 s, of children 3 and 4 s at 100 ticks a second.
+    /// A name with a space and parentheses. At 100 ticks a second: 1 s user and 2 s system time; for children, 3 s and
+    /// 4 s.
     private static let line =
         "42 (a) (b c) S 7 42 42 0 -1 4194304 100 0 0 0 100 200 300 400 20 0 3 0 987654 10000 25 1 1 1\n"
 

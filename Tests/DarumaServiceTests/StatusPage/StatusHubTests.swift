@@ -10,7 +10,7 @@ import Testing
 
 @testable import DarumaService
 
-/// `/status` and `/events` over sockets, with a pool without a database.
+/// `/status` and `/events` over sockets, with a pool that has no database.
 @LoopActor
 @Suite(.timeLimit(.minutes(2))) struct StatusHubTests {
     /// A server with only the status page.
@@ -77,7 +77,7 @@ import Testing
         let first = try await fixture.viewers(1)
         let others = try await fixture.viewers(count)
         let before = fixture.hub.encodings
-        // If encoded per viewer, five events would count 250.
+        // With one encoding per viewer, five events would take 250.
         let seen = await others.see { $0.allSatisfy { $0.events >= 6 } }
         #expect(fixture.hub.encodings - before < count)
         let latest = seen.compactMap { $0.messages.last }
@@ -125,7 +125,7 @@ import Testing
         for _ in 0..<64 where fixture.hub.viewerCount == 2 {
             fixture.hub.broadcast(piece)
             sent += piece.count
-            // Waits for the reading viewer, so that it is never behind.
+            // Waits for the reading viewer, so that it never falls behind.
             _ = await reading.see { [sent] in $0[0].byteCount >= sent }
         }
         #expect(fixture.hub.viewerCount == 1)

@@ -3,14 +3,14 @@ import PostgresSession
 
 @testable import DispatchPostgres
 
-/// A database server and its network in the simulation, as numbers.
+/// A numeric model of a database server and its network.
 struct ModelServer {
     /// How the server treats a new connection.
     enum Door: Hashable {
         case open
         /// Connection refused.
         case refusing
-        /// The kernel accepts, and no process answers: a server stopped by SIGSTOP.
+        /// The kernel accepts, but no process answers: a server stopped by SIGSTOP.
         case stuck
         /// The network drops everything.
         case unreachable
@@ -20,16 +20,16 @@ struct ModelServer {
     struct Phase {
         var begins: MonotonicTime
         var door = Door.open
-        /// How long an answer takes, and the random part on top.
+        /// The time of an answer, and the maximum of the random part on top.
         var latency = Duration.milliseconds(1)
         var jitter = Duration.zero
-        /// How long a login takes besides its round trips.
+        /// The time of a login besides its round trips.
         var login = Duration.milliseconds(2)
-        /// How many of a thousand messages are lost and retransmitted after 200 ms.
+        /// The number of messages in a thousand that are lost, and retransmitted after 200 ms.
         var lossPerMille = 0
         /// Whether the readers' table is locked.
         var isLocked = false
-        /// Whether all sessions are reset when it begins.
+        /// Whether all sessions are reset when the phase begins.
         var resets = false
     }
 

@@ -3,15 +3,15 @@ import PostgresSession
 
 @testable import DispatchPostgres
 
-/// The machine, a simulated shell and server, and clients that query in a loop. A simulated minute takes some
+/// The machine, a simulated shell and server, and clients that query in a loop. A simulated minute takes a few
 /// milliseconds.
 struct PoolSimulation {
     struct Client {
         var begins = MonotonicTime(nanoseconds: 0)
-        /// The connections it runs on; the second one is the hedge.
+        /// The connections that run its query; the second one is the hedge.
         var first, second: ConnectionID?
         var waiter: WaiterID?
-        /// Counts its requests, to recognise events of an earlier one.
+        /// Counts the client's requests, so that an event of an earlier one is recognised.
         var turn = 0
     }
 
@@ -43,14 +43,14 @@ struct PoolSimulation {
     private var clients: [Client]
     private var clientOf: [ConnectionID: Int] = [:]
     private var waiterOf: [WaiterID: (client: Int, turn: Int, isHedge: Bool)] = [:]
-    /// What runs on a connection: the statement, and until when its bytes are unacknowledged.
+    /// The statement on each connection, and the time until which its bytes are unacknowledged.
     private var running: [ConnectionID: (serial: Int, lostUntil: MonotonicTime, isLocked: Bool)] = [:]
     private var serial = 0
     private var loginEnds: [ConnectionID: MonotonicTime] = [:]
     private var open: Set<ConnectionID> = []
     private var nextTick = MonotonicTime.distantFuture
 
-    /// Our sessions and logins at the server, including those whose end it has not noticed.
+    /// The pool's sessions and logins at the server, including those whose end the server has not noticed.
     private(set) var atServer: Set<ConnectionID> = []
     private(set) var mostAtServer = 0
     private(set) var connects: [MonotonicTime] = []
@@ -112,7 +112,7 @@ struct PoolSimulation {
                 at: now)
         case .answer(let id, let sentAt, let serial) where running[id]?.serial == serial: answered(id, sentAt)
         case .accepted(let id) where open.contains(id):
-            // A stuck server has not noticed yet.
+            // A stuck server has not accepted the connection yet.
             if server.phase(at: now).door == .open { arrive(id) }
             machine.progressed(id, isAnswer: false, at: now)
         case .spoke(let id) where open.contains(id):
@@ -197,7 +197,7 @@ struct PoolSimulation {
         }
     }
 
-    /// The client's request has ended, with a code if it failed; `other` still runs for it.
+    /// Ends the client's request, with a code if it failed, and gives back `other`, which still runs for it.
     private mutating func finish(_ client: Int, _ code: String?, giving other: ConnectionID? = nil) {
         if let code { failures.append((now, code)) } else { good.append(now) }
         if let waiter = clients[client].waiter {
@@ -241,7 +241,7 @@ struct PoolSimulation {
         machine.disconnected(id, .noAnswer, at: now)
     }
 
-    /// The session ends by itself.
+    /// The server or the network ends the session.
     private mutating func end(_ id: ConnectionID) {
         let client = clientOf.removeValue(forKey: id)
         running[id] = nil
@@ -257,15 +257,15 @@ struct PoolSimulation {
         if clients[client].first == nil, clients[client].second == nil { request(client, isHedge: false) }
     }
 
-    /// Our socket is closed; the server notices when it looks.
+    /// Closes the pool's socket. The server notices when it next reads its own.
     private mutating func leave(_ id: ConnectionID) {
         open.remove(id)
         let phase = server.phase(at: now)
         switch phase.door {
-        // A login does not look at its socket before it ends.
+        // A server process does not read its socket during a login.
         case .open: schedule(.gone(id), at: max(now + phase.latency, loginEnds[id] ?? now))
         case .refusing: atServer.remove(id)
-        // Connections it has not accepted are gone; it notices the end of the others later.
+        // A connection that it has not accepted never reaches it; it notices the end of the others once it continues.
         case .stuck, .unreachable: schedule(.gone(id), at: server.end(of: now))
         }
     }
@@ -351,7 +351,7 @@ struct PoolSimulation {
     }
 }
 
-/// Scheduled events, by time, then by the order of scheduling.
+/// Scheduled events, ordered by time, then by the order of scheduling.
 struct EventHeap<Event> {
     typealias Entry = (time: MonotonicTime, order: Int, event: Event)
     private var entries: [Entry] = []

@@ -38,7 +38,7 @@ import Testing
             var world = PoolSimulation(
                 server: server(phases, seed: seed), clients: Int.random(in: 1...8, using: &random), seed: UInt64(seed))
             world.run(for: .seconds(60))
-            // Until the pool has as many connections as there are clients, some have to wait for one.
+            // Some clients must wait until the pool has as many connections as clients.
             let settled = Self.start + .seconds(18)
             let late = world.failures.filter { $0.at > settled }
             #expect(late.isEmpty, "seed \(seed): \(late.prefix(3)) of \(world.good.count)")

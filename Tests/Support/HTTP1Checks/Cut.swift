@@ -19,7 +19,7 @@ package enum Cut: CaseIterable, CustomStringConvertible, Sendable {
 
     package var hasTrailingBytes: Bool { self == .withTrailingBytes || self == .byteByByteWithTrailingBytes }
 
-    /// A request that equals none of the cases.
+    /// A request that differs from every case.
     package static let trailing = "GET /trailing HTTP/1.1\r\nHost: trailing\r\n\r\n"
 
     package func pieces(_ wire: String) -> [[UInt8]] {
@@ -27,7 +27,7 @@ package enum Cut: CaseIterable, CustomStringConvertible, Sendable {
         switch self {
         case .whole, .withTrailingBytes: return [bytes]
         case .byteByByte, .byteByByteWithTrailingBytes:
-            // A megabyte of body byte by byte takes seconds; its first and last kilobytes suffice.
+            // Cutting a megabyte of body into bytes takes seconds; the first and last 4 KiB suffice.
             guard bytes.count > 65_536 else { return bytes.map { [$0] } }
             return bytes.prefix(4096).map { [$0] } + [Array(bytes.dropFirst(4096).dropLast(4096))]
                 + bytes.suffix(4096).map { [$0] }

@@ -13,9 +13,9 @@ struct LenientReader {
         static let blankBeforeColon = Leniency(rawValue: 4)
         /// A line that starts with a blank continues the previous line.
         static let folding = Leniency(rawValue: 8)
-        /// The last of several lengths counts, otherwise the first.
+        /// The last of several lengths counts; without this, the first.
         static let lastLength = Leniency(rawValue: 16)
-        /// A length overrides a transfer coding, otherwise the other way round.
+        /// A length overrides a transfer coding; without this, the reverse.
         static let lengthBeatsCoding = Leniency(rawValue: 32)
         /// Every coding that contains "chunked" is chunked.
         static let looseCoding = Leniency(rawValue: 64)
@@ -43,7 +43,7 @@ struct LenientReader {
         position = wire.startIndex
     }
 
-    /// The end of the first request; `nil` if it has none for this reader.
+    /// The end of the first request; `nil` if this reader finds none.
     mutating func end() -> Int? {
         var requestLine: [UInt8]
         repeat {
@@ -76,7 +76,7 @@ struct LenientReader {
             guard size <= wire.endIndex - position else { return nil }
             if size == 0 { break }
             position += size
-            // Any line end that this reader knows.
+            // Any line end that this reader accepts.
             guard let rest = nextLine(), rest.isEmpty else { return nil }
         }
         return readFields() == nil ? nil : position

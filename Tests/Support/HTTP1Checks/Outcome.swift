@@ -67,7 +67,7 @@ package struct Outcome: Equatable, Sendable {
             }
             switch try parser.next() {
             case .needsMore:
-                // The server would wait without end.
+                // Otherwise the server would wait forever.
                 if parser.room == 0 { breaches.append("the parser needs more bytes and has no room") }
                 return
             case .continueExpected:

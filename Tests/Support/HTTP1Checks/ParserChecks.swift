@@ -1,11 +1,11 @@
 import DispatchLoop
 import HTTP1
 
-/// The parser's properties for all inputs. For the property tests, the fuzzer, and every input that once caused a
-/// failure.
+/// The properties that the parser has for all inputs. The property tests, the fuzzer and the corpus of past failures
+/// share them.
 package enum ParserChecks {
-    /// The violated property for `wire`; `nil` if there is none. The bytes seed the random choices, so equal bytes give
-    /// equal verdicts.
+    /// The property that `wire` violates; `nil` if it violates none. The bytes seed the random choices, so equal bytes
+    /// give equal verdicts.
     package static func breach(_ wire: [UInt8]) -> String? {
         var generator = SplitMix64(hashing: wire)
         if let breach = breach(wire, ParserLimits(), using: &generator) { return breach }

@@ -1,7 +1,7 @@
 import HTTP1
 
-/// A second implementation of RFC 9112, written only to be obviously right: whole arrays, one pass from left to right,
-/// nothing incremental, and no code shared with the parser. The parser must agree with it.
+/// A second implementation of RFC 9112, written only to be obviously correct: whole arrays, one pass from left to
+/// right, nothing incremental, and no code shared with the parser. The parser must agree with it.
 struct ReferenceReader {
     struct Field {
         var name: [UInt8]
@@ -81,7 +81,7 @@ struct ReferenceReader {
         return Request(method: parts[0], target: parts[1], fields: fields, keepAlive: keepAlive, end: position)
     }
 
-    /// Checks the fields so far, independent of later ones.
+    /// Checks the fields read so far, independently of later ones.
     private static func check(_ fields: [Field]) throws(Stop) {
         let hosts = fields.values("host")
         let expectations = fields.values("expect").flatMap(\.elements)

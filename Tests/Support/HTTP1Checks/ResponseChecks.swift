@@ -2,7 +2,7 @@ import DispatchLoop
 import HTTP1
 import HTTPTypes
 
-/// Checks that hold for all responses, whatever a handler puts into them.
+/// Checks that hold for all responses, whatever a handler returns.
 package enum ResponseChecks {
     /// The error in a response made from `bytes`; `nil` if there is none.
     package static func breach(_ bytes: [UInt8]) -> String? {

@@ -1,7 +1,7 @@
 import Glibc
 import HTTP1Checks
 
-// libFuzzer's entry as a library call; Swift would give `main` another name than libFuzzer expects.
+// libFuzzer's entry point, as a library call: Swift would name `main` differently from what libFuzzer expects.
 @_silgen_name("LLVMFuzzerRunDriver")
 private func runDriver(
     _ count: UnsafeMutablePointer<CInt>,
@@ -22,7 +22,7 @@ enum HTTP1Fuzz {
 
     private static func tryInput(_ input: UnsafeBufferPointer<UInt8>) -> CInt {
         let bytes = Array(input)
-        // libFuzzer detects a finding by a crash; it then keeps the input and prints the message.
+        // libFuzzer recognises a finding by the crash, keeps the input, and prints the message.
         if let breach = ParserChecks.breach(bytes) ?? ResponseChecks.breach(bytes) { fatalError(breach) }
         return 0
     }
