@@ -43,20 +43,12 @@ final class GaugeInstrument: RecorderHandler, MeterHandler {
 final class HistogramInstrument: RecorderHandler, TimerHandler {
     let boundaries: [Double]
     /// One per boundary, and one beyond the last.
-    // `nonisolated(unsafe)`, because a pointer is not Sendable. `init` allocates the memory, `deinit` frees it, and
-    // only atomic operations touch it in between.
-    private nonisolated(unsafe) let counts: UnsafeMutablePointer<Atomic<Int>>
+    private let counts: [AtomicCount]
     private let total = AtomicDouble()
 
     init(boundaries: [Double]) {
         self.boundaries = boundaries
-        counts = .allocate(capacity: boundaries.count + 1)
-        for index in 0...boundaries.count { (counts + index).initialize(to: Atomic(0)) }
-    }
-
-    deinit {
-        counts.deinitialize(count: boundaries.count + 1)
-        counts.deallocate()
+        counts = (0...boundaries.count).map { _ in AtomicCount() }
     }
 
     var sum: Double { total.value }
@@ -65,7 +57,7 @@ final class HistogramInstrument: RecorderHandler, TimerHandler {
     var cumulativeCounts: [Int] {
         var sum = 0
         return (0...boundaries.count).map { index in
-            sum += counts[index].load(ordering: .relaxed)
+            sum += counts[index].value.load(ordering: .relaxed)
             return sum
         }
     }
@@ -75,7 +67,7 @@ final class HistogramInstrument: RecorderHandler, TimerHandler {
         guard !value.isNaN else { return }
         var index = 0
         while index < boundaries.count, value > boundaries[index] { index += 1 }
-        counts[index].wrappingAdd(1, ordering: .relaxed)
+        counts[index].value.wrappingAdd(1, ordering: .relaxed)
         total.add(value)
     }
 
@@ -83,6 +75,11 @@ final class HistogramInstrument: RecorderHandler, TimerHandler {
 
     // Divided, not multiplied by 1e-9: the quotient is the double nearest to the decimal, so it equals a boundary.
     func recordNanoseconds(_ duration: Int64) { record(Double(duration) / 1e9) }
+}
+
+/// An atomic number that an array can hold.
+private final class AtomicCount: Sendable {
+    let value = Atomic<Int>(0)
 }
 
 /// A double with atomic addition.
