@@ -88,7 +88,8 @@ import Testing
         let metrics = ServerMetrics(factory: backend)
         func serve() async throws -> WeakServer {
             let server = HTTPServer(
-                configuration: ServerConfiguration(host: "127.0.0.1", port: 0), responder: Router(), observer: metrics)
+                configuration: ServerConfiguration(host: "127.0.0.1", port: 0), responder: Router(),
+                observers: [metrics])
             metrics.watch(server)
             try server.start()
             metrics.refresh()

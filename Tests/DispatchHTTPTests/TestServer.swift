@@ -24,7 +24,7 @@ final class TestServer {
         let broadcast = Broadcast()
         self.broadcast = broadcast
         server = HTTPServer(
-            configuration: configuration, responder: Self.routes(gate, broadcast), observer: events)
+            configuration: configuration, responder: Self.routes(gate, broadcast), observers: [events])
         port = try server.start()[0].port
     }
 

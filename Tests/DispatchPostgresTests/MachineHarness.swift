@@ -177,10 +177,7 @@ struct MachineHarness {
     // MARK: Actions
 
     private mutating func perform() {
-        var next = 0
-        while next < machine.actions.count {
-            let action = machine.actions[next]
-            next += 1
+        while let action = machine.nextAction() {
             switch action {
             case .connect(let id):
                 #expect(sockets.insert(id).inserted)
@@ -209,7 +206,6 @@ struct MachineHarness {
             }
             #expect(sockets.count <= machine.settings.maximum, "more sockets than the maximum")
         }
-        machine.actions.removeAll(keepingCapacity: true)
     }
 
     private mutating func forget(_ id: ConnectionID) {

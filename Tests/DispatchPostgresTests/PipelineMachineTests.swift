@@ -288,7 +288,7 @@ private struct PipelineWorld {
 extension PipelineMachine {
     fileprivate mutating func takeActions() -> [Action] {
         var taken: [Action] = []
-        _ = exchangeActions(&taken)
+        while let action = nextAction() { taken.append(action) }
         return taken
     }
 }

@@ -33,7 +33,8 @@ struct MatrixReportTests {
         host.time = "2026-11-27T10:00:00Z"
         host.model = "Model"
         host.kernel = "6.1"
-        let report = MatrixReport([Self.failed], subject: "daruma", isQuick: false, host: host)
+        let others = Fault.all.filter { $0.name != "kill" }.map { FaultMatrix.Row($0, .skipped(reason: "")) }
+        let report = MatrixReport([Self.failed] + others, subject: "daruma", isQuick: false, host: host)
         let folder = try TemporaryFolder()
         let path = try await report.dated.publish(to: "\(folder.path)/results", on: host)
         #expect(path == "\(folder.path)/results/fault-matrix-2026-11-27.md")
@@ -43,5 +44,13 @@ struct MatrixReportTests {
         #expect(text.contains("| kill |"))
         #expect(text.contains("## Not kept\n\n- `kill` could not run: first line"))
         #expect(report.dated.text(on: host, revision: "abc1234").contains("at revision abc1234, on"))
+    }
+
+    @Test("of some of the faults is published as a part, under another name")
+    func part() {
+        let report = MatrixReport([Self.skipped, Self.failed], subject: "daruma", isQuick: true).dated
+        #expect(report.name == "fault-matrix-part")
+        #expect(report.title == "A part of the fault matrix")
+        #expect(report.command == "scripts/chaos --quick --only stop,kill")
     }
 }

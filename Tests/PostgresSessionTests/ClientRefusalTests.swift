@@ -10,7 +10,7 @@ import Testing
     }
 
     @Test(
-        "in a log-in is a configuration error with libpq's words and a hint",
+        "in a login is a configuration error with libpq's words and a hint",
         arguments: [
             "channel binding required, but SSL not in use",
             "channel binding required, but server authenticated client without channel binding",

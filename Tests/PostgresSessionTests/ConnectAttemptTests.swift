@@ -138,7 +138,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         withExtendedLifetime((dead, server)) {}
     }
 
-    @Test("a log-in may take longer than the reach deadline, up to its own limit")
+    @Test("a login may take longer than the reach deadline, up to its own limit")
     func slowLogin() async throws {
         let server = try ScriptedServer { connection, _ in while !ScriptedServer.read(connection).isEmpty {} }
         let limits = ConnectLimits(reachDeadline: .now() + .milliseconds(100), loginTimeout: .milliseconds(400))
@@ -220,7 +220,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         try await eventually("no thread is left") { Files.names(in: "/proc/self/task").count <= threads + 2 }
     }
 
-    @Test("queued log-ins fail with the cause when all helpers are busy")
+    @Test("queued logins fail with the cause when all helpers are busy")
     func busyHelpers() async throws {
         let url = try await makeRole("slower", rounds: 600_000, in: try await SharedSandbox.get())
         let helpers = LoginHelpers(limit: 1, queueTimeout: .milliseconds(50))
@@ -229,7 +229,7 @@ private func within(_ duration: Duration) -> ConnectLimits { .within(.now() + du
         let error = await (trials.first { $0.result != nil })?.error()
         #expect(error?.code == PostgresError.Code.loginKeys)
         #expect(
-            error?.message.contains("another log-in is still computing the keys of SCRAM") == true,
+            error?.message.contains("another login is still computing the keys of SCRAM") == true,
             "\(error?.message ?? "")")
         #expect(error?.disposition == .outage)
         var closed = 0

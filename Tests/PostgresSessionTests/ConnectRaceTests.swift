@@ -57,7 +57,7 @@ import Testing
         #expect(race.took == .milliseconds(3))
     }
 
-    @Test("a log-in may take longer than the reach deadline")
+    @Test("a login may take longer than the reach deadline")
     func slowLogin() {
         var race = RaceHarness(["10.0.0.1": .lives(login: .seconds(7))])
         #expect(race.run(["10.0.0.1"]) == .won("10.0.0.1"))
@@ -65,7 +65,7 @@ import Testing
         #expect(race.order.count == 1)
     }
 
-    @Test("after a slow log-in is known, other addresses are not started beside it every quarter of a second")
+    @Test("after a slow login is known, other addresses are not started beside it every quarter of a second")
     func slowLoginIsKnown() {
         var race = RaceHarness(["10.0.0.1": .lives(login: .milliseconds(400)), "10.0.0.2": .lives(login: .seconds(1))])
         race.extra = 4
@@ -75,7 +75,7 @@ import Testing
         #expect(race.order == ["10.0.0.1"])
     }
 
-    @Test("an endless log-in fails after its own limit")
+    @Test("an endless login fails after its own limit")
     func endlessLogin() {
         var race = RaceHarness(["10.0.0.1": .silent])
         race.login = .seconds(9)
@@ -313,7 +313,7 @@ import Testing
     }
 
     @Test(
-        "a log-in that still computes at its limit fails with that work as the cause",
+        "a login that still computes at its limit fails with that work as the cause",
         arguments: [
             (OffLoopPoll.Kind.keys, "computing the keys of SCRAM"), (.tls, "computing the TLS handshake"),
             (.gss, "waiting for Kerberos"),

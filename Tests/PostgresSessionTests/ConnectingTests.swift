@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(
-        "a log-in that the server refuses has the SQLSTATE",
+        "a login that the server refuses has the SQLSTATE",
         arguments: [("wrong", "mydb", "28P01"), (nil, "nonesuch", "3D000")])
     func refusedLogin(password: String?, database: String, code: String) async throws {
         let sandbox = try await SharedSandbox.get()

@@ -53,7 +53,7 @@ struct PostgresSandboxTests {
     }
 
     @Test("a login in progress counts as a session process, and settings change without a login")
-    func logInUnderWay() async throws {
+    func loginUnderWay() async throws {
         try await PostgresSandbox.withSandbox { sandbox in
             // The login probes of the start may not have ended yet.
             #expect(try await Deadline(in: .seconds(10)).wait { sandbox.serverSessions == ServerSessions() })

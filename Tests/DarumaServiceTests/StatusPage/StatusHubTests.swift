@@ -31,7 +31,7 @@ import Testing
             hub.add(to: &router)
             var configuration = ServerConfiguration(host: "127.0.0.1", port: 0)
             change(&configuration)
-            server = HTTPServer(configuration: configuration, responder: router, observer: hub)
+            server = HTTPServer(configuration: configuration, responder: router, observers: [hub])
             port = try server.start()[0].port
             pool.start()
         }

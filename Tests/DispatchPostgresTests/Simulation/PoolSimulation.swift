@@ -293,10 +293,7 @@ struct PoolSimulation {
     }
 
     private mutating func perform() {
-        var next = 0
-        while next < machine.actions.count {
-            let action = machine.actions[next]
-            next += 1
+        while let action = machine.nextAction() {
             switch action {
             case .connect(let id): connect(id)
             case .check(let id):
@@ -334,8 +331,6 @@ struct PoolSimulation {
             case .report: break
             }
         }
-        machine.actions.removeAll(keepingCapacity: true)
-        machine.waiters.recycle()
     }
 
     /// The maximum number of connects in any second.

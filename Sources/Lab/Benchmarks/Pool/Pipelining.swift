@@ -161,6 +161,8 @@ private final class Callers {
         settings.keepalive = nil
         settings.maximumLifetime = nil
         settings.silenceTimeout = .seconds(60)
+        // On a busy machine the first login may take longer than a service would wait.
+        settings.outageGrace = .seconds(30)
         pool = PostgresPool(ConnectionConfiguration(databaseURL), settings: settings)
         pipeline =
             switch way.kind {

@@ -14,6 +14,8 @@ package enum WaiterGrowth {
         settings.maximumWaiters = count + 1
         settings.keepalive = nil
         settings.silenceTimeout = .seconds(600)
+        // On a busy machine the first login may take longer than a service would wait.
+        settings.outageGrace = .seconds(30)
         let pool = PostgresPool(ConnectionConfiguration(databaseURL), settings: settings)
         pool.start()
         let deadline = MonotonicTime.now() + .seconds(600)

@@ -27,7 +27,7 @@ extension Check {
     static func sessions(_ most: ServerSessions, maximum: Int, extra: Int) -> Check {
         Check(
             isKept: most.processes <= maximum + extra,
-            text: "at most \(most.processes) processes at the server at a time, \(most.loggingIn) of them in log-in "
+            text: "at most \(most.processes) processes at the server at a time, \(most.loggingIn) of them in login "
                 + "(\(maximum) and \(extra) allowed)")
     }
 }

@@ -69,7 +69,7 @@ extension Fault {
                         context.excuse(
                             for: delay * answersUntilFirst,
                             because:
-                                "the time of two log-ins, one after the other, and of four answers, for an empty pool"
+                                "the time of two logins, one after the other, and of four answers, for an empty pool"
                         )
                         // A reset takes effect at once; the server's own message would be delayed too.
                         try context.relay().resetAll()
@@ -89,7 +89,7 @@ extension Fault {
             begin: { context in
                 let first = Duration.milliseconds(500) * answersUntilFirst
                 context.excuse(
-                    for: first, because: "the time of two log-ins, one after the other, and of four answers, at boot")
+                    for: first, because: "the time of two logins, one after the other, and of four answers, at boot")
                 try await checkingPatience(context, newAllowed: connectsOfBoot, isQuiet: false) {
                     try await context.pause(first + context.amount(.seconds(5), quick: .seconds(2)))
                 }

@@ -16,6 +16,8 @@ package struct MatrixReport: Sendable {
     }
 
     package var isKept: Bool { rows.allSatisfy(\.isKept) }
+    /// Whether it has a row for each fault.
+    private var isWhole: Bool { Set(rows.map(\.fault.name)).isSuperset(of: Fault.all.map(\.name)) }
 
     private var broken: [FaultMatrix.Row] { rows.filter { !$0.isKept } }
     private var skipped: [FaultMatrix.Row] { rows.filter(\.isSkipped) }
@@ -92,7 +94,8 @@ package struct MatrixReport: Sendable {
 
     private var headline: String { "\(subject), \(host.time)\(isQuick ? ", in a hurry (--quick)" : ""): \(summary)." }
 
-    /// The result for `scripts/results`: the table, its legend, and the broken promises.
+    /// The result for `scripts/results`: the table, its legend, and the broken promises. A part of the matrix has a name
+    /// of its own, so that it never replaces the result of a whole run.
     package var dated: DatedReport {
         var body = headline + "\n\n" + Self.legend + "\n" + table.markdown
         if !broken.isEmpty { body += "\n## Not kept\n\n" }
@@ -104,9 +107,13 @@ package struct MatrixReport: Sendable {
             case .failed(let reason), .skipped(let reason): body += "- `\(row.fault.name)` could not run: \(reason)\n"
             }
         }
+        var command = "scripts/chaos"
+        if isWhole && !isQuick { command += " --all" }
+        if isQuick { command += " --quick" }
+        if !isWhole { command += " --only " + rows.map(\.fault.name).joined(separator: ",") }
         return DatedReport(
-            name: "fault-matrix", title: "The fault matrix", command: "scripts/chaos \(isQuick ? "--quick" : "--all")",
-            body: body)
+            name: isWhole ? "fault-matrix" : "fault-matrix-part",
+            title: isWhole ? "The fault matrix" : "A part of the fault matrix", command: command, body: body)
     }
 
     private static let legend = """
@@ -116,7 +123,7 @@ package struct MatrixReport: Sendable {
         - **bad**: answers to `/ping` other than 200.
         - **worst**: the slowest answer to `/ping`.
         - **p99 down**: the p99 of `/ping` once the service knows about the outage.
-        - **back after**: the time from the first log-in that works to the first good `/ping`.
+        - **back after**: the time from the first login that works to the first good `/ping`.
         - **sockets**: the most connections to the database at a time.
         - **descriptors**, **threads**: before and after the fault.
 

@@ -9,7 +9,7 @@ public import MetricDescriptions
 ///
 /// ```swift
 /// let metrics = ServerMetrics(routes: router.paths)
-/// let server = HTTPServer(configuration: configuration, responder: router, observer: metrics)
+/// let server = HTTPServer(configuration: configuration, responder: router, observers: [metrics])
 /// metrics.watch(server)
 /// ```
 ///
@@ -36,7 +36,7 @@ public final class ServerMetrics: ServerObserver {
     private let busy: Gauge
     private let idle: Gauge
     private let factory: any MetricsFactory
-    /// Weak, because a server keeps its observer.
+    /// Weak, because a server keeps its observers.
     private var servers: [WeakServer] = []
 
     private struct WeakServer {

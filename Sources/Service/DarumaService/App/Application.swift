@@ -13,7 +13,8 @@ package final class Application {
     private let systemd: SystemdEnvironment
     private let systemdNotifier: SystemdNotifier?
     package let poolEvents: PoolEventFanOut
-    package let serverEvents = ServerEventFanOut()
+    /// The access log, the status page and the metrics.
+    private var serverObservers: [any ServerObserver] = []
     private let identifier = RequestIdentifier()
     package let health: ServiceHealth
     private let status: StatusHub
@@ -48,15 +49,15 @@ package final class Application {
             logger: logger)
         poolEvents.add(health)
         if let accessLog, settings.accessLog != .off {
-            serverEvents.add(AccessLog(settings.accessLog, format: settings.logFormat, sink: accessLog))
+            serverObservers.append(AccessLog(settings.accessLog, format: settings.logFormat, sink: accessLog))
         }
         status = StatusHub(pool: pool, viewerLimit: settings.statusMaxViewers)
         poolEvents.add(status)
-        serverEvents.add(status)
+        serverObservers.append(status)
         if settings.keepsMetrics {
             let metrics = MetricsEndpoint(pool: pool)
             poolEvents.add(metrics.poolListener)
-            serverEvents.add(metrics.serverListener)
+            serverObservers.append(metrics.serverListener)
             self.metrics = metrics
         }
     }
@@ -110,8 +111,7 @@ package final class Application {
     ) throws(ListenError) -> HTTPServer {
         var configuration = configuration
         configuration.errorResponse = ErrorBody.response
-        let server = HTTPServer(
-            configuration: configuration, responder: router, observer: serverEvents.isEmpty ? nil : serverEvents)
+        let server = HTTPServer(configuration: configuration, responder: router, observers: serverObservers)
         server.requestIdentifier = { [identifier] in identifier.identify($0) }
         metrics?.watch(server, paths: router.paths)
         let origin = descriptors.isEmpty ? "" : " on an inherited socket"

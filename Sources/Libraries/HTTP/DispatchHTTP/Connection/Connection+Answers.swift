@@ -31,9 +31,8 @@ extension Connection {
         guard let request = activeRequest.take() else { return }
         task = nil
         guard !machine.isClosed else {
-            if let observer = server.observer {
-                observer.abandoned(exchange(request, status: 0, bodyBytes: 0, since: activeSince))
-            }
+            let exchange = exchange(request, status: 0, bodyBytes: 0, since: activeSince)
+            for observer in server.observers { observer.abandoned(exchange) }
             return
         }
         finish(response, of: request, since: activeSince)
@@ -50,10 +49,7 @@ extension Connection {
             requestID: request.id, to: &server.output)
         machine.answered(at: server.loop.now)
         server.answered += 1
-        if let observer = server.observer {
-            observer.answered(
-                exchange(request, status: response.status.code, bodyBytes: bodyBytes, since: since))
-        }
+        reportAnswer(to: request, status: response.status.code, bodyBytes: bodyBytes, since: since)
     }
 
     /// Collects the response to input that is not a valid request.
@@ -61,11 +57,22 @@ extension Connection {
         let bodyBytes = ResponseSerializer.append(
             response, isHead: machine.isHeadMethod, connection: .closes, dateLine: server.dateLine(),
             to: &server.output)
-        server.observer?.refused(
-            RejectedRequest(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer))
+        let rejected = RejectedRequest(error: error, status: response.status.code, bodyBytes: bodyBytes, peer: peer)
+        for observer in server.observers { observer.refused(rejected) }
     }
 
-    /// The observer's view of a request. Reads the clock, because one turn answers many requests in sequence.
+    /// Reports an answered request, or the end of a stream, to the observers.
+    func reportAnswer(
+        to request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime,
+        abortReason: ConnectionCloseReason? = nil
+    ) {
+        guard !server.observers.isEmpty else { return }
+        let exchange = exchange(
+            request, status: status, bodyBytes: bodyBytes, since: since, abortReason: abortReason)
+        for observer in server.observers { observer.answered(exchange) }
+    }
+
+    /// The observers' view of a request. Reads the clock, because one turn answers many requests in sequence.
     func exchange(
         _ request: RequestHead, status: Int, bodyBytes: Int, since: MonotonicTime,
         abortReason: ConnectionCloseReason? = nil

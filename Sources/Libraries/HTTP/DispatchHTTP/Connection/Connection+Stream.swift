@@ -16,11 +16,7 @@ extension Connection {
         server.answered += 1
         guard request.method != .head, response.status.allowsBody else {
             machine.answered(at: server.loop.now)
-            if let observer = server.observer {
-                observer.answered(
-                    exchange(request, status: response.status.code, bodyBytes: 0, since: server.loop.now))
-            }
-            return
+            return reportAnswer(to: request, status: response.status.code, bodyBytes: 0, since: server.loop.now)
         }
         // Bounds the kernel's part of the backlog too, which by default grows to megabytes.
         Socket.set(descriptor, SOL_SOCKET, SO_SNDBUF, Int32(clamping: server.maxStreamBacklog))
@@ -30,9 +26,8 @@ extension Connection {
         self.stream = stream
         machine.streams()
         server.evictable.remove(slot)
-        if let observer = server.observer {
-            observer.streamBegan(exchange(request, status: stream.status, bodyBytes: 0, since: stream.began))
-        }
+        let exchange = exchange(request, status: stream.status, bodyBytes: 0, since: stream.began)
+        for observer in server.observers { observer.streamBegan(exchange) }
         flush()
         guard !machine.isClosed else { return }
         stream.send(response.body)
@@ -106,15 +101,12 @@ extension Connection {
         streamEnded(stream, abortReason: .drained)
     }
 
-    /// Reports the running stream to the observer and releases it.
+    /// Reports the running stream to the observers and releases it.
     func reportStream(abortReason: ConnectionCloseReason?) {
         guard let stream else { return }
         self.stream = nil
-        if let observer = server.observer {
-            observer.answered(
-                exchange(
-                    stream.request, status: stream.status, bodyBytes: stream.bodyBytes, since: stream.began,
-                    abortReason: abortReason))
-        }
+        reportAnswer(
+            to: stream.request, status: stream.status, bodyBytes: stream.bodyBytes, since: stream.began,
+            abortReason: abortReason)
     }
 }

@@ -8,8 +8,8 @@ internal import HTTPTypes
 public final class HTTPServer {
     /// The settings.
     public let configuration: ServerConfiguration
-    /// Receives the server's events.
-    public var observer: (any ServerObserver)?
+    /// Receive the server's events, in this order.
+    let observers: [any ServerObserver]
     /// Gives each request its id before the handler sees it: the client's or a proxy's, or a new one. The id is in
     /// `RequestHead.id`, and the response returns it as `X-Request-Id`. Called on the loop with each request; an id of
     /// up to 15 bytes costs no allocation. Without this closure requests have no id.
@@ -70,13 +70,14 @@ public final class HTTPServer {
     /// How long accepting pauses when descriptors or memory are exhausted.
     private static let acceptPause = Duration.milliseconds(100)
 
-    /// Creates a server that answers requests with `responder`.
+    /// Creates a server that answers requests with `responder`. It keeps `observers` alive; they receive its events in
+    /// this order.
     public init(
-        configuration: ServerConfiguration, responder: any Responder, observer: (any ServerObserver)? = nil
+        configuration: ServerConfiguration, responder: any Responder, observers: [any ServerObserver] = []
     ) {
         self.configuration = configuration
         self.responder = responder
-        self.observer = observer
+        self.observers = observers
         deadlines = TimeoutNanoseconds(configuration.timeouts)
         reservedDeadlines = TimeoutNanoseconds(configuration.timeouts.onReservedPlace)
         errorResponse = configuration.errorResponse
@@ -184,11 +185,11 @@ public final class HTTPServer {
     }
 
     private func pauseAccepting(_ error: Int32) {
-        observer?.acceptPaused(errno: error)
+        for observer in observers { observer.acceptPaused(errno: error) }
         pauseTimer = loop.schedule(at: loop.now + Self.acceptPause) { [weak self] in
             guard let self else { return }
             pauseTimer = nil
-            observer?.acceptResumed()
+            for observer in observers { observer.acceptResumed() }
             acceptAll()
         }
     }
@@ -211,7 +212,7 @@ public final class HTTPServer {
         let connection = Connection(
             slot: table.nextSlot, descriptor: descriptor, peer: peer, quota: quota, server: self)
         table.insert(connection)
-        observer?.connectionOpened()
+        for observer in observers { observer.connectionOpened() }
         connection.start()
     }
 
@@ -235,7 +236,7 @@ public final class HTTPServer {
         evictable.remove(connection.slot)
         quotas.giveBack(connection.quota)
         table.remove(connection.slot)
-        observer?.connectionClosed(reason)
+        for observer in observers { observer.connectionClosed(reason) }
         resumeAccepting()
         finishDrainingIfEmpty()
         trimMemorySoon()

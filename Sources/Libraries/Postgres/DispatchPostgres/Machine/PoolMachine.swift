@@ -3,8 +3,8 @@ import PostgresSession
 
 /// The pool as a value: it decides everything and performs nothing.
 ///
-/// Inputs are mutating methods that take the time. They append to ``actions``, which the shell
-/// (``PostgresPool``) performs in order. Invariants, checked by the tests after every step:
+/// Inputs are mutating methods that take the time. After each, the shell (``PostgresPool``) performs what ``nextAction()``
+/// returns, until it returns `nil`. Invariants, checked by the tests after every step:
 ///
 /// 1. Sockets, and slots in use, never exceed the maximum.
 /// 2. Every waiter is settled exactly once: granted a connection, failed, or withdrawn. Grants are in FIFO order.
@@ -82,8 +82,7 @@ struct PoolMachine: Sendable {
     /// When an idle connection needs maintenance; never later than it really does.
     var maintenanceAt = MonotonicTime.distantFuture
     var random: SplitMix64
-    /// What the shell must perform, in order.
-    var actions: [Action] = []
+    var actions = ActionQueue<Action>()
 
     init(settings: PoolSettings, requiresReadWrite: Bool = false, seed: UInt64) {
         self.settings = settings
@@ -93,6 +92,16 @@ struct PoolMachine: Sendable {
         self.requiresReadWrite = requiresReadWrite
         slots = SlotTable(count: settings.maximum)
         random = SplitMix64(seed: seed)
+    }
+
+    /// The next action for the shell to perform; `nil` when none is left.
+    ///
+    /// The indices of removed waiters stay in use until then, because a `grant` or `fail` of theirs may be among the
+    /// actions.
+    mutating func nextAction() -> Action? {
+        if let action = actions.next() { return action }
+        waiters.recycle()
+        return nil
     }
 
     // MARK: State

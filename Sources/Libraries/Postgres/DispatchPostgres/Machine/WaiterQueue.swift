@@ -21,7 +21,7 @@ struct WaiterQueue {
 
     private var nodes: [Node] = []
     private var free: [Int] = []
-    /// Indices of removed waiters that the shell has not notified yet; ``recycle()`` frees them afterwards.
+    /// Indices of removed waiters that may not have been notified yet; ``recycle()`` frees them afterwards.
     private var retired: [Int] = []
     private var deadlines = DeadlineHeap()
     private var first = -1

@@ -78,7 +78,7 @@ struct PipelineMachine: Sendable {
     private var sessions: [Session] = []
     private var deadlines = DeadlineHeap()
     private(set) var pendingOpens = 0
-    private var actions: [Action] = []
+    private var actions = ActionQueue<Action>()
 
     init(maximumSessions: Int, depth: Int, maximumWaiting: Int, silence: Duration) {
         self.maximumSessions = maximumSessions
@@ -90,13 +90,8 @@ struct PipelineMachine: Sendable {
     var sessionCount: Int { sessions.count }
     func flightCount(of session: Int) -> Int { sessionIndex(session).map { sessions[$0].inFlight.count } ?? 0 }
 
-    /// Swaps the pending actions with an empty array, so that none is allocated each time.
-    ///
-    /// - Returns: whether there are actions.
-    mutating func exchangeActions(_ other: inout [Action]) -> Bool {
-        swap(&actions, &other)
-        return !other.isEmpty
-    }
+    /// The next action for the shell to perform; `nil` when none is left.
+    mutating func nextAction() -> Action? { actions.next() }
 
     /// A small index that no other statement has until this one is settled.
     static func index(of number: Int) -> Int { SlotMap<Statement>.index(of: number) }

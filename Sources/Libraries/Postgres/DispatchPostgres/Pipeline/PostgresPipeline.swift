@@ -43,7 +43,6 @@ public final class PostgresPipeline {
     private var timer = DeadlineTimer()
     private var isPerforming = false
     /// Empty except while they are performed.
-    private var actions: [PipelineMachine.Action] = []
 
     /// Creates a pipeline over connections of `pool`.
     ///
@@ -182,10 +181,7 @@ public final class PostgresPipeline {
     private func perform() {
         if isPerforming { return }
         isPerforming = true
-        while machine.exchangeActions(&actions) {
-            for action in actions { perform(action) }
-            actions.removeAll(keepingCapacity: true)
-        }
+        while let action = machine.nextAction() { perform(action) }
         isPerforming = false
         if !losses.isEmpty { losses.removeAll() }
         armTimer()

@@ -222,23 +222,14 @@ public final class PostgresPool {
 
     /// Performs the machine's actions, in order.
     ///
-    /// Performing an action may give the machine another input (a session that ends, an observer that checks out): its
-    /// actions are appended to the same array, and the outermost call performs them after those before it. A nested
-    /// call returns at once, so code that gives an input must not expect its actions to have been performed. The
-    /// indices of removed waiters stay in use until the array is empty, because it may still contain their `grant` or
-    /// `fail`; `recycle()` then frees them. The receiver of a grant may have stopped waiting by then (its query has
-    /// ended), and must give the connection back.
+    /// Performing an action may give the machine another input (a session that ends, an observer that checks out): the
+    /// outermost call performs that input's actions after those before them. A nested call returns at once, so code that
+    /// gives an input must not expect its actions to have been performed. The receiver of a grant may have stopped
+    /// waiting by then (its query has ended), and must give the connection back.
     func performActions() {
         if isPerforming { return }
         isPerforming = true
-        var next = 0
-        while next < machine.actions.count {
-            let action = machine.actions[next]
-            next += 1
-            perform(action)
-        }
-        if next > 0 { machine.actions.removeAll(keepingCapacity: true) }
-        machine.waiters.recycle()
+        while let action = machine.nextAction() { perform(action) }
         isPerforming = false
         armTimer()
     }

@@ -13,7 +13,7 @@ struct AddressBook: Sendable {
         var login = TimeEstimate()
         /// The latest connect got its full turn and no answer.
         var isSilent = false
-        /// The server had the wrong role at the latest log-in.
+        /// The server had the wrong role at the latest login.
         var hasWrongRole = false
         /// The start times of the connects that the server has not accepted yet.
         var unestablished: [MonotonicTime] = []
@@ -21,7 +21,7 @@ struct AddressBook: Sendable {
     }
 
     private var records: [ConnectTarget: Record] = [:]
-    /// The address of the latest log-in.
+    /// The address of the latest login.
     private(set) var winner: ConnectTarget?
     /// Shuffles addresses.
     var random: SplitMix64
@@ -36,7 +36,7 @@ struct AddressBook: Sendable {
     /// Upper bound of the usual time to accept; `nil` if the address never has.
     func usualAccept(_ target: ConnectTarget) -> Duration? { records[target]?.accept.limit }
 
-    /// Upper bound of the usual time from accept to the end of the log-in; `nil` if there was none.
+    /// Upper bound of the usual time from accept to the end of the login; `nil` if there was none.
     func usualLogin(_ target: ConnectTarget) -> Duration? { records[target]?.login.limit }
 
     func isSilent(_ target: ConnectTarget) -> Bool { records[target]?.isSilent ?? false }
@@ -80,7 +80,7 @@ struct AddressBook: Sendable {
     /// The server accepted and then sent nothing for its whole turn.
     mutating func fellSilent(_ target: ConnectTarget) { records[target]?.isSilent = true }
 
-    /// A log-in succeeded.
+    /// A login succeeded.
     mutating func loggedIn(
         _ target: ConnectTarget, acceptedAt: MonotonicTime, isPreferredRole: Bool, at now: MonotonicTime
     ) {

@@ -74,7 +74,7 @@ package final class LoginHelpers {
     static let maximumThreads = 4
     /// Maximum queued polls. Each holds a socket, which pools limit further.
     static let queueLimit = 1_000
-    /// Queued polls fail when no poll has started for this long. Ten log-ins with usual keys take a tenth of it.
+    /// Queued polls fail when no poll has started for this long. Ten logins with usual keys take a tenth of it.
     nonisolated static let defaultQueueTimeout = Duration.seconds(1)
 
     private let queueTimeout: Duration
@@ -152,7 +152,7 @@ package final class LoginHelpers {
             refuse(
                 poll,
                 PostgresError(
-                    code: PostgresError.Code.connection, message: "the system cannot create a thread for the log-in",
+                    code: PostgresError.Code.connection, message: "the system cannot create a thread for the login",
                     disposition: .outage))
             return
         }
@@ -193,13 +193,13 @@ package final class LoginHelpers {
 }
 
 extension PostgresError {
-    /// The error of a log-in that is too slow on this side.
+    /// The error of a login that is too slow on this side.
     ///
     /// - Parameters:
     ///   - kind: the slow work.
-    ///   - busy: the number of other log-ins whose work blocks this one; `nil` if the work is its own.
+    ///   - busy: the number of other logins whose work blocks this one; `nil` if the work is its own.
     static func slowLogin(_ kind: OffLoopPoll.Kind, busy: Int? = nil) -> PostgresError {
-        let others = busy.map { $0 == 1 ? "another log-in is still" : "\($0) other log-ins are still" } ?? "it is still"
+        let others = busy.map { $0 == 1 ? "another login is still" : "\($0) other logins are still" } ?? "it is still"
         let work =
             switch kind {
             case .keys: "computing the keys of SCRAM; the server demands many rounds"

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// Keeps `exit(3)` from cleaning up OpenSSL while a helper thread still computes the keys of a log-in, which would end
+/// Keeps `exit(3)` from cleaning up OpenSSL while a helper thread still computes the keys of a login, which would end
 /// the process with SIGSEGV instead of its exit status.
 ///
 /// libpq loads OpenSSL; this package does not link it, so this code looks the function up by name. `NO_ATEXIT` works

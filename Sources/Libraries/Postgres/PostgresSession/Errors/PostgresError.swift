@@ -83,7 +83,7 @@ public struct PostgresError: Error, Hashable, Sendable {
         public static let connectTimeout = "CONNECT_TIMEOUT"
         /// A statement took longer than its deadline.
         public static let queryTimeout = "QUERY_TIMEOUT"
-        /// The log-in is too slow on this side: computing keys of SCRAM or TLS, or waiting for Kerberos. The message
+        /// The login is too slow on this side: computing keys of SCRAM or TLS, or waiting for Kerberos. The message
         /// says which.
         public static let loginKeys = "LOGIN_KEYS"
         /// The caller's task was cancelled.

@@ -14,13 +14,13 @@ extension Fault {
         "SCRAM-SHA-256$200000:ZGFydW1hLWxhYi1zYWx0IQ==$fxjZYvUJXjjefI8BfnhgeBOCR2nlhpfeCCon0zzpHKk=:"
         + "U4niBWh/6Mda/0VVtoWUnmiozEkg74VrYWAPbQo2Lzc="
 
-    static let logIns = [
+    static let logins = [
         Fault(
-            "slow-log-in", title: "each log-in takes 7 s, and all sessions are ended", ending: nil,
+            "slow-log-in", title: "each login takes 7 s, and all sessions are ended", ending: nil,
             expecting: .tolerated(back: .milliseconds(300)), setup: FaultSetup(settings: ["autovacuum": "off"]),
             begin: { context in
                 let sandbox = try context.sandbox()
-                let logIn = Duration.seconds(7)
+                let login = Duration.seconds(7)
                 // Without a statement: its login would be slow too.
                 try await sandbox.setWithoutLogin(["post_auth_delay": "7"])
                 let watch = SessionWatch(sandbox)
@@ -35,13 +35,13 @@ extension Fault {
                 let back = good.map { $0.end - ended }
                 context.check(
                     Check(
-                        isKept: back.map { $0 <= logIn + .seconds(1) } ?? false, isTiming: true,
+                        isKept: back.map { $0 <= login + .seconds(1) } ?? false, isTiming: true,
                         text: "/ping was good again \(back?.shown ?? "never") after the sessions ended "
-                            + "(at most \((logIn + .seconds(1)).shown))"))
+                            + "(at most \((login + .seconds(1)).shown))"))
                 try await sandbox.setWithoutLogin(["post_auth_delay": "0"])
             }),
         Fault(
-            "scram-rounds", title: "each log-in takes 1,000,000 rounds of a hash, and sessions are ended", ending: nil,
+            "scram-rounds", title: "each login takes 1,000,000 rounds of a hash, and sessions are ended", ending: nil,
             expecting: .tolerated(back: .seconds(5)),
             setup: FaultSetup(
                 prepare: { context in
