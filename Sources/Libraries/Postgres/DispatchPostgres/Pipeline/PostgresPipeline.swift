@@ -42,7 +42,6 @@ public final class PostgresPipeline {
     private var losses: [Int: PostgresError] = [:]
     private var timer = DeadlineTimer()
     private var isPerforming = false
-    /// Empty except while they are performed.
 
     /// Creates a pipeline over connections of `pool`.
     ///
