@@ -1,4 +1,5 @@
 import DarumaService
+import DispatchHTTP
 import Glibc
 
 @main
@@ -40,25 +41,26 @@ enum Daruma {
     }
 
     private static func fail(_ error: any Error) -> Never {
-        switch error {
-        case let problem as UsageError: fail("\(problem)", CommandFailure.usage("").status)
-        case let failure as CommandFailure: fail(failure.message, failure.status)
-        default: fail("\(error)", 1)
-        }
+        let line = "daruma: \(error)\n"
+        write(STDERR_FILENO, line, line.utf8.count)
+        exit(status(of: error))
     }
 
-    private static func fail(_ message: String, _ status: Int32) -> Never {
-        let line = "daruma: \(message)\n"
-        write(STDERR_FILENO, line, line.utf8.count)
-        exit(status)
+    /// The exit status, from `sysexits.h`.
+    private static func status(of error: any Error) -> Int32 {
+        switch error {
+        case is UsageError, is SettingError: 64
+        case is ListenError: 69
+        case let failure as CommandFailure: failure.status
+        default: 1
+        }
     }
 }
 
-/// A failure with a message of one line and an exit status from `sysexits.h`.
-struct CommandFailure: Error {
-    let message: String
+/// A failure with a message of one line.
+struct CommandFailure: Error, CustomStringConvertible {
+    let description: String
     let status: Int32
 
-    static func usage(_ message: String) -> CommandFailure { CommandFailure(message: message, status: 64) }
-    static func unavailable(_ message: String) -> CommandFailure { CommandFailure(message: message, status: 69) }
+    static func usage(_ message: String) -> CommandFailure { CommandFailure(description: message, status: 64) }
 }

@@ -65,9 +65,9 @@ struct HealthcheckCommand {
         case .success(let status) where (200..<300).contains(status):
             print("healthy: \(text) answers \(status)")
         case .success(let status):
-            throw CommandFailure(message: "unhealthy: \(text) answers \(status)", status: 1)
+            throw CommandFailure(description: "unhealthy: \(text) answers \(status)", status: 1)
         case .failure(let failure):
-            throw CommandFailure(message: "unhealthy: \(text): \(failure)", status: 1)
+            throw CommandFailure(description: "unhealthy: \(text): \(failure)", status: 1)
         }
     }
 }

@@ -1,5 +1,4 @@
 import DarumaService
-import DispatchHTTP
 import Glibc
 import Logging
 
@@ -28,18 +27,8 @@ struct ServeCommand {
     }
 
     func run() async throws {
-        let settings: ServiceSettings
-        do throws(SettingError) {
-            settings = try ServiceSettings(flags: flags) { getenv($0).map { String(cString: $0) } }
-        } catch {
-            throw CommandFailure.usage("\(error)")
-        }
-        let systemd: SystemdEnvironment
-        do throws(SystemdError) {
-            systemd = try SystemdEnvironment(processID: getpid()) { getenv($0).map { String(cString: $0) } }
-        } catch {
-            throw CommandFailure.usage("\(error)")
-        }
+        let settings = try ServiceSettings(flags: flags) { getenv($0).map { String(cString: $0) } }
+        let systemd = try SystemdEnvironment(processID: getpid()) { getenv($0).map { String(cString: $0) } }
         for name in SystemdEnvironment.variables { unsetenv(name) }
         // A closed log pipe must not end the service.
         signal(SIGPIPE, SIG_IGN)
@@ -68,11 +57,7 @@ struct ServeCommand {
             _exit(128 + number)
         }
         defer { signals.release() }
-        do throws(ListenError) {
-            try await application.start()
-        } catch {
-            throw CommandFailure.unavailable("\(error)")
-        }
+        try await application.start()
         await signals.wait()
         let hardStop = HardStop(after: settings.drainDelay + settings.shutdownTimeout) {
             logger.critical("graceful shutdown timed out; exiting")

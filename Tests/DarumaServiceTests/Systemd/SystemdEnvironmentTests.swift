@@ -51,7 +51,7 @@ struct SystemdEnvironmentTests {
             ("NOTIFY_SOCKET", "/" + String(repeating: "x", count: 107)),
         ])
     func malformed(_ name: String, _ value: String) {
-        let problem = #expect(throws: SystemdError.self) { try Self.read(["LISTEN_PID": "42", name: value]) }
+        let problem = #expect(throws: SettingError.self) { try Self.read(["LISTEN_PID": "42", name: value]) }
         #expect(problem?.description.hasPrefix("\(name): ") == true)
     }
 }

@@ -9,13 +9,13 @@ package struct NotifyAddress: Sendable, Equatable {
     /// The capacity of `sockaddr_un` less a terminator (`unix(7)`).
     private static let mostBytes = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
 
-    package init(_ text: String) throws(SystemdError) {
+    package init(_ text: String) throws(SettingError) {
         guard text.hasPrefix("/") || text.hasPrefix("@"), text.utf8.count > 1 else {
-            throw SystemdError(
-                variable: "NOTIFY_SOCKET", problem: "'\(text)' is neither a path nor an abstract name with @")
+            throw SettingError(
+                source: "NOTIFY_SOCKET", problem: "'\(text)' is neither a path nor an abstract name with @")
         }
         guard text.utf8.count <= Self.mostBytes else {
-            throw SystemdError(variable: "NOTIFY_SOCKET", problem: "longer than \(Self.mostBytes) bytes")
+            throw SettingError(source: "NOTIFY_SOCKET", problem: "longer than \(Self.mostBytes) bytes")
         }
         bytes = (text.hasPrefix("@") ? [0] : [text.utf8.first ?? 0]) + text.utf8.dropFirst()
     }

@@ -30,21 +30,21 @@ package struct SystemdEnvironment: Sendable, Equatable {
     package init() {}
 
     /// Reads the variables for the process `processID`. Ignores variables for any other process.
-    package init(processID: Int32, variable: (String) -> String?) throws(SystemdError) {
+    package init(processID: Int32, variable: (String) -> String?) throws(SettingError) {
         func text(_ name: String) -> String? { variable(name).flatMap { $0.isEmpty ? nil : $0 } }
         func isForUs(_ name: String) -> Bool { text(name) == "\(processID)" }
 
         if let address = text("NOTIFY_SOCKET") { notifyAddress = try NotifyAddress(address) }
         if let limit = text("WATCHDOG_USEC"), text("WATCHDOG_PID") == nil || isForUs("WATCHDOG_PID") {
             guard let microseconds = Int64(limit), microseconds > 0 else {
-                throw SystemdError(variable: "WATCHDOG_USEC", problem: "'\(limit)' is not a number of microseconds")
+                throw SettingError(source: "WATCHDOG_USEC", problem: "'\(limit)' is not a number of microseconds")
             }
             watchdogTimeout = .microseconds(microseconds)
         }
         if let number = text("LISTEN_FDS"), isForUs("LISTEN_PID") {
             guard let count = Int(number), (0...Self.mostSockets).contains(count) else {
-                throw SystemdError(
-                    variable: "LISTEN_FDS", problem: "'\(number)' is not a number from 0 to \(Self.mostSockets)")
+                throw SettingError(
+                    source: "LISTEN_FDS", problem: "'\(number)' is not a number from 0 to \(Self.mostSockets)")
             }
             let names = (variable("LISTEN_FDNAMES") ?? "").split(separator: ":", omittingEmptySubsequences: false)
             sockets = (0..<count).map { index in
@@ -54,12 +54,4 @@ package struct SystemdEnvironment: Sendable, Equatable {
             }
         }
     }
-}
-
-/// An invalid variable, described in one line.
-package struct SystemdError: Error, Sendable, Equatable, CustomStringConvertible {
-    package let variable: String
-    package let problem: String
-
-    package var description: String { "\(variable): \(problem)" }
 }
