@@ -1,8 +1,6 @@
-import DarumaService
-import DispatchLoop
 import Glibc
 
-/// The URL of a health check, and one blocking request to it with a deadline.
+/// The URL of a health check, and one blocking request to it.
 struct HealthTarget: Equatable {
     let host: String
     let port: String
@@ -32,75 +30,50 @@ struct HealthTarget: Equatable {
         let description: String
     }
 
-    /// Returns the status of the answer.
-    func ask(deadline: MonotonicTime) -> Result<Int, Failure> {
+    /// Returns the status of the answer. Blocks as long as the resolver and the service do.
+    func ask() throws(Failure) -> Int {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(host, port, &hints, &list)
-        guard status == 0, let first = list else {
-            return .failure(Failure(description: String(cString: gai_strerror(status))))
-        }
+        guard status == 0, let first = list else { throw Failure(description: String(cString: gai_strerror(status))) }
         defer { freeaddrinfo(list) }
         var failure = Failure(description: "no address")
         for address in sequence(first: first, next: { $0.pointee.ai_next }) {
-            do {
-                return .success(try ask(address.pointee, deadline))
+            do throws(Failure) {
+                return try ask(address.pointee)
             } catch {
                 failure = error
             }
         }
-        return .failure(failure)
+        throw failure
     }
 
-    private func ask(_ address: addrinfo, _ deadline: MonotonicTime) throws(Failure) -> Int {
-        let kind = address.ai_socktype | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+    private func ask(_ address: addrinfo) throws(Failure) -> Int {
+        let kind = address.ai_socktype | Int32(SOCK_CLOEXEC.rawValue)
         let descriptor = socket(address.ai_family, kind, address.ai_protocol)
-        guard descriptor >= 0 else { throw Self.systemFailure(errno) }
+        guard descriptor >= 0 else { throw Self.systemFailure() }
         defer { close(descriptor) }
-        if connect(descriptor, address.ai_addr, address.ai_addrlen) != 0 {
-            guard errno == EINPROGRESS else { throw Self.systemFailure(errno) }
-            try wait(descriptor, Int16(POLLOUT), deadline)
-            var error: Int32 = 0
-            var length = socklen_t(MemoryLayout<Int32>.size)
-            getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)
-            if error != 0 { throw Self.systemFailure(error) }
-        }
+        guard connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 else { throw Self.systemFailure() }
         let name = host.contains(":") ? "[\(host)]" : host
         let request = "GET \(path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\n\r\n"
         // Fits into any socket buffer, so send(2) takes all of it.
         guard send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) == request.utf8.count else {
-            throw Self.systemFailure(errno)
+            throw Self.systemFailure()
         }
-        var head: [UInt8] = []
         // Only "HTTP/1.1 200" matters.
-        while head.count < 12 {
-            try wait(descriptor, Int16(POLLIN), deadline)
-            var buffer = [UInt8](repeating: 0, count: 512)
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count == 0 { throw Failure(description: "server closed the connection without a response") }
-            if count < 0, errno != EAGAIN, errno != EINTR { throw Self.systemFailure(errno) }
-            head.append(contentsOf: buffer.prefix(max(count, 0)))
+        var head = [UInt8](repeating: 0, count: 12)
+        let count = recv(descriptor, &head, head.count, Int32(MSG_WAITALL))
+        guard count >= 0 else { throw Self.systemFailure() }
+        guard count == head.count else {
+            throw Failure(description: "server closed the connection without a response")
         }
-        let text = String(decoding: head.prefix(12), as: UTF8.self)
+        let text = String(decoding: head, as: UTF8.self)
         guard text.hasPrefix("HTTP/1."), let status = Int(text.suffix(3)) else {
             throw Failure(description: "not an HTTP/1 response")
         }
         return status
     }
 
-    private func wait(_ descriptor: Int32, _ events: Int16, _ deadline: MonotonicTime) throws(Failure) {
-        while true {
-            let left = deadline - .now()
-            guard left > .zero else { throw Failure(description: "timed out") }
-            var entry = pollfd(fd: descriptor, events: events, revents: 0)
-            let count = poll(&entry, 1, Int32(min(left.wholeMilliseconds + 1, 1 << 30)))
-            if count > 0 { return }
-            if count < 0, errno != EINTR { throw Self.systemFailure(errno) }
-        }
-    }
-
-    private static func systemFailure(_ number: Int32) -> Failure {
-        Failure(description: String(cString: strerror(number)))
-    }
+    private static func systemFailure() -> Failure { Failure(description: String(cString: strerror(errno))) }
 }

@@ -50,15 +50,14 @@ struct HealthcheckCommand {
         guard let target = HealthTarget(text) else {
             throw CommandFailure.usage("--url: '\(text)' is not of the form http://host:port/path")
         }
-        // getaddrinfo(3) has no timeout, so a timer ends the process.
-        let spare = limit + .milliseconds(100)
-        DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(spare.nanoseconds))) {
+        // getaddrinfo(3) has no timeout, so a timer ends the process, whatever it waits for.
+        DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(limit.nanoseconds))) {
             guard Self.decidesFirst() else { return }
-            let line: StaticString = "daruma: unhealthy: timed out\n"
-            write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
+            let line = "daruma: unhealthy: \(text): timed out\n"
+            write(STDERR_FILENO, line, line.utf8.count)
             _exit(1)
         }
-        let answer = target.ask(deadline: .now() + limit)
+        let answer = Result { () throws(HealthTarget.Failure) in try target.ask() }
         // The timer was first and is about to end the process.
         while !Self.decidesFirst() { pause() }
         switch answer {
