@@ -21,7 +21,7 @@ public final class PoolMetrics: PoolObserver {
 
     /// Kind, unit and help text of each metric, for backends that use them.
     public nonisolated static func descriptions(prefix: String = defaultPrefix) -> [MetricDescription] {
-        PoolMetric(prefix: prefix).all
+        PoolInstruments(prefix: prefix, poolName: "", factory: NOOPMetricsHandler.instance).descriptions
     }
 
     /// `true`.
@@ -56,7 +56,7 @@ public final class PoolMetrics: PoolObserver {
         name: String = "default", prefix: String = defaultPrefix,
         factory: any MetricsFactory = MetricsSystem.factory
     ) {
-        instruments = PoolInstruments(PoolMetric(prefix: prefix), poolName: name, factory: factory)
+        instruments = PoolInstruments(prefix: prefix, poolName: name, factory: factory)
         let instruments = instruments
         attemptFailures = CodeCounters { instruments.connectAttempts("failure", reason: $0) }
         retries = CodeCounters { instruments.retries(reason: $0) }
