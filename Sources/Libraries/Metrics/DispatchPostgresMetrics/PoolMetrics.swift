@@ -30,9 +30,9 @@ public final class PoolMetrics: PoolObserver {
     /// Weak, because the pool holds its observers.
     private weak var pool: PostgresPool?
     private let instruments: PoolInstruments
-    private var attemptFailures: CodeCounters
-    private var retries: CodeCounters
-    private var failedQueries: [String: Timer] = [:]
+    private var attemptFailures: InstrumentsByCode<Counter>
+    private var retries: InstrumentsByCode<Counter>
+    private var failedQueries: InstrumentsByCode<Timer>
     /// Whether requests can use the database.
     private var isUp = false
     /// The time up to which the current outage has been counted; `nil` without an outage.
@@ -43,8 +43,6 @@ public final class PoolMetrics: PoolObserver {
     private static let usualRetries = [
         PostgresError.Code.ended, PostgresError.Code.reset, PostgresError.Code.queryTimeout, "57P01",
     ]
-    /// The maximum number of error codes with a timer of their own.
-    private static let queryCodeLimit = 100
 
     /// Creates the metrics of one pool. Make them its observer, and call ``watch(_:)``.
     ///
@@ -58,10 +56,11 @@ public final class PoolMetrics: PoolObserver {
     ) {
         instruments = PoolInstruments(prefix: prefix, poolName: name, factory: factory)
         let instruments = instruments
-        attemptFailures = CodeCounters { instruments.connectAttempts("failure", reason: $0) }
-        retries = CodeCounters { instruments.retries(reason: $0) }
-        for code in Self.usualConnectFailures { attemptFailures.prepare(code) }
-        for code in Self.usualRetries { retries.prepare(code) }
+        attemptFailures = InstrumentsByCode(known: Self.usualConnectFailures) {
+            instruments.connectAttempts("failure", reason: $0)
+        }
+        retries = InstrumentsByCode(known: Self.usualRetries) { instruments.retries(reason: $0) }
+        failedQueries = InstrumentsByCode { instruments.queries(errorType: $0) }
         instruments.lastTransition.record(Self.secondsSinceEpoch)
     }
 
@@ -81,11 +80,11 @@ public final class PoolMetrics: PoolObserver {
         switch event {
         case .healthChanged(let from, let to, let outage, let now): healthChanged(from, to, outage, now)
         case .connected: instruments.connectSuccesses.increment()
-        case .connectFailed(let error): attemptFailures.increment(error.code)
+        case .connectFailed(let error): attemptFailures[error.code].increment()
         case .closed(_, let reason, _):
             instruments.discards[reason]?.increment()
             instruments.abandonedAttempts[reason]?.increment()
-        case .retried(let error): retries.increment(error.code)
+        case .retried(let error): retries[error.code].increment()
         case .hedged: instruments.hedges.increment()
         case .connecting, .causeChanged, .growthFailed, .retirementPostponed: break
         }
@@ -98,20 +97,12 @@ public final class PoolMetrics: PoolObserver {
         case .returned(let use): instruments.useTime.recordNanoseconds(use)
         case .queried(let duration, let code, let wasSaved):
             if wasSaved { instruments.retriesSaved.increment() }
-            let timer = code.map(failedQuery) ?? instruments.goodQueries
+            let timer = code.map { failedQueries[$0] } ?? instruments.goodQueries
             timer.recordNanoseconds(duration)
         case .timedOut: instruments.timeouts.increment()
         case .refused(let kind): instruments.refusals[kind]?.increment()
         case .opened(let duration): instruments.createTime.recordNanoseconds(duration)
         }
-    }
-
-    private func failedQuery(_ code: String) -> Timer {
-        if let known = failedQueries[code] { return known }
-        let label = failedQueries.count < Self.queryCodeLimit ? code : CodeCounters.other
-        let timer = failedQueries[label] ?? instruments.queries(errorType: label)
-        failedQueries[label] = timer
-        return timer
     }
 
     private func healthChanged(_ from: DatabaseState, _ to: DatabaseState, _ outage: Outage?, _ now: MonotonicTime) {
