@@ -46,28 +46,30 @@ extension StatusClock {
 
 @Suite struct ServerSentEventTests {
     @Test(
-        "each line of the data has a field, and an empty line ends the event",
+        "no line break in the data ends its line, and an empty line ends the event",
         arguments: [
-            ("one", "data: one\n"), ("one\ntwo", "data: one\ndata: two\n"), ("one\r\ntwo", "data: one\ndata: two\n"),
-            ("one\rtwo", "data: one\ndata: two\n"), ("", "data: \n"), ("\n", "data: \ndata: \n"),
-            ("event: x", "data: event: x\n"),
+            ("one", "one"), ("one\ntwo", #"one\ntwo"#), ("one\r\ntwo", #"one\r\ntwo"#), ("one\rtwo", #"one\rtwo"#),
+            ("", ""),
+            ("\n", #"\n"#), ("event: x", "event: x"),
         ])
-    func lines(data: String, lines: String) {
-        let event = ServerSentEvent(name: "tick", data: Array(data.utf8))
-        #expect(String(decoding: event.bytes, as: UTF8.self) == "event: tick\n\(lines)\n")
+    func lines(text: String, data: String) {
+        let event = ServerSentEvent(name: "tick", data: .array([.string(text), .object([("a", .null)])]))
+        #expect(
+            String(decoding: event.bytes, as: UTF8.self) == "event: tick\ndata: [\"\(data)\",{\"a\":null}]\n\n")
     }
 
     @Test("the retry time comes first")
     func retry() {
-        let event = ServerSentEvent(name: "snapshot", data: [0x78], retry: 1000)
-        #expect(String(decoding: event.bytes, as: UTF8.self) == "retry: 1000\nevent: snapshot\ndata: x\n\n")
+        let event = ServerSentEvent(name: "snapshot", data: .integer(7), retry: 1000)
+        #expect(String(decoding: event.bytes, as: UTF8.self) == "retry: 1000\nevent: snapshot\ndata: 7\n\n")
     }
 }
 
 @Suite struct StatusFeedTests {
     private func object(_ event: ServerSentEvent) throws -> [String: Any] {
-        #expect(!event.data.contains(UInt8(ascii: "\n")))
-        return try #require(try JSONSerialization.jsonObject(with: Data(event.data)) as? [String: Any])
+        let data = event.data.bytes(isCompact: true)
+        #expect(!data.contains(UInt8(ascii: "\n")))
+        return try #require(try JSONSerialization.jsonObject(with: Data(data)) as? [String: Any])
     }
 
     @Test("a snapshot holds everything except seconds without news")

@@ -12,19 +12,11 @@ enum JSONValue: Sendable {
     case array([JSONValue])
     case object([(String, JSONValue)])
 
-    /// The value as UTF-8, indented.
-    func bytes() -> [UInt8] {
+    /// The value as UTF-8, indented, or on one line without spaces.
+    func bytes(isCompact: Bool = false) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(512)
-        write(into: &bytes, indent: 0)
-        return bytes
-    }
-
-    /// The value as UTF-8 on one line, without spaces.
-    func compactBytes() -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(512)
-        write(into: &bytes, indent: nil)
+        write(into: &bytes, indent: isCompact ? nil : 0)
         return bytes
     }
 

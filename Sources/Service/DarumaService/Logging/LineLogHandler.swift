@@ -45,7 +45,7 @@ package struct LineLogHandler: LogHandler {
                 ("message", .text(message)),
             ]
             let members = (first + fields).map { name, value in value.member(named: name) }
-            return String(decoding: JSONValue.object(members).compactBytes(), as: UTF8.self)
+            return String(decoding: JSONValue.object(members).bytes(isCompact: true), as: UTF8.self)
         case .text:
             let pairs = fields.map { " \(Self.oneLine($0.0))=\(Self.quoted($0.1.text))" }.joined()
             return "\(time) \(level.rawValue) \(Self.oneLine(message))\(pairs)"

@@ -21,8 +21,7 @@ enum StatusFeed {
                 ("slotStates", .array(SlotState.allCases.map { .string($0.rawValue) })),
                 ("slotWords", .array(SlotState.allCases.map { .string($0.word) })),
             ] + present(report, clock, history.seconds()) + past(history)
-        return ServerSentEvent(
-            name: "snapshot", data: JSONValue.object(members).compactBytes(), retry: retryMilliseconds)
+        return ServerSentEvent(name: "snapshot", data: .object(members), retry: retryMilliseconds)
     }
 
     /// A later event. `first` is the last second that the viewers know.
@@ -30,7 +29,7 @@ enum StatusFeed {
         _ report: StatusReport, _ clock: StatusClock, _ history: StatusHistory, from first: Int, withPast: Bool
     ) -> ServerSentEvent {
         let members = present(report, clock, history.seconds(from: first)) + (withPast ? past(history) : [])
-        return ServerSentEvent(name: "tick", data: JSONValue.object(members).compactBytes(), retry: nil)
+        return ServerSentEvent(name: "tick", data: .object(members))
     }
 
     private static func present(
