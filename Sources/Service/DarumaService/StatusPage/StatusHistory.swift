@@ -42,15 +42,10 @@ package struct StatusHistory: Sendable {
     }
 
     /// The interruptions that ended within the grace: requests waited, and none failed.
-    package struct MaskedInterruptions: Sendable, Hashable {
+    package struct MaskedInterruptions: Sendable {
         package var count = 0
         /// When the latest one started, since the start of the service, and its length.
         package var latest: (since: Duration, length: Duration)?
-
-        package static func == (left: MaskedInterruptions, right: MaskedInterruptions) -> Bool {
-            left.count == right.count
-        }
-        package func hash(into hasher: inout Hasher) { hasher.combine(count) }
     }
 
     package let start: MonotonicTime

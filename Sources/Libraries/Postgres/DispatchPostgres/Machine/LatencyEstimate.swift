@@ -13,20 +13,21 @@ struct LatencyEstimate: Sendable, Hashable {
     private(set) var mean: Int64 = 0
     private(set) var deviation: Int64 = 0
     private(set) var count = 0
-    private var previous: (Int64, Int64) = (0, 0)
+    private var previous: Int64 = 0
+    private var beforePrevious: Int64 = 0
 
     /// Adds a sample.
     mutating func add(nanoseconds sample: Int64) {
         guard sample >= 0 else { return }
         let sample = min(sample, Self.ceiling)
         count += 1
-        defer { previous = (previous.1, sample) }
+        defer { (beforePrevious, previous) = (previous, sample) }
         // The first two samples have no median of three: the lower one counts.
         let value =
             switch count {
             case 1: sample
-            case 2: min(previous.1, sample)
-            default: Self.median(previous.0, previous.1, sample)
+            case 2: min(previous, sample)
+            default: Self.median(beforePrevious, previous, sample)
             }
         if count <= 2 {
             mean = value
@@ -43,14 +44,4 @@ struct LatencyEstimate: Sendable, Hashable {
     }
 
     private static func median(_ a: Int64, _ b: Int64, _ c: Int64) -> Int64 { max(min(a, b), min(max(a, b), c)) }
-
-    static func == (left: Self, right: Self) -> Bool {
-        (left.mean, left.deviation, left.count) == (right.mean, right.deviation, right.count)
-            && left.previous == right.previous
-    }
-
-    func hash(into hasher: inout Hasher) {
-        hasher.combine(mean)
-        hasher.combine(deviation)
-    }
 }
