@@ -372,11 +372,7 @@ struct ConnectionMachine {
             return .look
         }
         looks = 0
-        switch state.expiry {
-        case .close(let reason): return .close(reason)
-        case .abort(let reason): return .abort(reason)
-        case .answerTimeout(let reason): return .answerTimeout(reason)
-        }
+        return state.expiry
     }
 
     /// Makes the next read try the socket although the kernel has reported nothing.

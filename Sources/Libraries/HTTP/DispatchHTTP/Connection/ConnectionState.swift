@@ -29,16 +29,6 @@ struct ConnectionState {
         case closed
     }
 
-    /// The action at a deadline.
-    enum Expiry: Equatable {
-        /// Close without a response.
-        case close(ConnectionCloseReason)
-        /// Respond with 408 and close.
-        case answerTimeout(ConnectionCloseReason)
-        /// Discard the unsent bytes and close.
-        case abort(ConnectionCloseReason)
-    }
-
     private(set) var phase = Phase.idle
     /// When the phase began.
     private(set) var since: MonotonicTime
@@ -159,7 +149,7 @@ struct ConnectionState {
     }
 
     /// The action once the deadline has passed.
-    var expiry: Expiry {
+    var expiry: ConnectionMachine.Expiry {
         if isBlocked { return .abort(.writeTimeout) }
         switch phase {
         case .idle: return .close(leaving == nil ? .idleTimeout : .drained)
