@@ -9,13 +9,8 @@ extension Connection {
         if machine.state.isBlocked {
             output.append(server.output)
             machine.queued()
-        } else {
-            switch Socket.send(descriptor, server.output) {
-            case .bytes(let count) where count == server.output.count: machine.wrote(all: true, at: server.loop.now)
-            case .bytes(let count): keep(server.output[count...])
-            case .wouldBlock: keep(server.output[...])
-            case .failed: close(.reset)
-            }
+        } else if write(server.output[...]) {
+            machine.wrote(all: true, at: server.loop.now)
         }
         server.releaseOutput()
     }
@@ -23,21 +18,26 @@ extension Connection {
     /// Sends a response that was held back until the end of the round.
     func send(_ answer: ArraySlice<UInt8>) {
         machine.sendsNow()
-        guard !machine.isClosed else { return }
-        switch Socket.send(descriptor, answer) {
-        case .bytes(let count) where count == answer.count: break
-        case .bytes(let count): keep(answer.dropFirst(count))
-        case .wouldBlock: keep(answer)
-        case .failed: close(.reset)
-        }
+        if !machine.isClosed { _ = write(answer) }
     }
 
-    /// Queues output that the kernel did not take, and registers for its next writable event.
-    func keep(_ rest: ArraySlice<UInt8>) {
+    /// Sends what the kernel takes, and queues the rest. Returns whether the kernel took everything.
+    func write(_ bytes: ArraySlice<UInt8>) -> Bool {
+        switch Socket.send(descriptor, bytes) {
+        case .bytes(let count) where count == bytes.count: return true
+        case .bytes(let count): keep(bytes.dropFirst(count))
+        case .wouldBlock: keep(bytes)
+        case .failed: close(.reset)
+        }
+        return false
+    }
+
+    private func keep(_ rest: ArraySlice<UInt8>) {
         output.append(rest)
         outputIsBlocked()
     }
 
+    /// Registers for the next writable event.
     func outputIsBlocked() {
         machine.wrote(all: false, at: server.loop.now)
         server.evictable.remove(slot)

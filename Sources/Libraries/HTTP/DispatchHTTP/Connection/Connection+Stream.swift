@@ -83,13 +83,7 @@ extension Connection {
 
     private func sendLastChunk() {
         if machine.state.isBlocked { return output.append(ChunkedSerializer.lastChunk) }
-        let last = ChunkedSerializer.lastChunk[...]
-        switch Socket.send(descriptor, last) {
-        case .bytes(let count) where count == last.count: break
-        case .bytes(let count): keep(last[count...])
-        case .wouldBlock: keep(last)
-        case .failed: close(.reset)
-        }
+        _ = write(ChunkedSerializer.lastChunk[...])
     }
 
     /// Ends the stream because the server shuts down. Does not wait for a client that is behind.

@@ -16,18 +16,8 @@ enum Socket {
 
     static func receive(_ descriptor: Int32, into array: inout [UInt8], max: Int) -> Outcome {
         array.withUnsafeMutableBufferPointer { buffer in
-            while true {
-                let count = recv(descriptor, buffer.baseAddress, min(max, buffer.count), 0)
-                if count >= 0 { return .bytes(count) }
-                if errno == EINTR { continue }
-                return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
-            }
+            outcome { recv(descriptor, buffer.baseAddress, min(max, buffer.count), 0) }
         }
-    }
-
-    /// Never raises SIGPIPE.
-    static func send(_ descriptor: Int32, _ bytes: [UInt8]) -> Outcome {
-        bytes.withUnsafeBufferPointer { send(descriptor, $0) }
     }
 
     /// Never raises SIGPIPE.
@@ -37,12 +27,7 @@ enum Socket {
 
     /// Never raises SIGPIPE.
     static func send(_ descriptor: Int32, _ bytes: UnsafeBufferPointer<UInt8>) -> Outcome {
-        while true {
-            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
-            if count >= 0 { return .bytes(count) }
-            if errno == EINTR { continue }
-            return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
-        }
+        outcome { Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
     }
 
     /// Sends three pieces as one. Never raises SIGPIPE.
@@ -57,12 +42,18 @@ enum Socket {
             var message = msghdr()
             message.msg_iov = vectors.baseAddress
             message.msg_iovlen = vectors.count
-            while true {
-                let count = sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL))
-                if count >= 0 { return .bytes(count) }
-                if errno == EINTR { continue }
-                return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
-            }
+            return outcome { sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL)) }
+        }
+    }
+
+    /// The outcome of a call, repeated if a signal interrupts it.
+    @inline(__always)
+    private static func outcome(of call: () -> Int) -> Outcome {
+        while true {
+            let count = call()
+            if count >= 0 { return .bytes(count) }
+            if errno == EINTR { continue }
+            return errno == EAGAIN || errno == EWOULDBLOCK ? .wouldBlock : .failed(errno)
         }
     }
 
