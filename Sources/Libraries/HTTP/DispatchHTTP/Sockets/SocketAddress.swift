@@ -47,32 +47,31 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// Calls `body` with the address for a system call.
     func withSockAddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        func withPointer<Address>(to address: inout Address) -> Result {
+            withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<Address>.size))
+                }
+            }
+        }
         switch family {
         case .ipv4:
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
             address.sin_port = port.bigEndian
             inet_pton(AF_INET, host, &address.sin_addr)
-            return withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
+            return withPointer(to: &address)
         case .ipv6:
             var address = sockaddr_in6()
             address.sin6_family = sa_family_t(AF_INET6)
             address.sin6_port = port.bigEndian
             inet_pton(AF_INET6, host, &address.sin6_addr)
-            return withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-                }
-            }
+            return withPointer(to: &address)
         }
     }
 
-    /// The IP address in `address`; `nil` for another family.
-    private init?(_ address: UnsafePointer<sockaddr>, _ length: socklen_t, port: UInt16) {
+    /// The IP address and port in `address`; `nil` for another family.
+    private init?(_ address: UnsafePointer<sockaddr>, _ length: socklen_t) {
         switch Int32(address.pointee.sa_family) {
         case AF_INET: family = .ipv4
         case AF_INET6: family = .ipv6
@@ -83,7 +82,8 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
             return nil
         }
         self.host = String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        self.port = port
+        // The port has the same offset in both families.
+        port = address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }
     }
 
     /// The address of a TCP socket; `nil` for any other.
@@ -92,11 +92,11 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let address: SocketAddress? = withUnsafeMutablePointer(to: &storage) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                getsockname(descriptor, $0, &length) == 0 ? SocketAddress($0, length, port: 0) : nil
+                getsockname(descriptor, $0, &length) == 0 ? SocketAddress($0, length) : nil
             }
         }
         guard let address else { return nil }
-        self = address.withBoundPort(of: descriptor)
+        self = address
     }
 
     /// Looks up a host name with getaddrinfo(3), which reads /etc/hosts and may ask a name server. Blocks.
@@ -115,7 +115,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         while let result = next?.pointee {
             next = result.ai_next
             // Skips link-local addresses: `host` does not hold their zone in a form that inet_pton(3) reads.
-            guard let address = SocketAddress(result.ai_addr, result.ai_addrlen, port: port),
+            guard let address = SocketAddress(result.ai_addr, result.ai_addrlen)?.withPort(port),
                 !address.host.utf8.contains(UInt8(ascii: "%")), !found.contains(address)
             else { continue }
             found.append(address)
@@ -129,16 +129,6 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// The same address with the port of `descriptor`.
     func withBoundPort(of descriptor: Int32) -> SocketAddress {
-        var storage = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let result = withUnsafeMutablePointer(to: &storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
-        }
-        guard result == 0 else { return self }
-        // The port has the same offset in both families.
-        let bound = withUnsafePointer(to: &storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }
-        }
-        return SocketAddress(family: family, host: host, port: bound)
+        SocketAddress(of: descriptor).map { withPort($0.port) } ?? self
     }
 }
