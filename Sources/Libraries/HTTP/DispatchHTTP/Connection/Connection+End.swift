@@ -12,7 +12,7 @@ extension Connection {
         let queue: EvictionQueues.Name = isOnReserve ? .reserved : isAtHead ? .head : .idle
         // A connection within a header keeps its position, however many bytes arrive.
         if queue == .idle || server.evictable.queue(of: slot) != queue { server.evictable.append(slot, to: queue) }
-        server.connectionBecameEvictable()
+        server.resumeAccepting()
     }
 
     /// Closes at once.

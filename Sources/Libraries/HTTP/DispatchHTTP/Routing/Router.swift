@@ -39,13 +39,13 @@ public struct Router: Responder {
             return nil
         }
 
+        /// The methods that the path answers.
+        var methods: [String] {
+            let own = entries.flatMap { $0.method == .get ? ["GET", "HEAD"] : [$0.method.rawValue] }
+            return own.contains("OPTIONS") ? own : own + ["OPTIONS"]
+        }
+
         mutating func update(_ errorResponse: ErrorResponse) {
-            var methods: [String] = []
-            for entry in entries {
-                methods.append(entry.method.rawValue)
-                if entry.method == .get { methods.append("HEAD") }
-            }
-            if !methods.contains("OPTIONS") { methods.append("OPTIONS") }
             let allow = methods.joined(separator: ", ")
             options = Response(status: .noContent, fields: [.allow: allow]).prepared()
             notAllowed = errorResponse(.methodNotAllowed, "This path answers \(allow).", [.allow: allow]).prepared()
@@ -89,16 +89,8 @@ public struct Router: Responder {
         routes[index].entries.removeAll { $0.method == method }
         routes[index].entries.append(Entry(method: method, target: target))
         routes[index].update(errorResponse)
-
-        var methods: [String] = []
-        for route in routes {
-            for entry in route.entries where !methods.contains(entry.method.rawValue) {
-                methods.append(entry.method.rawValue)
-            }
-        }
-        if methods.contains("GET"), !methods.contains("HEAD") { methods.append("HEAD") }
-        if !methods.contains("OPTIONS") { methods.append("OPTIONS") }
-        serverOptions = Response(status: .noContent, fields: [.allow: methods.sorted().joined(separator: ", ")])
+        let methods = Set(routes.flatMap(\.methods)).sorted()
+        serverOptions = Response(status: .noContent, fields: [.allow: methods.joined(separator: ", ")])
     }
 
     /// The paths that have a handler.

@@ -198,7 +198,8 @@ public final class HTTPServer {
         for listener in listeners { accept(on: listener) }
     }
 
-    private func resumeAccepting() {
+    /// A place is free, or a connection can be evicted from now on.
+    func resumeAccepting() {
         guard isAcceptPaused else { return }
         isAcceptPaused = false
         // Not from within a connection's event, which uses the shared buffers.
@@ -225,9 +226,6 @@ public final class HTTPServer {
     }
 
     var maxStreamBacklog: Int { configuration.maxStreamBacklog ?? configuration.maxPendingOutput }
-
-    /// A connection can be evicted from now on.
-    func connectionBecameEvictable() { resumeAccepting() }
 
     /// Moves a connection from a reserved place to a general one if one is free, and returns whether it did.
     func promoteFromReserve() -> Bool { quotas.promote() }
