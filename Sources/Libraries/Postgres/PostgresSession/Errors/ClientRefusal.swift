@@ -3,8 +3,8 @@
 /// The texts come from libpq 13 to 18 (fe-auth.c, fe-auth-scram.c, fe-connect.c, fe-secure-openssl.c,
 /// fe-secure-gssapi.c) and from OpenSSL 3.0.
 struct ClientRefusal {
-    /// The part of libpq's text that identifies the error.
-    let pattern: String
+    /// The parts of libpq's text any of which identifies the error.
+    let patterns: [String]
     let code: String
     let message: String
     let hint: String
@@ -17,20 +17,23 @@ struct ClientRefusal {
         if text.contains("Cannot contact any KDC") || text.contains("Cannot resolve network address for KDC") {
             return nil
         }
-        return all.first { text.contains($0.pattern) }
+        return all.first { $0.pattern(in: text) != nil }
     }
 
     /// The refusal in `text` about a local file or setting, if there is one. libpq finds the fault before it talks to
     /// the server, and continues without encryption with `sslmode=prefer`; the server's error (no pg_hba entry) follows
     /// from it.
     static func ownSetting(in text: String) -> ClientRefusal? {
-        ownSettings.first { text.contains($0.pattern) }
+        ownSettings.first { $0.pattern(in: text) != nil }
     }
+
+    /// The pattern found in `text`.
+    func pattern(in text: String) -> String? { patterns.first(where: text.contains) }
 
     private static let all = ownSettings + authentication + tls
 
     private static func own(_ pattern: String, _ message: String, _ hint: String) -> ClientRefusal {
-        ClientRefusal(pattern: pattern, code: PostgresError.Code.conninfo, message: message, hint: hint)
+        ClientRefusal(patterns: [pattern], code: PostgresError.Code.conninfo, message: message, hint: hint)
     }
 
     private static let ownSettings: [ClientRefusal] = [
@@ -89,10 +92,10 @@ struct ClientRefusal {
             "sslrootcert=system and sslnegotiation=direct need sslmode=verify-full or require."),
     ]
 
-    private static func auth(_ pattern: String, _ message: String, _ hint: String, isQuoted: Bool = true)
-        -> ClientRefusal
-    {
-        ClientRefusal(pattern: pattern, code: "28000", message: message, hint: hint, isQuoted: isQuoted)
+    private static func auth(
+        _ pattern: String, or more: [String] = [], _ message: String, _ hint: String
+    ) -> ClientRefusal {
+        ClientRefusal(patterns: [pattern] + more, code: "28000", message: message, hint: hint, isQuoted: true)
     }
 
     private static let methodHint =
@@ -101,20 +104,9 @@ struct ClientRefusal {
     private static let channelHint =
         "channel_binding=require needs TLS (sslmode=require or stricter) and scram-sha-256 in pg_hba.conf."
 
-    private static let kerberosMessage = "the server requires Kerberos (gss), and there is no valid ticket"
-    private static let kerberosHint =
-        "Get a ticket for the service's user (kinit), or require scram-sha-256 in pg_hba.conf."
-    private static let methodMessage = "the server requires an authentication method that libpq does not support"
-    private static let requirementMessage = "the server does not use the method that require_auth demands"
-    private static let requirementHint = "Make require_auth and pg_hba.conf agree."
-    private static let refusedCertificate = "the server rejects the client certificate"
-    private static let noVersion = "client and server have no TLS version in common"
-    private static let noCipher = "client and server have no cipher in common"
-    private static let cipherHint = "Check ssl_ciphers in postgresql.conf."
-
     private static let authentication: [ClientRefusal] = [
         ClientRefusal(
-            pattern: "no password supplied", code: "28P01",
+            patterns: ["no password supplied"], code: "28P01",
             message: "the server requires a password, and none is set",
             hint: "Set the password in the connection string, in PGPASSWORD or in a password file."),
         auth("hannel binding", "channel binding is required and not available", channelHint),
@@ -123,36 +115,35 @@ struct ClientRefusal {
             "the server offers channel binding without TLS", channelHint),
         // libpq 16 and later.
         auth(
-            "authentication method requirement", requirementMessage, requirementHint),
-        auth("server did not complete authentication", requirementMessage, requirementHint),
+            "authentication method requirement", or: ["server did not complete authentication"],
+            "the server does not use the method that require_auth demands", "Make require_auth and pg_hba.conf agree."),
         auth(
             "requirepeer", "the server runs as another user than requirepeer names",
             "Set requirepeer to the user that PostgreSQL runs as."),
         auth(
-            "GSSAPI continuation error", kerberosMessage, kerberosHint),
-        auth(
-            "GSSAPI name import error", kerberosMessage, kerberosHint),
-        auth(
-            "could not initiate GSSAPI security context", kerberosMessage, kerberosHint),
+            "GSSAPI continuation error",
+            or: ["GSSAPI name import error", "could not initiate GSSAPI security context"],
+            "the server requires Kerberos (gss), and there is no valid ticket",
+            "Get a ticket for the service's user (kinit), or require scram-sha-256 in pg_hba.conf."),
         auth("SSPI", "the server requires SSPI, which only Windows has", methodHint),
-        auth("authentication method ", methodMessage, methodHint),
-        auth("authentication not supported", methodMessage, methodHint),
-        auth("SCM_CRED", methodMessage, methodHint),
-        auth("none of the server's SASL authentication mechanisms", methodMessage, methodHint),
-        auth("OAuth", "the server requires OAuth, which is not set up", methodHint),
-        auth("oauth_", "the server requires OAuth, which is not set up", methodHint),
+        auth(
+            "authentication method ",
+            or: ["authentication not supported", "SCM_CRED", "none of the server's SASL authentication mechanisms"],
+            "the server requires an authentication method that libpq does not support", methodHint),
+        auth("OAuth", or: ["oauth_"], "the server requires OAuth, which is not set up", methodHint),
         auth("error received from server in SCRAM exchange", "the server aborted the SCRAM exchange", methodHint),
         auth(
             "could not encrypt password", "the password cannot be hashed with the server's method",
             "MD5 is forbidden on this machine (FIPS): store the password as scram-sha-256."),
     ]
 
-    private static func tls(_ pattern: String, _ message: String, _ hint: String) -> ClientRefusal {
-        ClientRefusal(pattern: pattern, code: PostgresError.Code.tls, message: message, hint: hint, isQuoted: true)
+    private static func tls(
+        _ pattern: String, or more: [String] = [], _ message: String, _ hint: String
+    ) -> ClientRefusal {
+        ClientRefusal(
+            patterns: [pattern] + more, code: PostgresError.Code.tls, message: message, hint: hint, isQuoted: true)
     }
 
-    private static let protocolHint =
-        "Check ssl_min_protocol_version and ssl_max_protocol_version, here and in postgresql.conf."
     private static let clientCertificateHint =
         "The server rejects the client certificate, or there is none: check sslcert and the server's ssl_ca_file."
 
@@ -169,18 +160,19 @@ struct ClientRefusal {
             "does not match host name", "the server's certificate is for another host name",
             "Use the host name in the certificate, or sslmode=verify-ca."),
         // The server's alerts about our certificate.
-        tls("alert unknown ca", refusedCertificate, clientCertificateHint),
-        tls("alert bad certificate", refusedCertificate, clientCertificateHint),
-        tls("alert certificate", refusedCertificate, clientCertificateHint),
+        tls(
+            "alert unknown ca", or: ["alert bad certificate", "alert certificate"],
+            "the server rejects the client certificate", clientCertificateHint),
         tls(
             "valid SSL certificate", "the server does not request the client certificate that sslcertmode demands",
             clientCertificateHint),
-        tls("alert protocol version", noVersion, protocolHint),
-        tls("unsupported protocol", noVersion, protocolHint),
-        tls("no protocols available", noVersion, protocolHint),
-        tls("alert handshake failure", noCipher, cipherHint),
-        tls("alert insufficient security", noCipher, cipherHint),
-        tls("no ciphers available", noCipher, cipherHint),
+        tls(
+            "alert protocol version", or: ["unsupported protocol", "no protocols available"],
+            "client and server have no TLS version in common",
+            "Check ssl_min_protocol_version and ssl_max_protocol_version, here and in postgresql.conf."),
+        tls(
+            "alert handshake failure", or: ["alert insufficient security", "no ciphers available"],
+            "client and server have no cipher in common", "Check ssl_ciphers in postgresql.conf."),
         tls(
             "dh key too small", "the server's keys are too weak for this machine's OpenSSL",
             "Use longer keys on the server."),

@@ -126,7 +126,7 @@ package enum LibpqMessageParser {
     }
 
     private static func refusalError(_ refusal: ClientRefusal, in text: String) -> PostgresError {
-        var detail = refusal.isQuoted ? reason(in: text, with: refusal.pattern) : nil
+        var detail = refusal.isQuoted ? refusal.pattern(in: text).map { reason(in: text, with: $0) } : nil
         // Kerberos names its ticket file without quotes.
         if let text = detail, let cache = text.firstRange(of: " (default cache: ") {
             detail = String(text[..<cache.lowerBound])
