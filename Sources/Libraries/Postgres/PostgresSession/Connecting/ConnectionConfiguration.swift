@@ -143,7 +143,7 @@ public struct ConnectionConfiguration: Sendable {
         return values
     }
 
-    private static func values(of options: UnsafeMutablePointer<PQconninfoOption>) -> [String: String] {
+    static func values(of options: UnsafeMutablePointer<PQconninfoOption>) -> [String: String] {
         var values: [String: String] = [:]
         var option = options
         while let keyword = option.pointee.keyword {

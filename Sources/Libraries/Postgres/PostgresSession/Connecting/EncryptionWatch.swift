@@ -15,14 +15,7 @@ extension PostgresConnection {
             let options = PQconninfo(connection)
         else { return false }
         defer { PQconninfoFree(options) }
-        var option = options
-        while let keyword = option.pointee.keyword {
-            if String(cString: keyword) == "sslmode" {
-                return option.pointee.val.map { String(cString: $0) } == "prefer"
-            }
-            option += 1
-        }
-        return false
+        return ConnectionConfiguration.values(of: options)["sslmode"] == "prefer"
     }
 }
 
