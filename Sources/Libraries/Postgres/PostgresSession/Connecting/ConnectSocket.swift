@@ -64,9 +64,7 @@ final class ConnectSocket {
         let connection = withCStringArrays(parameters) { PQconnectStartParams($0, $1, 0) }
         guard let connection else {
             state = .over
-            report(
-                .failed(
-                    PostgresError(code: PostgresError.Code.connection, message: "out of memory", disposition: .outage)))
+            report(.failed(.connectionFailed("out of memory")))
             return
         }
         // Verbose from the first message on, because a failed connect has its SQLSTATE in the text only.
@@ -107,7 +105,7 @@ final class ConnectSocket {
             state = .polling(connection, next)
         } catch {
             state = .polling(connection, nil)
-            fail(PostgresError(code: PostgresError.Code.connection, message: "\(error)", disposition: .outage))
+            fail(.connectionFailed("\(error)"))
         }
     }
 

@@ -149,12 +149,7 @@ package final class LoginHelpers {
             EventLoop.shared.submit { self.finished(poll, status, isClosed: isAbandoned) }
         }
         guard hasStarted else {
-            refuse(
-                poll,
-                PostgresError(
-                    code: PostgresError.Code.connection, message: "the system cannot create a thread for the login",
-                    disposition: .outage))
-            return
+            return refuse(poll, .connectionFailed("the system cannot create a thread for the login"))
         }
         running += 1
         latestStart = .now()

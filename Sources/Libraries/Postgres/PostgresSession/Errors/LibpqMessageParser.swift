@@ -119,10 +119,7 @@ package enum LibpqMessageParser {
                 code: PostgresError.Code.conninfo, message: "the connection settings cannot be used: \(reason)",
                 disposition: .configuration)
         }
-        return PostgresError(
-            code: PostgresError.Code.connection,
-            message: reason.isEmpty ? "the connection failed and libpq does not say why" : reason,
-            disposition: .outage)
+        return .connectionFailed(reason.isEmpty ? "the connection failed and libpq does not say why" : reason)
     }
 
     private static func refusalError(_ refusal: ClientRefusal, in text: String) -> PostgresError {

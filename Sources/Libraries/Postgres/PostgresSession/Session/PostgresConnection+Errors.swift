@@ -1,5 +1,12 @@
 internal import CLibPQ
 
+extension PostgresError {
+    /// A connection that failed in another way than those with a code of their own.
+    static func connectionFailed(_ message: String) -> PostgresError {
+        PostgresError(code: Code.connection, message: message, disposition: .outage)
+    }
+}
+
 // Errors of a session that is closed, busy or too slow.
 extension PostgresConnection {
     package static let closedError = PostgresError(

@@ -68,8 +68,7 @@ package final class PostgresConnection {
             return .success(adopted)
         } catch {
             adopted.close()
-            return .failure(
-                PostgresError(code: PostgresError.Code.connection, message: "\(error)", disposition: .outage))
+            return .failure(.connectionFailed("\(error)"))
         }
     }
 
