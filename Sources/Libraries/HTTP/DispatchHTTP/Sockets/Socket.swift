@@ -121,11 +121,12 @@ enum Socket {
     }
 
     /// Returns and clears the socket's pending error, 0 for none.
-    static func pendingError(_ descriptor: Int32) -> Int32 {
-        var error: Int32 = 0
+    static func pendingError(_ descriptor: Int32) -> Int32 { option(descriptor, SO_ERROR) ?? 0 }
+
+    private static func option(_ descriptor: Int32, _ name: Int32) -> Int32? {
+        var value: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
-        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)
-        return error
+        return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
     }
 
     static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32 = 1) {
@@ -184,20 +185,15 @@ enum Socket {
 
     /// Prepares a listening socket that another process has opened, and returns its address.
     static func adoptListening(_ descriptor: Int32) throws(ListenError) -> SocketAddress {
-        func option(_ name: Int32) -> Int32? {
-            var value: Int32 = 0
-            var length = socklen_t(MemoryLayout<Int32>.size)
-            return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
-        }
         func problem(_ text: String) -> ListenError { ListenError(descriptor: descriptor, problem: text) }
-        guard let type = option(SO_TYPE) else { throw problem("the descriptor is no open socket") }
+        guard let type = option(descriptor, SO_TYPE) else { throw problem("the descriptor is no open socket") }
         guard type == Int32(SOCK_STREAM.rawValue) else {
             throw problem("the socket is no stream socket; use ListenStream= in the socket unit")
         }
         guard let address = SocketAddress(of: descriptor) else {
             throw problem("the socket is not one of TCP; use a port in ListenStream= of the socket unit")
         }
-        guard option(SO_ACCEPTCONN) == 1 else {
+        guard option(descriptor, SO_ACCEPTCONN) == 1 else {
             throw problem("the socket does not listen; use Accept=no in the socket unit")
         }
         guard fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0,
