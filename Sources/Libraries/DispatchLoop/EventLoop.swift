@@ -279,23 +279,15 @@ public final class EventLoop: SerialExecutor {
             runJobs()
             endRound()
             armTimer()
-            if wasIdle, jobs.isEmpty, stopPolling() { return }
-            timeout = jobs.isEmpty && startPolling() ? Self.pollTimeout : 0
+            if wasIdle, jobs.isEmpty, rests(.asleep) { return }
+            timeout = jobs.isEmpty && rests(.polling) ? Self.pollTimeout : 0
         }
     }
 
-    /// Returns `false` if there is work.
-    private func startPolling() -> Bool {
+    /// Enters a state without work. Returns `false` if there is work.
+    private func rests(_ state: Inbox.WakeState) -> Bool {
         inbox.withLock { inbox in
-            inbox.state = inbox.work.isEmpty ? .polling : .running
-            return inbox.work.isEmpty
-        }
-    }
-
-    /// Returns `false` if work arrived during the poll.
-    private func stopPolling() -> Bool {
-        inbox.withLock { inbox in
-            inbox.state = inbox.work.isEmpty ? .asleep : .running
+            inbox.state = inbox.work.isEmpty ? state : .running
             return inbox.work.isEmpty
         }
     }
