@@ -207,10 +207,14 @@ package final class ConnectAttempt {
     private func finishRelease() {
         guard completion == nil, sockets.isEmpty, let released else { return }
         self.released = nil
+        stop()
+        released()
+    }
+
+    private func stop() {
         for lookUp in lookUps { resolver.abandon(lookUp) }
         lookUps = []
         timer.cancel()
-        released()
     }
 
     private func armTimer() {
@@ -222,9 +226,7 @@ package final class ConnectAttempt {
     }
 
     private func finish(_ result: Result<PostgresConnection, PostgresError>) {
-        for lookUp in lookUps { resolver.abandon(lookUp) }
-        lookUps = []
-        timer.cancel()
+        stop()
         releaseSlots()
         let completion = completion
         self.completion = nil
