@@ -6,47 +6,38 @@ internal import PostgresSession
 /// The process metrics of Prometheus's client libraries
 /// (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics), and the build.
 struct ProcessMetrics: Sendable {
-    private static let cpu = MetricDescription(
-        "process.cpu", .counter, in: .seconds, "User and system time that the process has used.")
-    private static let openDescriptors = MetricDescription(
-        "process.open_fds", .gauge, "File descriptors that are open.")
-    private static let maximumDescriptors = MetricDescription(
-        "process.max_fds", .gauge, "The most file descriptors that may be open.")
-    private static let virtualMemory = MetricDescription(
-        "process.virtual_memory", .gauge, in: .bytes, "Virtual memory.")
-    private static let residentMemory = MetricDescription(
-        "process.resident_memory", .gauge, in: .bytes, "Resident memory.")
-    private static let threads = MetricDescription("process.threads", .gauge, "Threads.")
-    private static let startTime = MetricDescription(
-        "process.start_time", .gauge, in: .seconds, "When the process began, in seconds since 1970.")
-    private static let buildInfo = MetricDescription(
-        "daruma.build_info", .gauge, "What was built: always 1, the labels say what.")
+    static let descriptions = ProcessMetrics(factory: NOOPMetricsHandler.instance).descriptions
 
-    static let descriptions = [
-        cpu, openDescriptors, maximumDescriptors, virtualMemory, residentMemory, threads, startTime, buildInfo,
-    ]
-
-    private static let build = [("version", BuildInfo.version), ("libpq", LibPQ.version)]
-
+    private let descriptions: [MetricDescription]
     private let cpu: FloatingPointCounter
     /// The part of the processor time that the counter already has.
     private let countedCPU = Locked(0.0)
-    private let openDescriptors: Gauge
-    private let maximumDescriptors: Gauge
-    private let virtualMemory: Gauge
-    private let residentMemory: Gauge
-    private let threads: Gauge
+    private let openDescriptors, maximumDescriptors, virtualMemory, residentMemory, threads: Gauge
 
     init(factory: any MetricsFactory) {
-        func gauge(_ description: MetricDescription) -> Gauge { Gauge(label: description.label, factory: factory) }
-        cpu = FloatingPointCounter(label: Self.cpu.label, factory: factory)
-        openDescriptors = gauge(Self.openDescriptors)
-        maximumDescriptors = gauge(Self.maximumDescriptors)
-        virtualMemory = gauge(Self.virtualMemory)
-        residentMemory = gauge(Self.residentMemory)
-        threads = gauge(Self.threads)
-        gauge(Self.startTime).record(ProcessUsage.startTime ?? 0)
-        Gauge(label: Self.buildInfo.label, dimensions: Self.build, factory: factory).record(1)
+        var all: [MetricDescription] = []
+        func gauge(
+            _ label: String, in unit: MetricDescription.Unit = .none, _ help: String, _ labels: [(String, String)] = []
+        ) -> Gauge {
+            all.append(MetricDescription(label, .gauge, in: unit, help))
+            return Gauge(label: label, dimensions: labels, factory: factory)
+        }
+        all.append(
+            MetricDescription(
+                "process.cpu", .counter, in: .seconds, "User and system time that the process has used."))
+        cpu = FloatingPointCounter(label: "process.cpu", factory: factory)
+        openDescriptors = gauge("process.open_fds", "File descriptors that are open.")
+        maximumDescriptors = gauge("process.max_fds", "The most file descriptors that may be open.")
+        virtualMemory = gauge("process.virtual_memory", in: .bytes, "Virtual memory.")
+        residentMemory = gauge("process.resident_memory", in: .bytes, "Resident memory.")
+        threads = gauge("process.threads", "Threads.")
+        gauge("process.start_time", in: .seconds, "When the process began, in seconds since 1970.")
+            .record(ProcessUsage.startTime ?? 0)
+        gauge(
+            "daruma.build_info", "What was built: always 1, the labels say what.",
+            [("version", BuildInfo.version), ("libpq", LibPQ.version)]
+        ).record(1)
+        descriptions = all
     }
 
     /// Reads the kernel's figures. Must run off the loop, because it reads files.
