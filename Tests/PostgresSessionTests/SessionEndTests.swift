@@ -130,6 +130,11 @@ private final class CountingClient: StatementDelegate {
     func immediateShutdown() async throws {
         try await PostgresSandbox.withSandbox { sandbox async throws in
             let connection = try await connect(sandbox.connectionURL())
+            // A server process that has not returned from its latest write yet sends no warning.
+            let state = "select wait_event from pg_stat_activity where pid = \(connection.backendProcessID)"
+            try await eventually("the server waits for a statement") {
+                try await sandbox.execute(state) == "ClientRead"
+            }
             let error: PostgresError = try await withCheckedThrowingContinuation { continuation in
                 connection.onEnd = { continuation.resume(returning: $0) }
                 Task {
