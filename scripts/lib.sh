@@ -15,10 +15,21 @@ fail() {
 }
 
 swift_is_missing='the Swift 6.3 toolchain is missing: https://www.swift.org/install/linux/'
-has_swift() { command -v swift >/dev/null; }
+# By its version: an older compiler fails in the middle of a build.
+has_swift() {
+    local version
+    version=$(swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p')
+    [[ -n $version ]] && printf '6.3\n%s\n' "$version" | sort --version-sort --check=silent
+}
 
+# The programs that the lab starts, in one folder, as it looks for them.
 has_server() {
-    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+    local folder folders
+    IFS=: read -ra folders <<<"$PATH"
+    for folder in "${folders[@]}" /usr/lib/postgresql/*/bin "$(pg_config --bindir 2>/dev/null || true)"; do
+        [[ ! -x $folder/initdb || ! -x $folder/postgres || ! -x $folder/psql ]] || return 0
+    done
+    return 1
 }
 
 has_libpq() {
@@ -48,8 +59,8 @@ things_of() {
     done
 }
 
-# missing_packages THING...: prints the packages of those that are missing, each once. Things are: build, server, python3
-# with its library, venv and pip (Python's), or the name of a command; or a group of them.
+# missing_packages THING...: prints the packages of those that are missing, each once. Things are: build, server, prometheus
+# with promtool, python3 with its library, venv and pip (Python's), or the name of a command; or a group of them.
 missing_packages() {
     local thing
     for thing in $(things_of "$@"); do
@@ -60,6 +71,7 @@ missing_packages() {
             ;;
         server) has_server || printf 'postgresql\n' ;;
         systemd-*) command -v "$thing" >/dev/null || printf 'systemd\n' ;;
+        prometheus) { command -v prometheus && command -v promtool; } >/dev/null || printf 'prometheus\n' ;;
         python3) has_python || printf 'python3\n' ;;
         pip) python3 -m pip --version >/dev/null 2>&1 || printf 'python3-pip\n' ;;
         venv) python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv\n' ;;
@@ -90,6 +102,51 @@ package_of() {
     taskset | unshare) printf 'util-linux\n' ;;
     *) printf '%s\n' "$1" ;;
     esac
+}
+
+# failures LOG [MOST]: which tests failed, and where and why, from lines that begin with "LANE: ". Each once, with all lanes
+# that said it; at most MOST lines (40).
+failures() {
+    awk -v most="${2:-40}" '
+        function keep(key) {
+            if (!(key in lanes)) {
+                order[++count] = key
+                lanes[key] = lane
+            } else if (index(", " lanes[key] ",", ", " lane ",") == 0) {
+                lanes[key] = lanes[key] ", " lane
+            }
+            return key
+        }
+        {
+            lane = $1
+            sub(/:$/, "", lane)
+            text = substr($0, length($1) + 2)
+        }
+        # What an issue expected follows it.
+        text ~ /^↳ / {
+            key = open[lane]
+            if (key != "" && details[key] < 3 && !(key in complete)) more[key, ++details[key]] = text
+            next
+        }
+        open[lane] != "" {
+            complete[open[lane]] = 1
+            open[lane] = ""
+        }
+        text ~ /^✘ .* recorded an issue/ { open[lane] = keep(text) }
+        text ~ /^✘ Test .* failed after / && text !~ /^✘ Test (case|run with) / {
+            sub(/ failed after .*/, " failed", text)
+            keep(text)
+        }
+        text ~ /^✘ no result/ || text ~ /^above the baseline/ { keep(text) }
+        END {
+            for (i = 1; i <= count; i++) {
+                key = order[i]
+                lines[++total] = lanes[key] ": " substr(key, 1, 600)
+                for (j = 1; j <= details[key]; j++) lines[++total] = lanes[key] ":   " substr(more[key, j], 1, 600)
+            }
+            for (i = 1; i <= total && (i < most || total <= most); i++) print lines[i]
+            if (total > most) printf "… and %d more lines\n", total - most + 1
+        }' "$1"
 }
 
 # build_release PRODUCT...
