@@ -26,6 +26,19 @@ package enum CostGateCase: String, CaseIterable, Sendable {
     /// Whether the case runs the service, or a loop in its own process.
     package var isService: Bool { self == .root || self == .pipelined || self == .ping }
 
+    /// What timing decides of the case's cost; nil where it decides nothing.
+    ///
+    /// Measured on a busy machine: 20,918 instructions and 8.28 allocations per request, with 0.069 batches and 0.057
+    /// check-outs; on an idle one 20,029 and 7.13, with 0.125 batches. A batch is a turn of the loop, by which
+    /// ``root`` and ``pipelined`` differ.
+    package var timing: BatchTiming? {
+        guard self == .pipeline else { return nil }
+        return BatchTiming(
+            callers: 16,
+            batch: RequestCost(instructions: 2_350, allocations: 1, reads: 1, writes: 0, waits: 1, otherCalls: 2),
+            checkOut: RequestCost(instructions: 17_900, allocations: 21, reads: 1, writes: 0, waits: 0, otherCalls: 0))
+    }
+
     package var path: String { self == .ping ? "/ping" : "/" }
     /// The number of requests in flight.
     package var depth: Int { self == .pipelined ? 16 : 1 }

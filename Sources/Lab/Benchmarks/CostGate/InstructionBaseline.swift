@@ -8,8 +8,7 @@ package struct InstructionBaseline: Sendable, Equatable {
     package static let tolerance = 0.05
     /// The tolerated number of additional calls or allocations per request, for rare events.
     package static let callTolerance = 0.1
-    /// The tolerated share of additional allocations, for requests that make many. Requests in one batch share its
-    /// allocations, and timing decides the size of a batch: the pipeline's 10.13 were 10.28 on another machine.
+    /// The tolerated share of additional allocations, for requests that make many.
     package static let allocationTolerance = 0.05
     /// The upper bound of that share. The gate never tolerates a whole additional allocation per request.
     private static let allocationCeiling = 0.9

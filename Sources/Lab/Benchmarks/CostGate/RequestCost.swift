@@ -41,6 +41,11 @@ package struct RequestCost: Sendable, Equatable {
         ])
     }
 
+    /// Adds `count` times what `other` costs.
+    package mutating func add(_ count: Double, of other: RequestCost) {
+        for column in Self.columns { self[keyPath: column.path] += count * other[keyPath: column.path] }
+    }
+
     /// The figures by their names in the file and the table.
     package static let columns: [(name: String, path: any WritableKeyPath<RequestCost, Double> & Sendable)] = [
         ("instructions", \.instructions), ("allocations", \.allocations), ("reads", \.reads), ("writes", \.writes),

@@ -25,8 +25,8 @@ struct CostGateCommand: LabCommand {
     @Option(help: "Print this many of the most expensive functions of each case (pipe through `swift demangle`).")
     var top = 0
 
-    /// How often a case that exceeds the baseline is measured again. The number of a pipeline's answers in one read
-    /// depends on the machine's load; a real regression shows each time.
+    /// How often a case that exceeds the baseline is measured again: a busy machine causes rare events, a real regression
+    /// shows each time.
     private static let furtherTries = 2
 
     func perform() async throws {
@@ -103,7 +103,8 @@ struct CostGateCommand: LabCommand {
     ) async throws -> (cost: RequestCost, few: CallgrindProfile, many: CallgrindProfile) {
         let few = try await profile(item, turns: item.turns.few, url)
         let many = try await profile(item, turns: item.turns.many, url)
-        return (RequestCost(of: item.turns.many - item.turns.few, between: few, and: many), few, many)
+        let cost = RequestCost(of: item.turns.many - item.turns.few, between: few, and: many)
+        return (item.timing?.normalized(cost) ?? cost, few, many)
     }
 
     private func profile(_ item: CostGateCase, turns: Int, _ url: String) async throws -> CallgrindProfile {
