@@ -146,10 +146,18 @@ struct TimeoutTests {
         "requests that arrived while the loop was blocked are answered, on more connections than one epoll_wait returns"
     )
     func loopIsHeld() async throws {
+        // A busy machine may need longer than a timeout to open the connections; then the next one is tried.
+        for timeout in [200, 1_000, 5_000] where try await answersAfterHold(timeout: timeout) { return }
+        Issue.record("expected 400 connections to be opened within 5 s")
+    }
+
+    /// Returns `false` if connections timed out before the loop was blocked.
+    private func answersAfterHold(timeout: Int) async throws -> Bool {
+        var wasInTime = false
         try await withServer({
-            $0.timeouts.idle = .milliseconds(200)
-            $0.timeouts.head = .milliseconds(200)
-            $0.timeouts.bodyStall = .milliseconds(200)
+            $0.timeouts.idle = .milliseconds(timeout)
+            $0.timeouts.head = .milliseconds(timeout)
+            $0.timeouts.bodyStall = .milliseconds(timeout)
         }) { server in
             let post = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
             let kinds = [("", ConversationTests.get), ("GET / HT", "TP/1.1\r\nHost: a\r\n\r\n"), (post + "ab", "cd")]
@@ -162,19 +170,24 @@ struct TimeoutTests {
                 }
             }
             await server.events.until { $0.opened == 400 }
-            try await Self.whileLoopIsHeld(clients) { try $0.send(kinds[$1 % kinds.count].1) }
+            wasInTime = try await Self.holdLoop(milliseconds: Int32(timeout + 50)) {
+                guard server.events.closes.isEmpty else { return false }
+                for (number, client) in clients.enumerated() { try client.send(kinds[number % kinds.count].1) }
+                return true
+            }
+            guard wasInTime else { return }
             let statuses = try await offLoop { try clients.map { try $0.reply().status } }
             #expect(statuses == (0..<400).map { $0 % kinds.count == 2 ? 201 : 200 })
         }
+        return wasInTime
     }
 
-    /// Sends, and blocks the loop until every deadline has passed.
+    /// Runs `body`, and blocks the loop for this time if it returned `true`. Returns what it returned.
     @LoopActor
-    private static func whileLoopIsHeld(
-        _ clients: [TestClient], _ send: (TestClient, Int) throws -> Void
-    ) throws {
-        for (number, client) in clients.enumerated() { try send(client, number) }
-        try pass(milliseconds: 250)
+    private static func holdLoop(milliseconds: Int32, after body: @LoopActor () throws -> Bool) throws -> Bool {
+        guard try body() else { return false }
+        try pass(milliseconds: milliseconds)
+        return true
     }
 
     /// Lets time pass, for tests about time.

@@ -244,6 +244,24 @@ import Testing
         #expect(world.sockets.count == 1)
     }
 
+    @Test("a connect that hangs does not count: the idle timeout leaves the minimum of open connections")
+    func idleTimeoutBesideConnect() throws {
+        var world = MachineHarness {
+            $0.minimum = 1
+            $0.idleTimeout = .seconds(10)
+        }
+        world.startUp()
+        let only = try world.mustLease()
+        let waiter = try world.mustWait()
+        #expect(world.connecting.count == 1)
+        #expect(world.giveUp(waiter))
+        world.release(only)
+        world.advance(.seconds(11))
+        #expect(world.closeReasons.isEmpty, "closed the only open connection: \(world.closeReasons)")
+        let again = try world.mustLease()
+        #expect(again == only)
+    }
+
     @Test("lifetimes vary by at most a tenth and end at least a second apart", arguments: 0..<20)
     func jitter(seed: Int) {
         var world = MachineHarness(seed: UInt64(seed)) {

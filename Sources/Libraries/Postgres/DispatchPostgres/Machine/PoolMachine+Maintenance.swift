@@ -123,6 +123,6 @@ extension PoolMachine {
         if retirement.credit > 0 { retirement.credit = min(retirement.credit, overdueCount(at: now)) }
     }
 
-    /// Slots in use that are not being closed.
-    private var openCount: Int { slots.usedCount - slots.closingCount }
+    /// Open connections. A connect does not count: it may fail, and the pool would be left below the minimum.
+    private var openCount: Int { slots.usedCount - slots.closingCount - slots.connectingCount }
 }
