@@ -101,6 +101,20 @@ struct FaultRelayTests {
         await relay.shutDown()
     }
 
+    @Test("never counts a connection beside one that its client closed before")
+    func oneAfterTheOther() async throws {
+        let server = try StubServer([])
+        let relay = try FaultRelay(to: server.port)
+        relay.behave(.blackHole)
+        let port = relay.port
+        try await offCooperativeThreads {
+            let deadline = Deadline(in: .seconds(40))
+            for _ in 0..<2_000 { _ = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline) }
+        }
+        #expect(relay.statistics.peak == 1)
+        await relay.shutDown()
+    }
+
     @Test("counts accepted, open and simultaneous connections")
     func counts() async throws {
         let server = try StubServer([.silence, .silence])

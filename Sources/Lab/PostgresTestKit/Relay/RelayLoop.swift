@@ -178,6 +178,9 @@ struct RelayLoop: Sendable {
                 setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
             }
             links.append(link)
+            // Its client may have closed another connection first, after that one was last read.
+            for index in links.indices { move(index) }
+            removeFinished()
             report()
         }
     }
