@@ -114,17 +114,67 @@ import Testing
         }
     }
 
-    @Test("a hanging probe does not keep a request from bringing a new one forward, unless a server has accepted it")
+    @Test("a hanging probe does not keep a request from bringing a new one forward; two that servers have accepted do")
     func hungIsNoReason() throws {
         for isAccepted in [false, true] {
             var world = MachineHarness { $0.maximum = 10 }
             world.start()
-            let hung = try #require(world.connecting.first)
-            if isAccepted { world.progress(hung) }
-            world.advance(Prober.demandSpacing)
-            _ = world.checkOut()
-            #expect(world.connecting.count == (isAccepted ? 1 : 2))
+            for count in 2...3 {
+                let hung = try #require(world.connecting.last)
+                if isAccepted { world.progress(hung) }
+                world.advance(Prober.demandSpacing)
+                _ = world.checkOut()
+                #expect(world.connecting.count == (isAccepted ? 2 : count))
+            }
         }
+    }
+
+    @Test("an accepted probe that never ends delays the return by the spacing of demand, with waiters or with requests")
+    func flightWithoutEnd() throws {
+        for isDown in [false, true] {
+            var world = MachineHarness { $0.maximum = 10 }
+            world.start()
+            if isDown { world.advance(.seconds(1)) }
+            while world.connecting.count > 1 { world.fail(.refused) }
+            let endless = try #require(world.connecting.last)
+            world.progress(endless)
+            #expect(world.health == (isDown ? .down : .suspect))
+            let begin = world.now
+            if !isDown { _ = try world.mustWait() }
+            while world.connecting.count == 1, world.now - begin < .seconds(2) {
+                if isDown { _ = world.checkOut() }
+                world.advance(.milliseconds(1))
+            }
+            #expect(world.now - begin <= Prober.demandSpacing, "down: \(isDown)")
+            let second = try #require(world.connecting.last)
+            world.connecting.removeAll { $0 == second }
+            world.apply { $0.connected(second, isReadOnly: false, took: 1_000_000, at: $1) }
+            #expect(world.health == .up, "down: \(isDown)")
+        }
+    }
+
+    @Test("accepted probes that never end: two connects in the first second, then one a second, whatever arrives")
+    func flightsWithoutEnd() throws {
+        var world = MachineHarness { $0.maximum = 100 }
+        world.start()
+        let start = world.now
+        while world.now - start < .seconds(20) {
+            for id in world.connecting where world.machine.slots.slot(id)?.acceptedAt == nil { world.progress(id) }
+            _ = world.checkOut()
+            world.advance(.milliseconds(1))
+        }
+        #expect(world.connectTimes.count <= 21, "\(world.connectTimes.count) connects in 20 s")
+    }
+
+    @Test("a silent session is not closed for a second probe beside an accepted one")
+    func noRoomForSecondProbe() throws {
+        var world = MachineHarness { $0.maximum = 1 }
+        world.start()
+        world.progress(try #require(world.connecting.first))
+        world.advance(Prober.demandSpacing)
+        _ = world.checkOut()
+        #expect(world.connecting.count == 1)
+        #expect(world.closeReasons.isEmpty)
     }
 
     @Test(

@@ -19,7 +19,11 @@ extension PoolMachine {
             $0.isHung = false
         }
         prober.accepted(id)
-        guard isAnswer, slot.spokeAt == nil else { return }
+        guard isAnswer, slot.spokeAt == nil else {
+            // Waiters count as demand, like new requests.
+            if !isAnswer, state.isProbing, !waiters.isEmpty { bringProbeForward(at: now) }
+            return
+        }
         // Slow start counts the server's first message, not only completed logins.
         prober.serverReplied(id)
         if state.isUp {

@@ -175,7 +175,7 @@ struct PoolMachine: Sendable {
     mutating func bringProbeForward(at now: MonotonicTime) {
         // Only an operator can fix a setting; probing more often would only fill the server's log.
         if outage?.cause.disposition == .configuration { return }
-        prober.expedite(at: now)
+        prober.expedite(hasFreeSlot: slots.hasFree, at: now)
         runProber(at: now)
     }
 

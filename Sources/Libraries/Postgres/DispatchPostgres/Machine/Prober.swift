@@ -13,6 +13,9 @@ import DispatchLoop
 /// - Accepted and silent: it may be a process at the server with a slow login (LDAP, a busy server). It keeps running;
 ///   another probe follows after ``acceptedInterval`` while slots are free, or at once for waiters when the server has
 ///   sent something. Only when all slots are taken is the oldest abandoned, after ``acceptedPatience``.
+///
+/// Requests get one probe beside a single accepted and silent one. A server that starts turns a client away (57P03) by a
+/// process of its own, whose answer may come 160 ms after the server is ready (measured in a container).
 struct Prober: Sendable {
     static let hangInterval = Duration.milliseconds(250)
     static let demandSpacing = Duration.milliseconds(60)
@@ -149,13 +152,14 @@ struct Prober: Sendable {
         probes.sort { $0.startedAt < $1.startedAt }
     }
 
-    /// Demand has arrived: makes the next probe due as soon as the spacing allows. A hanging probe delays it only if a
-    /// server has accepted it and sent nothing.
-    mutating func expedite(at now: MonotonicTime) {
+    /// Demand has arrived: makes the next probe due as soon as the spacing allows. Hanging probes delay it only if
+    /// servers have accepted two of them and sent nothing, or one while another server talks or no slot is free.
+    mutating func expedite(hasFreeSlot: Bool, at now: MonotonicTime) {
         guard isRunning else { return }
         var time = earliest(at: now)
-        for probe in probes where probe.isAccepted && !probe.hasReply {
-            time = max(time, probe.startedAt + Self.acceptedInterval)
+        let silent = probes.filter { $0.isAccepted && !$0.hasReply }
+        if let youngest = silent.last, silent.count > 1 || !hasFreeSlot || probes.contains(where: \.hasReply) {
+            time = max(time, youngest.startedAt + Self.acceptedInterval)
         }
         nextAt = min(nextAt, time)
     }
