@@ -52,6 +52,8 @@ extension EndToEnd {
                 (["--only", "stop", "--command", "/nonexistent/service"], "/nonexistent/service"),
                 (["--only", "stop", "--command", "true"], "ended (exit 0) instead of listening"),
                 (["--all", "--only", "stop"], "--all and --only"),
+                (["--docker", "--only", "stop,black-hole"], "--docker takes stop, kill, freeze, restart with --only"),
+                (["--docker", "--all"], "--docker is for a running service"),
             ])
         func badInput(_ arguments: [String], _ words: String) async throws {
             let folder = try TemporaryFolder(isOpen: true)
@@ -64,6 +66,20 @@ extension EndToEnd {
             #expect((64...78).contains(code))
             #expect(lab.log.contains(words), "\(lab.log)")
             #expect(try await Deadline(in: patience).wait { Self.folders(in: folder.path) == [] })
+        }
+
+        @Test("chaos --docker says at once that no engine answers, and where it looked")
+        func noEngine() async throws {
+            let folder = try TemporaryFolder(isOpen: true)
+            let host = "unix://\(folder.path)/no.sock"
+            for (host, words) in [
+                (host, "no container engine answers at \(folder.path)/no.sock"),
+                ("ssh://elsewhere", "DOCKER_HOST is ssh://elsewhere"),
+            ] {
+                let lab = try await Self.lab(["chaos", "--docker"], ["DOCKER_HOST": host])
+                #expect(try await lab.waitForExit(within: patience) == .code(69), "\(lab.log)")
+                #expect(lab.log.contains(words), "\(lab.log)")
+            }
         }
 
         /// The content of a temporary folder, except for the template, which stays on purpose.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FaultLab
+import Glibc
 import PostgresTestKit
 
 /// Faults on the database of a running service, or the fault matrix.
@@ -17,8 +18,10 @@ struct ChaosCommand: LabCommand {
             The faults: \(Fault.all.map(\.name).joined(separator: ", ")).
             """)
 
-    @Option(help: "The address of the service.", transform: Self.address)
-    var service = ServiceAddress(port: 8080)
+    @Option(
+        help: "The address of the service. (default: http://127.0.0.1:8080; with --docker: its container's)",
+        transform: Self.address)
+    var service: ServiceAddress?
 
     @Option(help: "The number of rounds.")
     var times = 3
@@ -41,8 +44,11 @@ struct ChaosCommand: LabCommand {
     @Option(help: "The folder of the service's database.")
     var folder = ".daruma"
 
-    @Flag(help: "Use docker compose and its service postgres, from the folder of the compose file.")
+    @Flag(help: "Use the services daruma and postgres of docker compose; --only takes stop, kill, freeze, restart.")
     var docker = false
+
+    @Option(help: "With --docker: the name of the compose project. (default: $COMPOSE_PROJECT_NAME, or the only one)")
+    var project: String?
 
     @Option(help: "The id of the service's process. (default: the listener on the service's port here)")
     var pid: Int32?
@@ -59,7 +65,14 @@ struct ChaosCommand: LabCommand {
         try require("--hold", hold, in: 1...600)
         try require("--clients", clients, in: 1...256)
         if matrix.all && !faults.isEmpty { throw ValidationError("--all and --only exclude each other") }
-        if isMatrix && docker { throw ValidationError("--docker is for a running service, not for the matrix") }
+        if project != nil && !docker { throw ValidationError("--project is for --docker") }
+        if docker, matrix.areUsed {
+            throw ValidationError("--docker is for a running service, not for the matrix")
+        }
+        if docker, let other = faults.first(where: { fault in !Fault.basic.contains { $0.name == fault.name } }) {
+            let names = Fault.basic.map(\.name).joined(separator: ", ")
+            throw ValidationError("--docker takes \(names) with --only, not \(other.name)")
+        }
     }
 
     func perform() async throws {
@@ -74,9 +87,25 @@ struct ChaosCommand: LabCommand {
         var settings = FaultRun.Settings()
         settings.hold = .seconds(option: hold)
         settings.pingClients = clients
-        let run = FaultRun(
-            on: service, process: pid ?? ProcessTable.listener(on: service.port), database: try await database(),
-            settings: settings)
+        let run: FaultRun
+        var faults = faults
+        if docker {
+            let composed = try await composedService()
+            let (grace, deadline) = composed.limits
+            // The outage lasts longer than requests wait, so that they see it.
+            settings.hold = max(settings.hold, deadline + .milliseconds(1500))
+            settings.promises = composed.promises
+            settings.checks = composed.checks
+            faults = faults.map { $0.inContainer(grace: grace, deadline: deadline) }
+            run = FaultRun(
+                on: service ?? composed.address, process: pid ?? composed.process, database: composed.database,
+                settings: settings)
+        } else {
+            let service = service ?? ServiceAddress(port: 8080)
+            run = FaultRun(
+                on: service, process: pid ?? ProcessTable.listener(on: service.port), database: try await database(),
+                settings: settings)
+        }
         var reports: [FaultRun.Report] = []
         for round in 1...times {
             for fault in faults {
@@ -91,8 +120,12 @@ struct ChaosCommand: LabCommand {
         guard reports.allSatisfy(\.allKept) else { throw LabExit.brokenPromise }
     }
 
+    private func composedService() async throws -> ComposedService {
+        let named = project ?? getenv("COMPOSE_PROJECT_NAME").map { String(cString: $0) }
+        return try await ComposedService.find(on: try .fromEnvironment(), project: named == "" ? nil : named)
+    }
+
     private func database() async throws -> any DatabaseControl {
-        if docker { return ComposeDatabase() }
         guard PostgresSandbox.exists(in: folder) else {
             throw SandboxError(.folder, "\(folder) holds no database: use --folder, or --docker for a container")
         }

@@ -23,7 +23,7 @@ package struct Fault: Sendable {
     package let title: String
     /// How the fault ends: "the database is started"; nil if it ends on its own.
     package let ending: String?
-    package let expectation: Expectation
+    package internal(set) var expectation: Expectation
     package var setup: FaultSetup
     package let begin: @Sendable (FaultContext) async throws -> Void
     package let end: @Sendable (FaultContext) async throws -> Void

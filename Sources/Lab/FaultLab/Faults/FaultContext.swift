@@ -94,7 +94,7 @@ package final class FaultContext: Sendable {
     /// The ports at which the service may reach a database.
     var databasePorts: Set<UInt16> {
         state.withLock { state in
-            Set([state.sandbox?.port, state.second?.port, state.relay?.port].compactMap { $0 })
+            Set([database.port, state.second?.port, state.relay?.port].compactMap { $0 })
         }
     }
 

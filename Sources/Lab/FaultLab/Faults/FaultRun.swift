@@ -17,6 +17,8 @@ package struct FaultRun: Sendable {
         package var patience = Duration.seconds(15)
         /// The promises under every fault; nil checks only the fault's own.
         package var promises: Invariants?
+        /// Checks of the caller's own, made at the end.
+        package var checks: @Sendable () async throws -> [Check] = { [] }
 
         package init() {}
     }
@@ -127,6 +129,7 @@ package struct FaultRun: Sendable {
             checks += promises.checks(
                 figures, schedulerLatency: latency.p99, peakConnections: peak, usageBefore, usageAfter)
         }
+        checks += try await settings.checks()
         return Report(
             fault: fault, figures: figures, checks: checks + context.checks, usageBefore: usageBefore,
             usageAfter: usageAfter, peakConnections: peak)

@@ -20,10 +20,13 @@ package enum LoginProbe {
         }
     }
 
-    package static func send(to port: UInt16, user: String, database: String, within limit: Duration) -> Reply {
+    /// `host` is an IPv4 address or `localhost`.
+    package static func send(
+        to port: UInt16, host: String = "127.0.0.1", user: String, database: String, within limit: Duration
+    ) -> Reply {
         let deadline = Deadline(in: limit)
         do throws(DeadlineSocket.Failure) {
-            let socket = try DeadlineSocket(host: "127.0.0.1", port: port, deadline: deadline)
+            let socket = try DeadlineSocket(host: host, port: port, deadline: deadline)
             try socket.send(startupPacket(user: user, database: database), deadline: deadline)
             var received: [UInt8] = []
             while true {

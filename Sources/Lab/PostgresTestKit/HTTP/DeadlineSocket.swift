@@ -38,6 +38,24 @@ package final class DeadlineSocket: Sendable {
         if code != 0 { throw Failure(errno: code) }
     }
 
+    /// Connects to a Unix socket.
+    package init(path: String) throws(Failure) {
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        descriptor = socket(AF_UNIX, type, 0)
+        guard descriptor >= 0 else { throw Failure(errno: errno) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        // One byte remains for the zero at the end.
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { throw .other(ENAMETOOLONG) }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+        let status = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
+        }
+        if status != 0 { throw Failure(errno: errno) }
+    }
+
     deinit {
         guard descriptor >= 0 else { return }
         // A process that another thread is starting may hold a copy of the descriptor for a moment.

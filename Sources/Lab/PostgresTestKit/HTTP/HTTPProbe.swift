@@ -51,6 +51,30 @@ package final class HTTPProbe {
         }
     }
 
+    /// Sends one request without a body to a server on a Unix socket, and waits for the answer. Blocks the thread.
+    package static func send(
+        _ method: String, _ path: String, toSocket socketPath: String, limit: Duration
+    ) -> HTTPExchange.Outcome {
+        let deadline = Deadline(in: limit)
+        var received: [UInt8] = []
+        do throws(DeadlineSocket.Failure) {
+            let socket = try DeadlineSocket(path: socketPath)
+            let fields = "Host: localhost\r\nContent-Length: 0\r\nConnection: close"
+            try socket.send(Array("\(method) \(path) HTTP/1.1\r\n\(fields)\r\n\r\n".utf8), deadline: deadline)
+            while true {
+                if let answer = HTTPAnswer(received, isComplete: false) {
+                    return .answered(status: answer.status, body: answer.body)
+                }
+                received += try socket.receive(deadline: deadline)
+            }
+        } catch {
+            guard error == .closed, let answer = HTTPAnswer(received, isComplete: true) else {
+                return .failed(error.description)
+            }
+            return .answered(status: answer.status, body: answer.body)
+        }
+    }
+
     /// Whether the server has closed the kept connection since its last answer.
     package var hasEnded: Bool { socket?.hasEnded ?? false }
 

@@ -27,7 +27,7 @@ package enum ProcessTable {
     /// The process that listens on a TCP port of IPv4 or IPv6, if this user may inspect it.
     package static func listener(on port: UInt16) -> Int32? {
         // proc(5): the local address is the second field, and 0A is LISTEN.
-        let sockets = ["tcp", "tcp6"].reduce(into: Set<String>()) {
+        let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].reduce(into: Set<String>()) {
             $0.formUnion(Self.sockets(in: $1, addressField: 1, ports: [port]) { $0 == "0A" })
         }
         return sockets.isEmpty ? nil : identifiers.first { count(of: sockets, heldBy: $0) > 0 }
@@ -35,24 +35,24 @@ package enum ProcessTable {
 
     /// How many TCP connections, established or pending, a process has to these ports.
     package static func connections(of id: Int32, to ports: Set<UInt16>) -> Int {
-        // proc(5): the remote address is the third field.
-        count(of: sockets(in: "tcp", addressField: 2, ports: ports) { _ in true }, heldBy: id)
+        // proc(5): the remote address is the third field. The process may be in a network of its own.
+        count(of: sockets(in: "/proc/\(id)/net/tcp", addressField: 2, ports: ports) { _ in true }, heldBy: id)
     }
 
     /// How many TCP connections a process has accepted on this port and still holds.
     package static func connections(of id: Int32, acceptedOn port: UInt16) -> Int {
         // proc(5): 01 is ESTABLISHED.
-        count(of: sockets(in: "tcp", addressField: 1, ports: [port]) { $0 == "01" }, heldBy: id)
+        count(of: sockets(in: "/proc/\(id)/net/tcp", addressField: 1, ports: [port]) { $0 == "01" }, heldBy: id)
     }
 
-    /// The sockets in a table of /proc/net, as /proc/<pid>/fd names them.
+    /// The sockets in a table like /proc/net/tcp, as /proc/<pid>/fd names them.
     private static func sockets(
         in table: String, addressField: Int, ports: Set<UInt16>, where isCounted: (Substring) -> Bool
     ) -> Set<String> {
         guard !ports.isEmpty else { return [] }
         let endings = ports.map { ":" + String(Int($0) + 0x1_0000, radix: 16, uppercase: true).dropFirst() }
         var sockets: Set<String> = []
-        for line in (Files.read("/proc/net/\(table)") ?? "").split(separator: "\n").dropFirst() {
+        for line in (Files.read(table) ?? "").split(separator: "\n").dropFirst() {
             let fields = line.split(separator: " ", maxSplits: 10)
             // The fourth field is the state, the tenth the socket's inode.
             if fields.count > 9, isCounted(fields[3]), endings.contains(where: { fields[addressField].hasSuffix($0) }) {
