@@ -1,3 +1,4 @@
+import Glibc
 import PostgresTestKit
 import Testing
 
@@ -28,6 +29,27 @@ extension EndToEnd {
             let minimal = "python3() { echo \"ModuleNotFoundError: No module named 'http'\" >&2; return 1; }"
             #expect(try await Self.installed(by: "python3", commands: minimal) == "would install:python3\n")
             #expect(try await Self.installed(by: "python3", commands: "python3() { return 0; }").isEmpty)
+        }
+
+        private static let scripts = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/scripts"
+
+        @Test("scripts/docker-check says in one line why it is skipped, before it builds anything, and exits with 77")
+        func noEngine() async throws {
+            // Root without this capability can make no namespaces.
+            let asOthers = geteuid() == 0 ? ["setpriv", "--inh-caps=-sys_admin", "--bounding-set=-sys_admin"] : []
+            let check = try await ServiceProcess.start(asOthers + ["\(Self.scripts)/docker-check", "--own-engine"])
+            #expect(try await check.waitForExit(within: patience) == .code(77), "\(check.log)")
+            #expect(check.log.hasPrefix("skipped: no container engine answers, and "), "\(check.log)")
+            #expect(check.log.split(separator: "\n").count == 1, "\(check.log)")
+        }
+
+        @Test("scripts/chaos --docker says what is missing, before it builds anything")
+        func chaosWithoutEngine() async throws {
+            let chaos = try await ServiceProcess.start(
+                ["\(Self.scripts)/chaos", "--docker"], environment: ["DOCKER_HOST": "unix:///nonexistent/docker.sock"])
+            #expect(try await chaos.waitForExit(within: patience) == .code(69), "\(chaos.log)")
+            let words = ["docker is missing", "docker compose is missing", "no container engine answers"]
+            #expect(words.contains { chaos.log.contains($0) }, "\(chaos.log)")
         }
 
         @Test(
