@@ -136,7 +136,7 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a server in the wrong role is not used for read-write, and its connections are retired")
+    @Test("a server in the wrong role is not used for read-write; its connections are retired, requests wait for the grace")
     func readOnly() throws {
         var world = MachineHarness(requiresReadWrite: true) { $0.minimum = 2 }
         world.startUp()
@@ -144,12 +144,75 @@ import Testing
         world.apply { $0.classify(.readOnly, at: $1) }
         #expect(world.closeReasons == [.retired, .retired])
         #expect(world.health == .suspect)
-        world.succeed(isReadOnly: true)
+        let waiter = try world.mustWait()
+        let end = world.now + .milliseconds(749)
+        while world.now < end {
+            while !world.connecting.isEmpty { world.succeed(isReadOnly: true) }
+            #expect(world.health == .suspect)
+            world.advance(min(.milliseconds(10), end - world.now))
+        }
+        while !world.connecting.isEmpty { world.succeed(isReadOnly: true) }
+        #expect(world.failed[waiter] == nil)
+        world.advance(.milliseconds(1))
         #expect(world.health == .readOnly)
-        #expect(world.sockets.isEmpty)
-        world.advance(.milliseconds(300))
+        #expect(world.failed[waiter]?.code == PostgresError.Code.wrongRole)
+        #expect(world.failed[waiter]?.outageDuration == .milliseconds(750))
+        guard case .fail(let error) = world.checkOut() else {
+            Issue.record("after the grace requests fail at once")
+            return
+        }
+        #expect(error.health == .readOnly)
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        #expect(world.sockets.count == 1, "nothing but the probe")
         world.succeed(isReadOnly: false)
         #expect(world.health == .up)
+    }
+
+    @Test("a switchover within the grace is not seen, although a standby answers meanwhile")
+    func switchover() throws {
+        var world = MachineHarness(requiresReadWrite: true) { $0.outageGrace = .seconds(4) }
+        world.startUp()
+        world.end(try world.mustLease(), .terminated)
+        world.events.removeAll()
+        let end = world.now + .milliseconds(1_900)
+        var waiters: [WaiterID] = []
+        while world.now < end {
+            waiters.append(try world.mustWait(within: .seconds(6)))
+            while !world.connecting.isEmpty { world.fail(PoolMachine.wrongRole, sockets: 3) }
+            world.advance(.milliseconds(20))
+        }
+        #expect(world.failed.isEmpty)
+        #expect(world.connectTimes.count <= 20, "at most twenty sockets a second, three for each connect")
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        world.succeed()
+        #expect(world.health == .up)
+        while let waiter = waiters.first(where: { world.granted[$0] == nil }) {
+            for id in world.leased { world.release(id) }
+            while !world.connecting.isEmpty { world.succeed() }
+            #expect(world.failed[waiter] == nil)
+        }
+        let states = world.events.compactMap { if case .healthChanged(_, let to, _, _) = $0 { to } else { nil } }
+        #expect(states == [.suspect, .up], "no outage is reported")
+        #expect(world.breaches() == [])
+    }
+
+    @Test("where the leader is gone and a standby answers, the latest connect names the state once the grace is over")
+    func latestCause() throws {
+        var world = MachineHarness(requiresReadWrite: true)
+        world.startUp()
+        world.end(try world.mustLease())
+        world.fail(.refused)
+        while world.health == .suspect {
+            while !world.connecting.isEmpty { world.fail(PoolMachine.wrongRole) }
+            world.advance(.milliseconds(10))
+        }
+        #expect(world.health == .readOnly)
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        world.fail(.refused)
+        #expect(world.health == .down)
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        world.fail(PoolMachine.wrongRole)
+        #expect(world.health == .readOnly, "established outages have no second grace")
     }
 
     @Test("a retired connection's reply does not end the outage")

@@ -118,7 +118,8 @@ extension PoolMachine {
             updateSearch { $0.causeBegan = began }
             switch error.disposition {
             case .configuration: updateCause(error, slots.livingCount == 0 ? .misconfigured : health, at: now)
-            case .wrongRole: updateCause(error, .readOnly, at: now)
+            // A switchover or a restart of the primary may end within the grace period, also where a standby answers.
+            case .wrongRole: updateCause(error, health == .suspect ? .suspect : .readOnly, at: now)
             default: updateCause(error, health == .suspect ? .suspect : .down, at: now)
             }
         }
@@ -197,7 +198,8 @@ extension PoolMachine {
         switch state {
         case .suspect(let search):
             if now >= graceEnd(of: search.outage) {
-                move(to: .down(search), at: now)
+                let hasWrongRole = search.outage.cause.disposition == .wrongRole
+                move(to: hasWrongRole ? .readOnly(search) : .down(search), at: now)
                 failWaiters(at: now)
             }
         case .down(let search), .misconfigured(let search), .readOnly(let search):
