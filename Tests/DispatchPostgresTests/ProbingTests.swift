@@ -201,7 +201,7 @@ import Testing
         #expect(world.connectTimes.count <= 16, "\(world.connectTimes.count) connects in 30 s")
         let youngest = try #require(world.connecting.last)
         world.connecting.removeAll { $0 == youngest }
-        world.apply { $0.connected(youngest, isReadOnly: false, took: 1_000_000, at: $1) }
+        world.apply { $0.connected(youngest, hasWrongRole: false, took: 1_000_000, at: $1) }
         #expect(world.health == .up)
         #expect(world.connecting.count == 3, "they may be logins that still run at the server")
         world.advance(Prober.acceptedPatience)

@@ -88,7 +88,7 @@ extension PoolMachine {
             if let previous, now - previous < Self.terminationWindow { becomeSuspect(error, at: now) }
         case .outage: becomeSuspect(error, at: now)
         case .wrongRole:
-            guard requiresReadWrite else { break }
+            guard target.requiresReadWrite else { break }
             retireGeneration(at: now)
             becomeSuspect(error, at: now)
         }
@@ -102,7 +102,7 @@ extension PoolMachine {
         actions.append(.report(.connectFailed(error)))
         let isSlow = error.disposition == .configuration
         if state.isUp {
-            if slots.livingCount > 0 {
+            if slots.livingCount > 0, !retireMisplaced(error, at: now) {
                 let isFirst = slowStart.failed(sockets: sockets, at: now, isSlow: isSlow, using: &random)
                 if isFirst {
                     actions.append(.report(isReplacement ? .retirementPostponed(error) : .growthFailed(error)))
@@ -179,7 +179,9 @@ extension PoolMachine {
         guard let search = state.search else { return }
         switch next {
         case health:
-            if previous.code != error.code, health.failsAtOnce { actions.append(.report(.causeChanged(error))) }
+            if previous.code != error.code, health.failsAtOnce {
+                actions.append(.report(.causeChanged(error)))
+            }
         case .down: move(to: .down(search), at: now)
         case .misconfigured: move(to: .misconfigured(search), at: now)
         case .readOnly: move(to: .readOnly(search), at: now)

@@ -26,7 +26,8 @@ public struct PoolSnapshot: Sendable, Hashable {
     public let other: Int
     /// Connections being reset: the pool rolls back a transaction, or the server may still run an abandoned statement.
     public let givenUp: Int
-    /// Connections past their lifetime that still serve because no successor can be opened.
+    /// Connections past their lifetime, or on a server that has lost the wanted role, that serve until a successor is
+    /// open.
     public let overdue: Int
     /// Requests waiting for a connection.
     public let waiters: Int
