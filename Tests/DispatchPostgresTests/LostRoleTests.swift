@@ -146,6 +146,27 @@ import Testing
     }
 }
 
+@Suite struct KnownRoleTests {
+    @Test("no role is known during an outage, nor once a server of the wrong role was found")
+    func known() throws {
+        var world = MachineHarness(target: .readWrite)
+        world.startUp()
+        func known() -> ServerRole? { PoolSnapshot(world.machine, role: .primary, at: world.now).knownRole }
+        #expect(known() == .primary)
+        world.end(try world.mustLease())
+        #expect(world.health == .suspect)
+        #expect(known() == .primary, "requests wait for it")
+        world.fail(.wrongRole)
+        #expect(world.health == .suspect)
+        #expect(known() == nil)
+        world.advance(.milliseconds(10))
+        while !world.connecting.isEmpty { world.fail(.refused) }
+        world.advance(.seconds(1))
+        #expect(world.health == .down)
+        #expect(known() == nil)
+    }
+}
+
 /// The same with servers.
 @LoopActor
 @Suite(.timeLimit(.minutes(3))) struct LostRoleServerTests {

@@ -364,8 +364,8 @@ import Testing
             world.advance(.milliseconds(300))
             while !world.connecting.isEmpty { world.fail(.starting) }
         }
-        let changes = world.events.filter { if case .causeChanged = $0 { true } else { false } }
-        #expect(changes == [.causeChanged(.starting)])
+        let changes = world.events.compactMap { if case .causeChanged(let error, _) = $0 { error } else { nil } }
+        #expect(changes == [.starting])
     }
 
     @Test("a wrong password after an outage, and an outage after a wrong password, have their own states")

@@ -180,7 +180,7 @@ extension PoolMachine {
         switch next {
         case health:
             if previous.code != error.code, health.failsAtOnce {
-                actions.append(.report(.causeChanged(error)))
+                actions.append(.report(.causeChanged(error, at: now)))
             }
         case .down: move(to: .down(search), at: now)
         case .misconfigured: move(to: .misconfigured(search), at: now)

@@ -6,7 +6,7 @@ public enum PoolEvent: Sendable, Hashable {
     /// The state changed. `outage` is the one that began, continues or has just ended.
     case healthChanged(from: DatabaseState, to: DatabaseState, outage: Outage?, at: MonotonicTime)
     /// The outage continues with a different cause.
-    case causeChanged(PostgresError)
+    case causeChanged(PostgresError, at: MonotonicTime)
     /// A connect began.
     case connecting(ConnectionID)
     /// A connection was opened.
