@@ -91,6 +91,7 @@ extension Fault {
     /// The whole matrix.
     package static let all: [Fault] =
         [stop, stopImmediate, kill, restart, restarts, flapping] + sessions + [freeze] + network + slowness
-        + boots + refusals + logins + names + addresses + failovers + certificates + [diskFull] + ownLimits + clients
+        + boots + refusals + logins + names + addresses + failovers + patroni + certificates + [diskFull] + ownLimits
+        + clients
         + connectRates + [leaks]
 }
