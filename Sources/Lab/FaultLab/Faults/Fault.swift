@@ -92,6 +92,5 @@ extension Fault {
     package static let all: [Fault] =
         [stop, stopImmediate, kill, restart, restarts, flapping] + sessions + [freeze] + network + slowness
         + boots + refusals + logins + names + addresses + failovers + patroni + certificates + [diskFull] + ownLimits
-        + clients
-        + connectRates + [leaks]
+        + clients + connectRates + [leaks]
 }
