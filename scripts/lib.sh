@@ -46,8 +46,8 @@ has_python() {
 declare -A groups=(
     [run]='build server'
     [test]='build server prometheus haproxy pgbouncer systemd-socket-activate python3 chromium openssl valgrind strip'
-    [all]='run test curl debootstrap etcd faketime h2load hey ip nginx node patroni pip shellcheck strace systemd-analyze taskset
-        unshare venv wrk'
+    [all]='run test curl debootstrap etcd faketime h2load hey ip nginx node patroni pip shellcheck strace systemd-analyze
+        taskset unshare venv wrk'
 )
 
 # things_of NAME...: the things themselves, instead of groups.
