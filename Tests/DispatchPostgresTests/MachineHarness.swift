@@ -25,13 +25,16 @@ struct MachineHarness {
     var connectTimes: [MonotonicTime] = []
     var closeReasons: [SessionCloseReason] = []
 
-    init(seed: UInt64 = 1, target: SessionTarget = .any, _ change: (inout PoolSettings) -> Void = { _ in }) {
+    init(
+        seed: UInt64 = 1, target: SessionTarget = .any, servers: Int = 1,
+        _ change: (inout PoolSettings) -> Void = { _ in }
+    ) {
         var settings = PoolSettings()
         settings.maximum = 4
         settings.maximumLifetime = nil
         settings.keepalive = nil
         change(&settings)
-        machine = PoolMachine(settings: settings, target: target, seed: seed)
+        machine = PoolMachine(settings: settings, target: target, servers: servers, seed: seed)
     }
 
     var health: DatabaseState { machine.health }

@@ -52,7 +52,7 @@ struct PoolMachine: Sendable {
     var slots: SlotTable
     var waiters = WaiterQueue()
     private(set) var state = State.notStarted
-    var prober = Prober()
+    var prober: Prober
     var slowStart = SlowStart()
     /// When the youngest successful connect began.
     var latestSuccessBegan = MonotonicTime(nanoseconds: .min)
@@ -87,7 +87,7 @@ struct PoolMachine: Sendable {
     var random: SplitMix64
     var actions = ActionQueue<Action>()
 
-    init(settings: PoolSettings, target: SessionTarget = .any, seed: UInt64) {
+    init(settings: PoolSettings, target: SessionTarget = .any, servers: Int = 1, seed: UInt64) {
         self.settings = settings
         // A promotion is reported only with a session's next reply, so each idle session is asked.
         let intervals = [settings.keepalive, target.endsWithPromotion ? settings.standbyKeepalive : nil]
@@ -95,6 +95,7 @@ struct PoolMachine: Sendable {
         idleTimeout = settings.idleTimeout?.nanoseconds
         silenceFloor = settings.silenceTimeout.nanoseconds
         self.target = target
+        prober = Prober(servers: servers)
         slots = SlotTable(count: settings.maximum)
         random = SplitMix64(seed: seed)
     }

@@ -103,7 +103,7 @@ public final class PostgresPool {
         attempts = Array(repeating: nil, count: settings.maximum)
         target = configuration.target
         machine = PoolMachine(
-            settings: settings, target: target, seed: .random(in: 0 ... .max))
+            settings: settings, target: target, servers: configuration.servers.count, seed: .random(in: 0 ... .max))
     }
 
     // MARK: Lifecycle
