@@ -199,6 +199,33 @@ import Testing
         #expect(world.breaches() == [])
     }
 
+    @Test(
+        "a frozen host that accepts again and again extends the grace once, and not at all beside one of the wrong role"
+    )
+    func frozenHost() throws {
+        for hasStandby in [false, true] {
+            var world = MachineHarness(target: .readWrite)
+            world.startUp()
+            world.end(try world.mustLease())
+            let begin = world.now
+            while world.health == .suspect, world.now - begin < .seconds(10) {
+                _ = world.checkOut(within: .seconds(20))
+                let oldest = world.connecting.first.flatMap { world.machine.slots.slot($0)?.since }
+                if let oldest, world.now - oldest >= .milliseconds(300) {
+                    world.fail(hasStandby ? .wrongRole : .connectTimeout)
+                }
+                for id in world.connecting where world.machine.slots.slot(id)?.acceptedAt == nil {
+                    world.progress(id)
+                    if hasStandby { world.progress(id) }
+                }
+                world.advance(.milliseconds(10))
+            }
+            #expect(world.now - begin < .milliseconds(hasStandby ? 800 : 1_800), "after \(world.now - begin)")
+            #expect(world.health == (hasStandby ? .readOnly : .down))
+            #expect(world.breaches() == [])
+        }
+    }
+
     @Test("where the leader is gone and a standby answers, the latest connect names the state once the grace is over")
     func latestCause() throws {
         var world = MachineHarness(target: .readWrite)

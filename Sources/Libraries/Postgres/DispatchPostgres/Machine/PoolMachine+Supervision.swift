@@ -223,15 +223,19 @@ extension PoolMachine {
     }
 
     /// How long waiters wait before they fail. A login that makes progress extends the grace period, and an accepted
-    /// connect gets the time that a slow database needs to answer.
+    /// connect gets the time that a slow database needs to answer; not where a server has answered in the wrong role, for
+    /// the others' logins make progress and end the same way.
     func graceEnd(of outage: Outage) -> MonotonicTime {
-        var end = outage.since + settings.outageGrace
+        let grace = outage.since + settings.outageGrace
+        guard outage.cause.disposition != .wrongRole else { return grace }
+        var end = grace
         let accepted = prober.probes.first(where: \.isAccepted).flatMap { slots.slot($0.id)?.acceptedAt }
-        if let accepted { end = max(end, accepted + Self.stall) }
+        // Once: with several hosts a frozen one accepts again and again.
+        if let accepted { end = max(end, min(accepted, grace) + Self.stall) }
         for probe in prober.probes {
             if let spoke = slots.slot(probe.id)?.spokeAt { end = max(end, spoke + Self.stall) }
         }
-        return min(end, outage.since + settings.outageGrace + Self.longestLogin)
+        return min(end, grace + Self.longestLogin)
     }
 
     // MARK: Probing
