@@ -46,8 +46,8 @@ has_python() {
 declare -A groups=(
     [run]='build server'
     [test]='build server prometheus haproxy pgbouncer systemd-socket-activate python3 chromium openssl valgrind strip'
-    [all]='run test curl debootstrap faketime h2load hey ip nginx node pip shellcheck strace systemd-analyze taskset
-        unshare venv wrk'
+    [all]='run test curl debootstrap etcd faketime h2load hey ip nginx node patroni pip shellcheck strace systemd-analyze
+        taskset unshare venv wrk'
 )
 
 # things_of NAME...: the things themselves, instead of groups.
@@ -60,7 +60,8 @@ things_of() {
 }
 
 # missing_packages THING...: prints the packages of those that are missing, each once. Things are: build, server, prometheus
-# with promtool, python3 with its library, venv and pip (Python's), or the name of a command; or a group of them.
+# with promtool, python3 with its library, venv and pip (Python's), patroni with its etcd client, or the name of a command;
+# or a group of them.
 missing_packages() {
     local thing
     for thing in $(things_of "$@"); do
@@ -73,6 +74,11 @@ missing_packages() {
         systemd-*) command -v "$thing" >/dev/null || printf 'systemd\n' ;;
         prometheus) { command -v prometheus && command -v promtool; } >/dev/null || printf 'prometheus\n' ;;
         python3) has_python || printf 'python3\n' ;;
+        patroni)
+            command -v patroni >/dev/null || printf 'patroni\n'
+            # Patroni only suggests it.
+            [[ -d /usr/lib/python3/dist-packages/etcd ]] || printf 'python3-etcd\n'
+            ;;
         pip) python3 -m pip --version >/dev/null 2>&1 || printf 'python3-pip\n' ;;
         venv) python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv\n' ;;
         *) command -v "$thing" >/dev/null || [[ -x /usr/sbin/$thing ]] || package_of "$thing" ;;
@@ -94,6 +100,7 @@ install_packages() { "$root/scripts/setup" --packages "$@" >&2; }
 # The Debian package of a command.
 package_of() {
     case $1 in
+    etcd) printf 'etcd-server\n' ;;
     h2load) printf 'nghttp2-client\n' ;;
     ip) printf 'iproute2\n' ;;
     nginx) printf 'nginx-light\n' ;;

@@ -150,6 +150,7 @@ import Testing
             try await primary.stop(.immediate)
             try await eventually("no primary any more") { try await ofPrimary.status("/primary") == 503 }
             #expect(try await ofPrimary.status("/replica") == 503)
+            #expect(!text(try await ofPrimary.ask("/primary")).contains("role"), "the role of before the outage")
             await ofPrimary.close()
             await ofStandby.close()
             try await standby.remove()

@@ -25,13 +25,16 @@ struct MachineHarness {
     var connectTimes: [MonotonicTime] = []
     var closeReasons: [SessionCloseReason] = []
 
-    init(seed: UInt64 = 1, requiresReadWrite: Bool = false, _ change: (inout PoolSettings) -> Void = { _ in }) {
+    init(
+        seed: UInt64 = 1, target: SessionTarget = .any, servers: Int = 1,
+        _ change: (inout PoolSettings) -> Void = { _ in }
+    ) {
         var settings = PoolSettings()
         settings.maximum = 4
         settings.maximumLifetime = nil
         settings.keepalive = nil
         change(&settings)
-        machine = PoolMachine(settings: settings, requiresReadWrite: requiresReadWrite, seed: seed)
+        machine = PoolMachine(settings: settings, target: target, servers: servers, seed: seed)
     }
 
     var health: DatabaseState { machine.health }
@@ -98,9 +101,9 @@ struct MachineHarness {
     }
 
     /// The oldest running connect succeeds, within a millisecond.
-    mutating func succeed(isReadOnly: Bool = false, took: Duration = .milliseconds(1)) {
+    mutating func succeed(hasWrongRole: Bool = false, took: Duration = .milliseconds(1)) {
         let id = connecting.removeFirst()
-        apply { $0.connected(id, isReadOnly: isReadOnly, took: took.nanoseconds, at: $1) }
+        apply { $0.connected(id, hasWrongRole: hasWrongRole, took: took.nanoseconds, at: $1) }
     }
 
     /// The oldest running connect fails.
@@ -284,6 +287,7 @@ extension PostgresError {
         code: "28P01", severity: .fatal, message: "password authentication failed", disposition: .configuration)
     static let tooMany = PostgresError(
         code: "53300", severity: .fatal, message: "too many clients already", disposition: .outage)
+    static let wrongRole = SessionTarget.readWrite.wrongRole
     static let readOnly = PostgresError(
         code: "25006", severity: .error, message: "cannot execute in a read-only transaction", disposition: .wrongRole)
     static let noAnswer = PostgresError(

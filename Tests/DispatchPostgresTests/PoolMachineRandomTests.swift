@@ -12,7 +12,8 @@ import Testing
     @Test("no sequence of events breaks an invariant", arguments: 0..<120)
     func random(seed: Int) {
         var random = SplitMix64(seed: UInt64(seed))
-        var world = MachineHarness(seed: UInt64(seed), requiresReadWrite: seed % 5 == 0) {
+        let targets = SessionTarget.allCases
+        var world = MachineHarness(seed: UInt64(seed), target: targets[seed % targets.count]) {
             $0.maximum = 1 + seed % 6
             $0.minimum = seed % 3 == 0 ? 0 : min(1 + seed % 2, $0.maximum)
             if seed % 4 == 0 { $0.maximumLifetime = .seconds(20) }
@@ -58,11 +59,11 @@ import Testing
         .ended, .terminated, .terminated, .idleSession, .noAnswer, .readOnly, .starting,
     ]
     private static let connectErrors: [PostgresError] = [
-        .refused, .starting, .badPassword, .tooMany, .connectTimeout, .ended, PoolMachine.wrongRole,
+        .refused, .starting, .badPassword, .tooMany, .connectTimeout, .ended, .wrongRole,
     ]
 
     private static func act(on world: inout MachineHarness, using random: inout SplitMix64) -> String {
-        switch Int.random(in: 0..<21, using: &random) {
+        switch Int.random(in: 0..<22, using: &random) {
         case 0...3:
             return "check out: \(world.checkOut())"
         case 4...6:
@@ -72,7 +73,7 @@ import Testing
             return "release \(id)"
         case 7, 8:
             guard !world.connecting.isEmpty else { return "-" }
-            world.succeed(isReadOnly: Int.random(in: 0..<6, using: &random) == 0)
+            world.succeed(hasWrongRole: Int.random(in: 0..<6, using: &random) == 0)
             return "connected"
         case 9, 10:
             guard !world.connecting.isEmpty, let error = connectErrors.randomElement(using: &random) else { return "-" }
@@ -135,6 +136,10 @@ import Testing
             if Bool.random(using: &random) { return "borrowed: \(world.borrow())" }
             world.giveBackBorrowed()
             return "gave a borrowed slot back"
+        case 19:
+            guard let id = (world.leased + world.checking).randomElement(using: &random) else { return "-" }
+            world.apply { $0.lostRole(id, at: $1) }
+            return "lost its role: \(id)"
         default:
             let pause = Duration.microseconds(Int.random(in: 1...400_000, using: &random))
             world.advance(pause)

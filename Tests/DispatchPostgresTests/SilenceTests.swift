@@ -358,7 +358,7 @@ import Testing
         }
         #expect(world.health == .suspect)
         world.connecting.removeAll { $0 == login }
-        world.apply { $0.connected(login, isReadOnly: false, took: 3_600_000_000, at: $1) }
+        world.apply { $0.connected(login, hasWrongRole: false, took: 3_600_000_000, at: $1) }
         #expect(world.granted[waiter] != nil)
     }
 }

@@ -136,25 +136,118 @@ import Testing
         #expect(world.breaches() == [])
     }
 
-    @Test("a server in the wrong role is not used for read-write, and its connections are retired")
+    @Test(
+        "a server in the wrong role is not used for read-write; its connections are retired, requests wait for the grace"
+    )
     func readOnly() throws {
-        var world = MachineHarness(requiresReadWrite: true) { $0.minimum = 2 }
+        var world = MachineHarness(target: .readWrite) { $0.minimum = 2 }
         world.startUp()
         world.succeed()
         world.apply { $0.classify(.readOnly, at: $1) }
         #expect(world.closeReasons == [.retired, .retired])
         #expect(world.health == .suspect)
-        world.succeed(isReadOnly: true)
+        let waiter = try world.mustWait()
+        let end = world.now + .milliseconds(749)
+        while world.now < end {
+            while !world.connecting.isEmpty { world.succeed(hasWrongRole: true) }
+            #expect(world.health == .suspect)
+            world.advance(min(.milliseconds(10), end - world.now))
+        }
+        while !world.connecting.isEmpty { world.succeed(hasWrongRole: true) }
+        #expect(world.failed[waiter] == nil)
+        world.advance(.milliseconds(1))
         #expect(world.health == .readOnly)
-        #expect(world.sockets.isEmpty)
-        world.advance(.milliseconds(300))
-        world.succeed(isReadOnly: false)
+        #expect(world.failed[waiter]?.code == PostgresError.Code.wrongRole)
+        #expect(world.failed[waiter]?.outageDuration == .milliseconds(750))
+        while !world.connecting.isEmpty { world.succeed(hasWrongRole: true) }
+        guard case .fail(let error) = world.checkOut() else {
+            Issue.record("after the grace requests fail at once")
+            return
+        }
+        #expect(error.health == .readOnly)
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        #expect(world.sockets.count == 1, "nothing but the probe")
+        world.succeed(hasWrongRole: false)
         #expect(world.health == .up)
+    }
+
+    @Test("a switchover within the grace is not seen, although a standby answers meanwhile")
+    func switchover() throws {
+        var world = MachineHarness(target: .readWrite) { $0.outageGrace = .seconds(4) }
+        world.startUp()
+        world.end(try world.mustLease(), .terminated)
+        world.events.removeAll()
+        let end = world.now + .milliseconds(1_900)
+        var waiters: [WaiterID] = []
+        while world.now < end {
+            waiters.append(try world.mustWait(within: .seconds(6)))
+            while !world.connecting.isEmpty { world.fail(.wrongRole, sockets: 3) }
+            world.advance(.milliseconds(20))
+        }
+        #expect(world.failed.isEmpty)
+        #expect(world.connectTimes.count <= 16, "at most twenty sockets a second, three for each connect")
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        world.succeed()
+        #expect(world.health == .up)
+        while let waiter = waiters.first(where: { world.granted[$0] == nil }) {
+            for id in world.leased { world.release(id) }
+            while !world.connecting.isEmpty { world.succeed() }
+            #expect(world.failed[waiter] == nil)
+        }
+        let states = world.events.compactMap { if case .healthChanged(_, let to, _, _) = $0 { to } else { nil } }
+        #expect(states == [.suspect, .up], "no outage is reported")
+        #expect(world.breaches() == [])
+    }
+
+    @Test(
+        "a frozen host that accepts again and again extends the grace once, and not at all beside one of the wrong role"
+    )
+    func frozenHost() throws {
+        for hasStandby in [false, true] {
+            var world = MachineHarness(target: .readWrite)
+            world.startUp()
+            world.end(try world.mustLease())
+            let begin = world.now
+            while world.health == .suspect, world.now - begin < .seconds(10) {
+                _ = world.checkOut(within: .seconds(20))
+                let oldest = world.connecting.first.flatMap { world.machine.slots.slot($0)?.since }
+                if let oldest, world.now - oldest >= .milliseconds(300) {
+                    world.fail(hasStandby ? .wrongRole : .connectTimeout)
+                }
+                for id in world.connecting where world.machine.slots.slot(id)?.acceptedAt == nil {
+                    world.progress(id)
+                    if hasStandby { world.progress(id) }
+                }
+                world.advance(.milliseconds(10))
+            }
+            #expect(world.now - begin < .milliseconds(hasStandby ? 800 : 1_800), "after \(world.now - begin)")
+            #expect(world.health == (hasStandby ? .readOnly : .down))
+            #expect(world.breaches() == [])
+        }
+    }
+
+    @Test("where the leader is gone and a standby answers, the latest connect names the state once the grace is over")
+    func latestCause() throws {
+        var world = MachineHarness(target: .readWrite)
+        world.startUp()
+        world.end(try world.mustLease())
+        world.fail(.refused)
+        while world.health == .suspect {
+            while !world.connecting.isEmpty { world.fail(.wrongRole) }
+            world.advance(.milliseconds(10))
+        }
+        #expect(world.health == .readOnly)
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        world.fail(.refused)
+        #expect(world.health == .down)
+        while world.connecting.isEmpty { world.advance(.milliseconds(10)) }
+        world.fail(.wrongRole)
+        #expect(world.health == .readOnly, "established outages have no second grace")
     }
 
     @Test("a retired connection's reply does not end the outage")
     func retiredProof() throws {
-        var world = MachineHarness(requiresReadWrite: true)
+        var world = MachineHarness(target: .readWrite)
         world.startUp()
         let lease = try world.mustLease()
         world.apply { $0.classify(.readOnly, at: $1) }

@@ -217,7 +217,7 @@ import Testing
         #expect(
             ConnectionConfiguration("postgres://a:1,b:2/x?target_session_attrs=read-write").servers.map(\.name)
                 == ["a:1", "b:2"])
-        #expect(ConnectionConfiguration("postgres://a:1,b:2/x?target_session_attrs=read-write").requiresReadWrite)
+        #expect(ConnectionConfiguration("postgres://a:1,b:2/x?target_session_attrs=read-write").target == .readWrite)
     }
 
     @Test("hostaddr is used for the connect, and host for TLS")

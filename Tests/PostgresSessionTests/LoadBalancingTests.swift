@@ -60,12 +60,12 @@ import Testing
     @Test("prefer-standby asks each address for a standby first, and then for any server")
     func rounds() {
         let configuration = ConnectionConfiguration("host=a,b target_session_attrs=prefer-standby")
-        #expect(configuration.prefersStandby)
+        #expect(configuration.target == .preferStandby)
         let server = configuration.servers[0]
         for attributes in ["standby", "any"] {
             let parameters = configuration.parameters(for: server, address: nil, attributes: attributes)
             #expect(parameters.contains { $0 == ("target_session_attrs", attributes) })
         }
-        #expect(!ConnectionConfiguration("host=a target_session_attrs=standby").prefersStandby)
+        #expect(ConnectionConfiguration("host=a target_session_attrs=standby").target == .standby)
     }
 }

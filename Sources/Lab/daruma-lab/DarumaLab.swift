@@ -8,7 +8,7 @@ struct DarumaLab: AsyncParsableCommand {
         abstract: "Stops, kills and freezes PostgreSQL under a running service, reports the effects, and measures.",
         subcommands: [
             DemoCommand.self, ChaosCommand.self, DatabaseCommand.self, ProbesCommand.self, ViewersCommand.self,
-            HTTPScaleCommand.self, PrometheusCommand.self, ReaderCommand.self, DeploysCommand.self,
+            HTTPScaleCommand.self, PrometheusCommand.self, ReaderCommand.self, DeploysCommand.self, ClusterCommand.self,
             BenchCommand.self,
         ])
 }

@@ -10,10 +10,10 @@ extension StatusReport {
     /// A report for a test.
     static func made(
         _ health: DatabaseState = .up, cause: Cause? = nil, slots: [SlotState] = [.idle, .free], waiters: Int = 0,
-        masked: Int = 0, answer: Duration? = nil
+        masked: Int = 0, answer: Duration? = nil, target: SessionTarget = .any
     ) -> StatusReport {
         StatusReport(
-            health: health, since: .seconds(1), cause: cause, slots: slots, waiters: waiters,
+            health: health, target: target, since: .seconds(1), cause: cause, slots: slots, waiters: waiters,
             pace: StatusPace(answer: answer, login: answer.map { $0 * 3 }, silence: .milliseconds(300)),
             outageCount: cause == nil ? 0 : 1, recoveryCount: 0, maskedInterruptions: masked, viewers: 1,
             hasBeenUp: true)
@@ -159,6 +159,21 @@ extension StatusClock {
         #expect(StatusReport.made(masked: 1).note.contains("1 short interruption masked"))
         #expect(StatusReport.made(masked: 2).note.contains("2 short interruptions masked"))
         #expect(!StatusReport.made(.suspect, masked: 2).note.contains("masked"))
+    }
+
+    @Test("a wrong role is named for what answers and what is looked for")
+    func wrongRole() {
+        var words: Set<String> = []
+        for target in SessionTarget.allCases {
+            let report = StatusReport.made(.readOnly, target: target)
+            words.insert(report.headline)
+            #expect(report.headline.lowercased() == DatabaseSummary(.readOnly, target: target).text)
+            #expect(report.note.contains("searches for"))
+        }
+        #expect(words.count >= 5)
+        let report = StatusReport.made(.readOnly, target: .readOnly)
+        #expect(report.headline == "Only servers that accept writes answer")
+        #expect(report.note == "The pool searches for a read-only one.")
     }
 
     @Test("log, systemd and status page share the words for each state", arguments: DatabaseState.allCases)

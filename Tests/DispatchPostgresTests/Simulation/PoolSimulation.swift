@@ -120,7 +120,7 @@ struct PoolSimulation {
             machine.progressed(id, isAnswer: true, at: now)
         case .connected(let id) where open.contains(id):
             let took = now.nanoseconds - (machine.slots.slot(id)?.since ?? now).nanoseconds
-            machine.connected(id, isReadOnly: false, took: took, at: now)
+            machine.connected(id, hasWrongRole: false, took: took, at: now)
         case .connectFailed(let id, let error) where open.contains(id):
             open.remove(id)
             atServer.remove(id)

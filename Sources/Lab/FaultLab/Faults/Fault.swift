@@ -91,6 +91,6 @@ extension Fault {
     /// The whole matrix.
     package static let all: [Fault] =
         [stop, stopImmediate, kill, restart, restarts, flapping] + sessions + [freeze] + network + slowness
-        + boots + refusals + logins + names + addresses + failovers + certificates + [diskFull] + ownLimits + clients
-        + connectRates + [leaks]
+        + boots + refusals + logins + names + addresses + failovers + patroni + certificates + [diskFull] + ownLimits
+        + clients + connectRates + [leaks]
 }

@@ -9,6 +9,7 @@ package final class FaultContext: Sendable {
         var second: PostgresSandbox?
         var relay: FaultRelay?
         var names: StubNameServer?
+        var clusterPorts: Set<UInt16> = []
         var service: ServiceProcess?
         var address: ServiceAddress?
         var folder: TemporaryFolder?
@@ -65,6 +66,8 @@ package final class FaultContext: Sendable {
     func use(relay: FaultRelay) { state.withLock { $0.relay = relay } }
     func use(second: PostgresSandbox) { state.withLock { $0.second = second } }
     func use(names: StubNameServer) { state.withLock { $0.names = names } }
+    /// The ports of a cluster's servers, which the service reaches besides the sandbox's.
+    func use(clusterPorts: Set<UInt16>) { state.withLock { $0.clusterPorts = clusterPorts } }
 
     /// Keeps an object alive until `release` or `clear`.
     func keep(_ thing: some Sendable) { state.withLock { $0.keptOpen.append(thing) } }
@@ -94,7 +97,7 @@ package final class FaultContext: Sendable {
     /// The ports at which the service may reach a database.
     var databasePorts: Set<UInt16> {
         state.withLock { state in
-            Set([database.port, state.second?.port, state.relay?.port].compactMap { $0 })
+            Set([database.port, state.second?.port, state.relay?.port].compactMap { $0 }).union(state.clusterPorts)
         }
     }
 

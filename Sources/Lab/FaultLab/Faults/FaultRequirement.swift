@@ -9,6 +9,8 @@ package enum FaultRequirement: Sendable {
     case mount
     case openssl
     case libfaketime
+    /// Patroni and etcd.
+    case patroni
 
     /// Why the machine does not meet it; nil if it does.
     package func reasonMissing() async -> String? {
@@ -19,6 +21,7 @@ package enum FaultRequirement: Sendable {
             return Files.isExecutable("/usr/bin/openssl") ? nil : "openssl is not installed: apt-get install openssl"
         case .libfaketime:
             return Self.clockLibrary == nil ? "libfaketime is not installed: apt-get install faketime" : nil
+        case .patroni: return PatroniCluster.reasonMissing()
         }
     }
 

@@ -4,9 +4,12 @@ package import PostgresTestKit
 package final class ProbeLoop: Sendable {
     private let loop: BackgroundLoop
 
-    package init(_ target: ServiceAddress, path: String, every interval: Duration, into timeline: Timeline) {
+    package init(
+        _ target: ServiceAddress, path: String, every interval: Duration, limit: Duration = .seconds(5),
+        into timeline: Timeline
+    ) {
         loop = BackgroundLoop("probe \(path)", every: interval) {
-            let probe = HTTPProbe(host: target.host, port: target.port)
+            let probe = HTTPProbe(host: target.host, port: target.port, limit: limit)
             return { timeline.record(on: path) { probe.get(path) } }
         }
     }

@@ -69,6 +69,14 @@ package final class Timeline: Sendable {
         state.withLock { $0.exchanges.filter { $0.path == path } }.sorted { $0.begin < $1.begin }
     }
 
+    /// The exchanges on a path that ended after `begin`, in the order of their ends.
+    func exchanges(on path: String, endedAfter begin: ContinuousClock.Instant) -> [HTTPExchange] {
+        state.withLock { state in
+            let first = state.exchanges.lastIndex { $0.end <= begin }.map { $0 + 1 } ?? 0
+            return state.exchanges[first...].filter { $0.path == path }
+        }
+    }
+
     /// Polls until every exchange on `path` that is in flight now has ended, or `limit` has passed.
     func waitForExchangesInFlight(on path: String, within limit: Duration) async throws {
         let waitedFor = state.withLock { $0.inFlight[path] ?? [] }

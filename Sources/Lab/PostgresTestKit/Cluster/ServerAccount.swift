@@ -30,7 +30,7 @@ package enum ServerAccount: Sendable {
     ///
     /// By setpriv(1), because the user options of the spawning call fork in this process: under ThreadSanitizer such a
     /// child sometimes waits for the lock of a thread that it does not have. Without them the call is a posix_spawn.
-    func command(_ words: [String]) -> [String] {
+    package func command(_ words: [String]) -> [String] {
         guard let (user, group) = ids else { return words }
         return ["/usr/bin/setpriv", "--reuid=\(user)", "--regid=\(group)", "--clear-groups", "--"] + words
     }

@@ -41,6 +41,20 @@ package final class HTTPProbe {
         }
     }
 
+    /// Sends one POST with a body of JSON on its own connection, off the cooperative threads.
+    package static func post(
+        _ path: String, _ body: String, host: String = "127.0.0.1", port: UInt16, limit: Duration = .seconds(5)
+    ) async -> HTTPExchange {
+        await offCooperativeThreads {
+            let lines = [
+                "POST \(path) HTTP/1.1", "Host: \(host):\(port)", "Connection: close",
+                "Content-Type: application/json", "Content-Length: \(body.utf8.count)", "", body,
+            ]
+            let probe = HTTPProbe(host: host, port: port, mode: .freshConnection, limit: limit)
+            return probe.send(path, as: lines.joined(separator: "\r\n")) ?? probe.receive()
+        }
+    }
+
     /// Sends GETs until one is answered with 200. False if none was within `limit`.
     @discardableResult
     package static func waitUntilGood(
@@ -85,6 +99,10 @@ package final class HTTPProbe {
 
     /// Sends the request without waiting for the answer. Returns nil, or the exchange that failed.
     package func send(_ path: String) -> HTTPExchange? {
+        send(path, as: style.request(path, authority: "\(host):\(port)", keepsConnection: mode == .keepAlive))
+    }
+
+    private func send(_ path: String, as text: String) -> HTTPExchange? {
         let request = (path: path, begin: ContinuousClock.now, deadline: Deadline(in: limit))
         pending = request
         received = []
@@ -93,7 +111,6 @@ package final class HTTPProbe {
         isReused = socket != nil
         do throws(DeadlineSocket.Failure) {
             if socket == nil { socket = try DeadlineSocket(host: host, port: port, deadline: request.deadline) }
-            let text = style.request(path, authority: "\(host):\(port)", keepsConnection: mode == .keepAlive)
             try socket?.send(Array(text.utf8), deadline: request.deadline)
             return nil
         } catch {

@@ -10,9 +10,13 @@ struct DatabaseSummary: Equatable {
 
     /// - Parameters:
     ///   - code: the code of the outage's cause, if any.
+    ///   - target: the role that is looked for.
     ///   - hasBeenUp: whether the service has been connected before.
     ///   - isSlow: whether answers usually take long.
-    init(_ state: DatabaseState, code: String? = nil, hasBeenUp: Bool = true, isSlow: Bool = false) {
+    init(
+        _ state: DatabaseState, code: String? = nil, target: SessionTarget = .any, hasBeenUp: Bool = true,
+        isSlow: Bool = false
+    ) {
         (text, consequence) =
             switch state {
             case .up where isSlow: ("the database is slow", "requests are served: slow is not down")
@@ -24,9 +28,20 @@ struct DatabaseSummary: Equatable {
                 ("the database setting is invalid", "fix the connection string of the service")
             case .misconfigured:
                 ("the database rejects our login", "fix the credentials, role or pg_hba.conf")
-            case .readOnly: ("the database is read-only", "the pool searches for a server that accepts writes")
+            case .readOnly: Self.wrongRole(target)
             case .draining: ("the service is shutting down", "requests in flight are served, new ones are not")
             case .closed: ("the service has stopped", "no request is served")
             }
+    }
+
+    /// What is there, and what is looked for.
+    private static func wrongRole(_ target: SessionTarget) -> (String, String) {
+        switch target {
+        case .readWrite: ("only read-only servers answer", "the pool searches for one that accepts writes")
+        case .readOnly: ("only servers that accept writes answer", "the pool searches for a read-only one")
+        case .primary: ("only standbys answer", "the pool searches for a primary")
+        case .standby, .preferStandby: ("only a primary answers", "the pool searches for a standby")
+        case .any: ("only servers of another role answer", "the pool searches for one of the wanted role")
+        }
     }
 }

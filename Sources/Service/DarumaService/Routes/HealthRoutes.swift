@@ -82,12 +82,10 @@ package struct HealthRoutes {
         return response
     }
 
-    /// Whether the database is up and has this role. While it is suspect, the last known role still counts, as for
-    /// requests.
+    /// Whether the database is known to have this role.
     private func role(_ wanted: ServerRole) -> Response {
         let snapshot = health.database
-        let isUp = snapshot.health == .up || snapshot.health == .suspect
-        let hasRole = isUp && snapshot.role == wanted
+        let hasRole = snapshot.knownRole == wanted
         return .json(
             hasRole ? .ok : .serviceUnavailable,
             .object([("status", .bool(hasRole)), ("database", Self.describe(snapshot))]))
@@ -95,7 +93,7 @@ package struct HealthRoutes {
 
     private static func describe(_ snapshot: PoolSnapshot) -> JSONValue {
         var members: [(String, JSONValue)] = [("state", .string(snapshot.health.rawValue))]
-        if let role = snapshot.role { members.append(("role", .string(role.rawValue))) }
+        if let role = snapshot.knownRole { members.append(("role", .string(role.rawValue))) }
         if let outage = snapshot.outage, let duration = snapshot.outageDuration {
             members.append(("code", .string(outage.cause.code)))
             members.append(("message", .string(outage.cause.message)))

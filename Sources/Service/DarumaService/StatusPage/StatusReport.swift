@@ -1,5 +1,6 @@
 internal import DispatchLoop
 internal import DispatchPostgres
+internal import PostgresSession
 
 /// The current state on the status page, for the page and its events. Equal reports look the same except for the
 /// passing of time.
@@ -8,6 +9,8 @@ struct StatusReport: Sendable, Hashable {
     static let slotsShown = 240
 
     let health: DatabaseState
+    /// The role that is looked for.
+    let target: SessionTarget
     /// When this state, or the outage, started, since the start of the service.
     let since: Duration
     /// The cause of the outage; `nil` if the database is up.
@@ -34,7 +37,7 @@ struct StatusReport: Sendable, Hashable {
     // MARK: Text
 
     private var summary: DatabaseSummary {
-        DatabaseSummary(health, code: cause?.code, hasBeenUp: hasBeenUp, isSlow: pace.isSlow)
+        DatabaseSummary(health, code: cause?.code, target: target, hasBeenUp: hasBeenUp, isSlow: pace.isSlow)
     }
 
     var headline: String { Self.capitalized(summary.text) }
@@ -80,7 +83,7 @@ struct StatusReport: Sendable, Hashable {
 extension StatusReport {
     init(_ pool: PoolSnapshot, _ history: StatusHistory, viewers: Int) {
         self.init(
-            health: pool.health,
+            health: pool.health, target: pool.target,
             since: max((pool.outage?.since ?? history.healthSince) - history.start, .zero),
             cause: pool.outage.map {
                 Cause(code: $0.cause.code, message: $0.cause.message, failedAttempts: $0.failedAttempts)

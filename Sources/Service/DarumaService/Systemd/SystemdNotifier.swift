@@ -46,7 +46,8 @@ package final class SystemdNotifier: PoolObserver {
         // A suspicion is over within the grace; `stopping()` reports the end.
         guard state == .up || state.failsAtOnce else { return }
         let cause = state == .up ? "" : outage.map { ": \($0.cause)" } ?? ""
-        pending.put(.status, "serving; \(DatabaseSummary(state, code: outage?.cause.code).text)\(cause)")
+        let summary = DatabaseSummary(state, code: outage?.cause.code, target: pool.configuration.target)
+        pending.put(.status, "serving; \(summary.text)\(cause)")
         lastReported = state
         flush()
     }

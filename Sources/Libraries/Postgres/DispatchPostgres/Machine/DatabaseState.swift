@@ -8,7 +8,7 @@ public import PostgresSession
 ///          up ───────────────────▶ suspect ───────────────────────────▶ down
 ///           ▲                        │  │ a setting is wrong, no session works ▲ │
 ///           │       any reply        │  ├──────────▶ misconfigured ◀─────────┤ │ the latest
-///           ├────────────────────────┘  │ wrong role                         │ │ connect
+///           ├────────────────────────┘  │ wrong role, after the grace period │ │ connect
 ///           │                           └──────────▶ read-only ◀─────────────┘ │ decides
 ///           └──────────────────────────────────────────────────────────────────┘ any reply
 ///

@@ -46,11 +46,11 @@ extension PoolMachine {
     }
 
     /// A connect succeeded after `took` nanoseconds; 0 if that says nothing about the server.
-    mutating func connected(_ id: ConnectionID, isReadOnly: Bool, took: Int64 = 0, at now: MonotonicTime) {
+    mutating func connected(_ id: ConnectionID, hasWrongRole: Bool, took: Int64 = 0, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .connecting else { return }
-        if isReadOnly, requiresReadWrite {
+        if hasWrongRole, target.isStrict {
             close(id, .wrongRole, at: now)
-            connectFailed(probe: id, Self.wrongRole, began: slot.since, at: now)
+            connectFailed(probe: id, target.wrongRole, began: slot.since, at: now)
             return
         }
         prober.remove(id)
@@ -61,7 +61,10 @@ extension PoolMachine {
         let wasQuick = took > 0 && took <= logins.limit(floor: silenceLimit)
         if took > 0 { logins.add(nanoseconds: took) }
         let expiry = expiry(at: now)
-        slots.update(id) { $0.expiresAt = expiry }
+        slots.update(id) {
+            $0.expiresAt = expiry
+            if hasWrongRole { $0.role = .accepted }
+        }
         actions.append(.report(.connected(id)))
         latestSuccessBegan = max(latestSuccessBegan, slot.since)
         slowStart.connected()

@@ -1,7 +1,7 @@
 import DispatchLoop
 import PostgresSession
 
-/// Replaces connections at the end of their lifetime. The successor comes first: while new logins are refused (a
+/// Replaces connections at the end of their lifetime, and those whose server has changed its role. The successor comes first: while new logins are refused (a
 /// rotated password, a changed pg_hba.conf, a lost DNS name) an old session that works is worth keeping.
 struct Retirement: Sendable, Hashable {
     /// A connection has reached its lifetime and needs a successor.
@@ -53,13 +53,13 @@ extension PoolMachine {
             let id = slots.id(at: index)
             let slot = slots.slots[index]
             if slot.expiresAt <= now, takeRetirement() {
-                close(id, .lifetime, at: now)
+                close(id, slot.retirementReason, at: now)
             } else if let timeout = settings.idleTimeout, slot.since + timeout <= now, openCount > settings.minimum,
                 // Keep it while no new connection can be opened.
                 !slowStart.hasFailed
             {
                 close(id, .idleTimeout, at: now)
-            } else if let keepalive = settings.keepalive, slot.lastReplyAt + keepalive <= now {
+            } else if let keepalive, slot.lastReplyAt.advanced(byNanoseconds: keepalive) <= now {
                 beginCheck(id, at: now)
             }
         }
@@ -73,7 +73,8 @@ extension PoolMachine {
 
     // MARK: Successors
 
-    /// Connections past their lifetime that still serve because no successor has answered yet.
+    /// Connections past their lifetime, or on a server that has lost the wanted role, that still serve because no
+    /// successor has answered yet.
     func overdueCount(at now: MonotonicTime) -> Int {
         slots.slots.count { $0.isOpen && $0.expiresAt <= now }
     }
@@ -111,7 +112,7 @@ extension PoolMachine {
     mutating func retireDue(at now: MonotonicTime) {
         for index in slots.idle where slots.slots[index].expiresAt <= now && retirement.credit > 0 {
             retirement.credit -= 1
-            close(slots.id(at: index), .lifetime, at: now)
+            close(slots.id(at: index), slots.slots[index].retirementReason, at: now)
         }
         let overdue = overdueCount(at: now)
         retirement.credit = min(retirement.credit, overdue)

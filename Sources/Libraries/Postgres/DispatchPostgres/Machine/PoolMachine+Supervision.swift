@@ -88,7 +88,7 @@ extension PoolMachine {
             if let previous, now - previous < Self.terminationWindow { becomeSuspect(error, at: now) }
         case .outage: becomeSuspect(error, at: now)
         case .wrongRole:
-            guard requiresReadWrite else { break }
+            guard target.requiresReadWrite else { break }
             retireGeneration(at: now)
             becomeSuspect(error, at: now)
         }
@@ -102,7 +102,7 @@ extension PoolMachine {
         actions.append(.report(.connectFailed(error)))
         let isSlow = error.disposition == .configuration
         if state.isUp {
-            if slots.livingCount > 0 {
+            if slots.livingCount > 0, !retireMisplaced(error, at: now) {
                 let isFirst = slowStart.failed(sockets: sockets, at: now, isSlow: isSlow, using: &random)
                 if isFirst {
                     actions.append(.report(isReplacement ? .retirementPostponed(error) : .growthFailed(error)))
@@ -118,7 +118,8 @@ extension PoolMachine {
             updateSearch { $0.causeBegan = began }
             switch error.disposition {
             case .configuration: updateCause(error, slots.livingCount == 0 ? .misconfigured : health, at: now)
-            case .wrongRole: updateCause(error, .readOnly, at: now)
+            // A switchover or a restart of the primary may end within the grace period, also where a standby answers.
+            case .wrongRole: updateCause(error, health == .suspect ? .suspect : .readOnly, at: now)
             default: updateCause(error, health == .suspect ? .suspect : .down, at: now)
             }
         }
@@ -178,7 +179,9 @@ extension PoolMachine {
         guard let search = state.search else { return }
         switch next {
         case health:
-            if previous.code != error.code, health.failsAtOnce { actions.append(.report(.causeChanged(error))) }
+            if previous.code != error.code, health.failsAtOnce {
+                actions.append(.report(.causeChanged(error, at: now)))
+            }
         case .down: move(to: .down(search), at: now)
         case .misconfigured: move(to: .misconfigured(search), at: now)
         case .readOnly: move(to: .readOnly(search), at: now)
@@ -197,7 +200,8 @@ extension PoolMachine {
         switch state {
         case .suspect(let search):
             if now >= graceEnd(of: search.outage) {
-                move(to: .down(search), at: now)
+                let hasWrongRole = search.outage.cause.disposition == .wrongRole
+                move(to: hasWrongRole ? .readOnly(search) : .down(search), at: now)
                 failWaiters(at: now)
             }
         case .down(let search), .misconfigured(let search), .readOnly(let search):
@@ -219,15 +223,19 @@ extension PoolMachine {
     }
 
     /// How long waiters wait before they fail. A login that makes progress extends the grace period, and an accepted
-    /// connect gets the time that a slow database needs to answer.
+    /// connect gets the time that a slow database needs to answer; not where a server has answered in the wrong role, for
+    /// the others' logins make progress and end the same way.
     func graceEnd(of outage: Outage) -> MonotonicTime {
-        var end = outage.since + settings.outageGrace
+        let grace = outage.since + settings.outageGrace
+        guard outage.cause.disposition != .wrongRole else { return grace }
+        var end = grace
         let accepted = prober.probes.first(where: \.isAccepted).flatMap { slots.slot($0.id)?.acceptedAt }
-        if let accepted { end = max(end, accepted + Self.stall) }
+        // Once: with several hosts a frozen one accepts again and again.
+        if let accepted { end = max(end, min(accepted, grace) + Self.stall) }
         for probe in prober.probes {
             if let spoke = slots.slot(probe.id)?.spokeAt { end = max(end, spoke + Self.stall) }
         }
-        return min(end, outage.since + settings.outageGrace + Self.longestLogin)
+        return min(end, grace + Self.longestLogin)
     }
 
     // MARK: Probing

@@ -12,7 +12,8 @@ import PostgresSession
 /// 4. During an outage, a probe is running or scheduled.
 /// 5. Every state with a time limit has that limit in ``nextDeadline()``.
 /// 6. During an outage every idle connection has answered since the outage began.
-/// 7. The pool closes a connection for its age only when a successor has answered, or will take its slot.
+/// 7. The pool closes a connection for its age, or for a role that its server has lost, only when a successor has
+///    answered, or will take its slot; or, for the role, when no server has it.
 struct PoolMachine: Sendable {
     enum Action: Sendable, Hashable {
         /// Connect, and run an empty query if ``loginProvesNothing``; reply with `connected` or `connectFailed`.
@@ -45,13 +46,13 @@ struct PoolMachine: Sendable {
     /// Settings that every query adds to the time, in nanoseconds.
     let keepalive, idleTimeout: Int64?
     let silenceFloor: Int64
-    /// Whether a read-only session is useless.
-    let requiresReadWrite: Bool
+    /// The role that sessions must have.
+    let target: SessionTarget
 
     var slots: SlotTable
     var waiters = WaiterQueue()
     private(set) var state = State.notStarted
-    var prober = Prober()
+    var prober: Prober
     var slowStart = SlowStart()
     /// When the youngest successful connect began.
     var latestSuccessBegan = MonotonicTime(nanoseconds: .min)
@@ -71,6 +72,8 @@ struct PoolMachine: Sendable {
     var doubt: Doubt?
     /// Changed only in `PoolMachine+Maintenance.swift`.
     var retirement = Retirement()
+    /// Changed only in `PoolMachine+Roles.swift`.
+    var roleWatch = RoleWatch()
     /// The server's role, as it last reported it.
     var role: ServerRole?
     /// When an administrator last terminated a session.
@@ -84,12 +87,15 @@ struct PoolMachine: Sendable {
     var random: SplitMix64
     var actions = ActionQueue<Action>()
 
-    init(settings: PoolSettings, requiresReadWrite: Bool = false, seed: UInt64) {
+    init(settings: PoolSettings, target: SessionTarget = .any, servers: Int = 1, seed: UInt64) {
         self.settings = settings
-        keepalive = settings.keepalive?.nanoseconds
+        // A promotion is reported only with a session's next reply, so each idle session is asked.
+        let intervals = [settings.keepalive, target.endsWithPromotion ? settings.standbyKeepalive : nil]
+        keepalive = intervals.compactMap { $0?.nanoseconds }.min()
         idleTimeout = settings.idleTimeout?.nanoseconds
         silenceFloor = settings.silenceTimeout.nanoseconds
-        self.requiresReadWrite = requiresReadWrite
+        self.target = target
+        prober = Prober(servers: servers)
         slots = SlotTable(count: settings.maximum)
         random = SplitMix64(seed: seed)
     }
@@ -234,7 +240,7 @@ struct PoolMachine: Sendable {
         } else if slot.generation != generation {
             close(id, .retired, at: now)
         } else if slot.expiresAt <= now, takeRetirement() {
-            close(id, .lifetime, at: now)
+            close(id, slot.retirementReason, at: now)
         } else if let outage, slot.lastReplyAt < outage.since {
             // It may have died unnoticed: check it before a waiter gets it.
             slots.becomeIdle(id, at: now)
@@ -360,8 +366,4 @@ struct PoolMachine: Sendable {
             outageDuration: outage.map { now - $0.since },
             nextAttempt: prober.isRunning ? max(prober.nextAt - now, .zero) : nil)
     }
-
-    static let wrongRole = PostgresError(
-        code: PostgresError.Code.wrongRole,
-        message: "the server is read-only, and target_session_attrs asks for read-write", disposition: .wrongRole)
 }

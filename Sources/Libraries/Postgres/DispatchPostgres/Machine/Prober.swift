@@ -3,7 +3,7 @@ import DispatchLoop
 /// Schedules connects while the database does not answer. It never stops trying.
 ///
 /// After a failure it backs off (``Backoff``). Requests and waiters bring the next probe forward, but keep a distance
-/// of ``demandSpacing`` for each socket that the last probe opened: fewer than twenty per second.
+/// that depends on the sockets of earlier ones: at most twenty in any second (``spacing(for:)``).
 ///
 /// Another probe follows one that hangs. How soon depends on what the server has seen of the hanging one:
 ///
@@ -19,9 +19,8 @@ import DispatchLoop
 struct Prober: Sendable {
     static let hangInterval = Duration.milliseconds(250)
     static let demandSpacing = Duration.milliseconds(60)
-    /// The same for each socket of a probe that opened several: just below twenty per second, because a larger distance
-    /// would make recovery through one of two hosts too slow.
-    static let socketSpacing = Duration.milliseconds(51)
+    /// The most sockets in a second.
+    static let socketLimit = 20
     static let slowInterval = Duration.milliseconds(990)
     static let maximumProbes = 4
     static let soloTimeout = Duration.seconds(1)
@@ -48,21 +47,38 @@ struct Prober: Sendable {
     /// When the next one is due; `distantFuture` when the prober is stopped.
     private(set) var nextAt = MonotonicTime.distantFuture
     private(set) var lastStart: MonotonicTime?
-    /// The minimum time between the last probe and the next, which depends on the sockets that the last one opened.
-    private var spacing = demandSpacing
+    /// As many sockets as the next probe may open: the most that one of this outage's has opened; at first the number of
+    /// servers.
+    private var expectedSockets: Int
+    private let servers: Int
     /// Whether the latest probe failed so fast that waiting for the next one pays.
     private(set) var isPrompt = false
     private var backoff = Backoff()
 
+    init(servers: Int = 1) {
+        self.servers = servers
+        expectedSockets = servers
+    }
+
     var isRunning: Bool { nextAt != .distantFuture }
 
+    /// The minimum time between two probes that open `sockets` each. Larger ones would make recovery through one of
+    /// several hosts too slow. Also while the first one runs: a busy server's login takes longer than this.
+    static func spacing(for sockets: Int) -> Duration {
+        let probesPerSecond = max(socketLimit / max(sockets, 1), 1)
+        return max(demandSpacing, .milliseconds(1_000 / probesPerSecond + 2))
+    }
+
     /// The earliest time for the next probe.
-    private func earliest(at now: MonotonicTime) -> MonotonicTime { max(now, (lastStart ?? now - spacing) + spacing) }
+    private func earliest(at now: MonotonicTime) -> MonotonicTime {
+        lastStart.map { max(now, $0 + Self.spacing(for: expectedSockets)) } ?? now
+    }
 
     /// Starts over: the first probe is due at `time`, or when the spacing to the last connect allows (a server that
     /// admits us and hangs up starts an outage with each connect).
     mutating func begin(at time: MonotonicTime) {
         backoff.reset()
+        expectedSockets = servers
         nextAt = earliest(at: time)
         isPrompt = false
     }
@@ -79,7 +95,6 @@ struct Prober: Sendable {
     mutating func started(_ id: ConnectionID, at now: MonotonicTime, isSlow: Bool) {
         probes.append(Probe(id: id, startedAt: now))
         lastStart = now
-        spacing = Self.demandSpacing
         nextAt = now + (isSlow ? Self.slowInterval : Self.hangInterval)
     }
 
@@ -118,7 +133,7 @@ struct Prober: Sendable {
         guard let probe = remove(id) else { return false }
         isPrompt = now - probe.startedAt < Self.fastFailure
         let sockets = max(sockets, 1)
-        spacing = max(Self.demandSpacing, Self.socketSpacing * sockets)
+        expectedSockets = max(sockets, expectedSockets)
         let wait = backoff.next(using: &random)
         let rest = sockets > 1 ? probe.startedAt + Backoff.cap * sockets : now
         nextAt = isSlow ? max((lastStart ?? now) + Self.slowInterval * sockets, now) : max(now + wait, rest)

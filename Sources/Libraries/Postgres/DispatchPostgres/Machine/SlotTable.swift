@@ -73,16 +73,24 @@ struct Slot: Sendable, Hashable {
     var isHung = false
     /// Holds an additional socket of a connect in another slot.
     var isBorrowed = false
+    /// How its server's role fits the wanted one.
+    var role = RoleFit.fitting
     /// The connect opens the successor of a connection past its lifetime.
     var isReplacement = false
 
-    /// Whether it holds a session that serves requests.
-    var isOpen: Bool {
+    /// Whether it holds a session.
+    var holdsSession: Bool {
         switch state {
-        case .idle, .checking, .leased, .resetting: !isPinned
+        case .idle, .checking, .leased, .resetting: true
         case .free, .connecting, .closing: false
         }
     }
+
+    /// Whether it holds a session that serves requests.
+    var isOpen: Bool { holdsSession && !isPinned }
+
+    /// Why the pool closes it when its successor has answered.
+    var retirementReason: SessionCloseReason { role == .lost ? .wrongRole : .lifetime }
 
     /// When the running connect last made progress.
     var latestProgress: MonotonicTime { spokeAt ?? acceptedAt ?? since }

@@ -6,7 +6,7 @@ public enum PoolEvent: Sendable, Hashable {
     /// The state changed. `outage` is the one that began, continues or has just ended.
     case healthChanged(from: DatabaseState, to: DatabaseState, outage: Outage?, at: MonotonicTime)
     /// The outage continues with a different cause.
-    case causeChanged(PostgresError)
+    case causeChanged(PostgresError, at: MonotonicTime)
     /// A connect began.
     case connecting(ConnectionID)
     /// A connection was opened.
@@ -15,8 +15,8 @@ public enum PoolEvent: Sendable, Hashable {
     case connectFailed(PostgresError)
     /// A connect failed while other connections work; the pool continues with those. Reported once until one succeeds.
     case growthFailed(PostgresError)
-    /// No successor could be opened for a connection past its lifetime, which serves until one can. Reported once until
-    /// a connect succeeds.
+    /// No successor could be opened for a connection past its lifetime, or on a server that has lost the wanted role. It
+    /// serves until one can. Reported once until a connect succeeds.
     case retirementPostponed(PostgresError)
     /// A connection was closed or has ended; with the error if there was one.
     case closed(ConnectionID, SessionCloseReason, PostgresError?)

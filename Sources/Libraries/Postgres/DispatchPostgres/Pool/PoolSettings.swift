@@ -12,8 +12,9 @@ public struct PoolSettings: Sendable, Hashable {
     public var maximumLifetime: Duration? = .seconds(1_800)
     /// How long after the last reply an idle connection is checked with an empty query. `nil`: never.
     public var keepalive: Duration? = .seconds(30)
-    /// The same for a standby, on one connection: a standby reports its promotion only with its next reply. `nil`: as
-    /// for any other server.
+    /// The same for a standby, on one connection: a standby reports its promotion only with its next reply. On each
+    /// connection, if `target_session_attrs` asks for a server that a promotion would make the wrong one. `nil`: as for
+    /// any other server.
     public var standbyKeepalive: Duration? = .seconds(1)
     /// How long the pool may take to reach a server, from name resolution until one accepts.
     public var connectTimeout: Duration = .seconds(5)

@@ -5,9 +5,11 @@ public import PostgresSession
 public struct PoolSnapshot: Sendable, Hashable {
     /// The supervisor's view of the database.
     public let health: DatabaseState
-    /// The server's role at its last reply; `nil` when the server does not report it (before PostgreSQL 14). It may
-    /// change during an outage.
+    /// The server's role at its last reply; `nil` when the server does not report it (before PostgreSQL 14). During an
+    /// outage it is out of date: see ``knownRole``.
     public let role: ServerRole?
+    /// The role that sessions must have.
+    package let target: SessionTarget
     /// The current outage, if any.
     public let outage: Outage?
     /// The age of the outage.
@@ -26,7 +28,8 @@ public struct PoolSnapshot: Sendable, Hashable {
     public let other: Int
     /// Connections being reset: the pool rolls back a transaction, or the server may still run an abandoned statement.
     public let givenUp: Int
-    /// Connections past their lifetime that still serve because no successor can be opened.
+    /// Connections past their lifetime, or on a server that has lost the wanted role, that serve until a successor is
+    /// open.
     public let overdue: Int
     /// Requests waiting for a connection.
     public let waiters: Int
@@ -42,6 +45,16 @@ public struct PoolSnapshot: Sendable, Hashable {
     /// The state of each slot, as many as the pool's maximum. Computed on access.
     public var slotStates: [SlotState] { slots.map(\.state) }
 
+    /// The server's role, as far as requests may rely on it. While the database is suspect the last known role counts,
+    /// as for requests, unless a server of the wrong role made it suspect; `nil` while the database does not answer.
+    public var knownRole: ServerRole? {
+        switch health {
+        case .up: role
+        case .suspect: outage?.cause.disposition == .wrongRole ? nil : role
+        case .down, .misconfigured, .readOnly, .draining, .closed: nil
+        }
+    }
+
     /// Sockets to the database, of every kind.
     public var total: Int { idle + leased + connecting + other }
 
@@ -49,6 +62,7 @@ public struct PoolSnapshot: Sendable, Hashable {
         health = machine.health
         outage = machine.outage
         self.role = role
+        target = machine.target
         outageDuration = machine.outage.map { now - $0.since }
         nextAttempt = machine.prober.isRunning ? max(machine.prober.nextAt - now, .zero) : nil
         latestReply = machine.latestReply.nanoseconds == .min ? nil : machine.latestReply

@@ -46,7 +46,7 @@ extension PostgresPool {
         let took = began.map { $0 >= loop.latestPause } == true ? time ?? 0 : 0
         connection.onEnd = { [weak self] error in self?.disconnected(id, error) }
         updateRole()
-        apply { $0.connected(id, isReadOnly: connection.isReadOnly, took: took, at: $1) }
+        apply { $0.connected(id, hasWrongRole: connection.hasWrongRole(for: target), took: took, at: $1) }
     }
 }
 

@@ -57,6 +57,8 @@ public final class PostgresPool {
     let forkMark = ForkDetector()
     let resolver: HostResolver
     let memory = ServerMemory()
+    /// The role that sessions must have.
+    let target: SessionTarget
     var machine: PoolMachine
     var connections: [PostgresConnection?]
     var attempts: [ConnectAttempt?]
@@ -99,8 +101,9 @@ public final class PostgresPool {
         self.resolver = resolver
         connections = Array(repeating: nil, count: settings.maximum)
         attempts = Array(repeating: nil, count: settings.maximum)
+        target = configuration.target
         machine = PoolMachine(
-            settings: settings, requiresReadWrite: configuration.requiresReadWrite, seed: .random(in: 0 ... .max))
+            settings: settings, target: target, servers: configuration.servers.count, seed: .random(in: 0 ... .max))
     }
 
     // MARK: Lifecycle
@@ -140,6 +143,12 @@ public final class PostgresPool {
     /// Stores the role, which determines the keepalive of standbys.
     func updateRole() { machine.role = currentRole }
 
+    /// Tells the machine when a session reports that its server has lost the wanted role.
+    private func noteRole(_ id: ConnectionID, _ connection: PostgresConnection) {
+        guard target != .any, connection.hasWrongRole(for: target) else { return }
+        apply { $0.lostRole(id, at: $1) }
+    }
+
     /// Listens on a channel (`LISTEN`) until the subscription is dropped or the pool is closed. All subscriptions of a
     /// pool share one of its connections.
     ///
@@ -169,6 +178,7 @@ public final class PostgresPool {
             return
         }
         if hasLost, needsReset { losers.insert(leased.id) }
+        noteRole(leased.id, leased.connection)
         apply { $0.release(leased.id, needsReset: needsReset, isOverdue: isOverdue, at: $1) }
     }
 
@@ -284,6 +294,7 @@ public final class PostgresPool {
                 disconnected(id, error)
             } else {
                 updateRole()
+                noteRole(id, connection)
                 apply { $0.checked(id, took: connection.latestAnswerNanoseconds, at: $1) }
             }
         }

@@ -181,7 +181,9 @@ final class HedgedQuery: StatementDelegate {
                 return error
             }
             // A transaction that its author made read-only says nothing about the server.
-            if error.disposition == .wrongRole, leased.connection.isReadOnly { pool.classify(error) }
+            if error.disposition == .wrongRole, leased.connection.hasWrongRole(for: pool.target) {
+                pool.classify(error)
+            }
         }
         pool.recordReply(leased.id, took: leased.connection.latestAnswerNanoseconds)
         return nil

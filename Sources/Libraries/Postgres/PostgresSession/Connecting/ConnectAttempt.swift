@@ -73,7 +73,7 @@ package final class ConnectAttempt {
         self.client = client
         self.completion = completion
         race = ConnectRace(
-            servers: configuration.servers, prefersStandby: configuration.prefersStandby,
+            servers: configuration.servers, prefersStandby: configuration.target == .preferStandby,
             isShuffled: configuration.loadBalancesHosts, limits: limits)
     }
 

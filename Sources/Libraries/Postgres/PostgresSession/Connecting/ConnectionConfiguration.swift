@@ -77,13 +77,10 @@ public struct ConnectionConfiguration: Sendable {
         if parameters[keyword] == nil { parameters[keyword] = value }
     }
 
-    /// Whether sessions must be able to write: `target_session_attrs` is `read-write` or `primary`.
-    package var requiresReadWrite: Bool {
-        ["read-write", "primary"].contains(parameters["target_session_attrs"] ?? "any")
+    /// The role that `target_session_attrs` asks for.
+    package var target: SessionTarget {
+        parameters["target_session_attrs"].flatMap(SessionTarget.init(rawValue:)) ?? .any
     }
-
-    /// `target_session_attrs=prefer-standby`.
-    var prefersStandby: Bool { parameters["target_session_attrs"] == "prefer-standby" }
 
     /// Whether libpq looks for Kerberos credentials.
     var negotiatesGSS: Bool { parameters["gssencmode"] ?? "disable" != "disable" }

@@ -1,4 +1,5 @@
 internal import CLibPQ
+internal import Glibc
 
 // The session's state, as the server last reported it.
 extension PostgresConnection {
@@ -14,9 +15,22 @@ extension PostgresConnection {
         return status == PQTRANS_INTRANS || status == PQTRANS_INERROR
     }
 
-    /// Whether the server does not take writes. It reports changes to the session.
-    package var isReadOnly: Bool {
-        parameterStatus("in_hot_standby") == "on" || parameterStatus("default_transaction_read_only") == "on"
+    /// Whether the server reports another role than the wanted one; `false` when it reports none: before PostgreSQL 14,
+    /// or behind a pooler. A change arrives with the session's next statement, not before.
+    package func hasWrongRole(for target: SessionTarget) -> Bool {
+        switch target {
+        case .any: false
+        case .readWrite: reports("in_hot_standby", is: "on") || reports("default_transaction_read_only", is: "on")
+        case .readOnly: reports("in_hot_standby", is: "off") && reports("default_transaction_read_only", is: "off")
+        case .primary: reports("in_hot_standby", is: "on")
+        case .standby, .preferStandby: reports("in_hot_standby", is: "off")
+        }
+    }
+
+    // Runs once per query, so it makes no string.
+    private func reports(_ name: String, is wanted: String) -> Bool {
+        guard let connection, let value = PQparameterStatus(connection, name) else { return false }
+        return strcmp(value, wanted) == 0
     }
 
     /// The server's role by `in_hot_standby`, which PostgreSQL 14 and later report; a change arrives with the session's
