@@ -152,7 +152,7 @@ require("depends_on" not in service, "docker-compose.yml: the service waits for 
 require(service["read_only"] is True and service["cap_drop"] == ["ALL"], "docker-compose.yml: too many privileges")
 require("healthcheck" in compose["services"]["postgres"], "docker-compose.yml: the database has no health check")
 for name, entry in compose["services"].items():
-    for port in entry["ports"]:
+    for port in entry.get("ports", []):
         require(port.startswith("127.0.0.1:"), f"docker-compose.yml: {name} is open to the network")
 
 finish()
