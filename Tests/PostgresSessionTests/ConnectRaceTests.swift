@@ -220,7 +220,9 @@ import Testing
         let hosts = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]
         #expect(race.run(hosts) == .won("10.0.0.4"))
         for (index, host) in hosts.enumerated() {
-            #expect(race.book.unestablishedCount(ConnectTarget(server: index, address: host)) == 0)
+            let target = ConnectTarget(server: index, address: host)
+            #expect(race.book.unestablishedCount(target) == 0)
+            #expect(race.book.unansweredCount(target) == 0)
         }
     }
 

@@ -26,8 +26,8 @@ struct ClusterFigures: Sendable {
     let codes: [String]
     /// From the return to the first good answer of `/ping`; zero if one came at once, nil if none came.
     let recovery: Duration?
-    /// Failing `/ping` that began after the first good answer.
-    let failingAfter: Int
+    /// Failing `/ping` that began after the first good answer, in the order of their ends.
+    let failingAfter: [HTTPExchange]
     /// Answers of `/primary` and `/replica` that were wrong, a second after the return.
     let wrongRoles: Int
     /// Answers of `/primary` with 200 while no server took writes.
@@ -56,7 +56,7 @@ struct ClusterFigures: Sendable {
         let back = moments.back ?? moments.begin
         let first = ping.filter { $0.isGood && $0.end >= back }.map(\.end).min()
         recovery = first.map { max(.zero, $0 - back) }
-        failingAfter = first.map { first in ping.count { !$0.isGood && $0.begin > first } } ?? 0
+        failingAfter = first.map { first in ping.filter { !$0.isGood && $0.begin > first } } ?? []
 
         let settled = (first ?? back) + .seconds(1)
         func wrong(_ exchanges: [HTTPExchange], isGood: Bool) -> Int {

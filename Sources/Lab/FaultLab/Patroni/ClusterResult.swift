@@ -26,11 +26,17 @@ extension ClusterResult.Row {
     /// The longest time without writes for which a service with this grace promises that no `/ping` fails.
     private var masked: Duration { plan.grace - .milliseconds(500) }
 
+    /// How many `/ping` failed after the first good one, with code and time of the first few.
+    private var failingAfter: String {
+        let some = figures.failingAfter.prefix(4).map { "\($0.errorCode ?? $0.summary) after \($0.latency.shown)" }
+        return some.isEmpty ? "0" : "\(figures.failingAfter.count) [\(some.joined(separator: ", "))]"
+    }
+
     func cells(of result: ClusterResult) -> [String] {
         let away = plan.isBehindProxy ? result.routeAway : result.writesAway
         return [
             "\(result.fault.name), \(plan.name)", away?.shown ?? "-", "\(figures.pingCount)", "\(figures.pingFailing)",
-            figures.pingWorst.shown, figures.recovery?.shown ?? "never", "\(figures.failingAfter)", "\(connects)",
+            figures.pingWorst.shown, figures.recovery?.shown ?? "never", "\(figures.failingAfter.count)", "\(connects)",
             misplaced.shown, "\(complaints.count)",
         ]
     }
@@ -70,10 +76,10 @@ extension ClusterResult.Row {
             let from = plan.isBehindProxy ? "HAProxy routes to the leader" : "a server takes writes"
             checks.append(
                 check(
-                    figures.recovery.map { $0 <= limit } ?? false && figures.failingAfter == 0,
+                    figures.recovery.map { $0 <= limit } ?? false && figures.failingAfter.isEmpty,
                     isTiming: true,
                     "the first good /ping \(figures.recovery?.shown ?? "never") after \(from) "
-                        + "(at most \(limit.shown)), \(figures.failingAfter) failing then (none may), \(figures.pingFailing) in all\(codes)"
+                        + "(at most \(limit.shown)), \(failingAfter) failing then (none may), \(figures.pingFailing) in all\(codes)"
                 ))
         }
         if result.fault.isBrief, !plan.isBehindProxy, let away = result.writesAway, away <= masked {

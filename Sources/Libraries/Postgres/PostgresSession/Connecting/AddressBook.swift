@@ -13,10 +13,15 @@ struct AddressBook: Sendable {
         var login = TimeEstimate()
         /// The latest connect got its full turn and no answer.
         var isSilent = false
+        /// Its machine accepts, and its server has sent nothing for a full turn: a frozen process, whose kernel goes on
+        /// accepting. Until the server sends something.
+        var isMute = false
         /// The server had the wrong role at the latest login.
         var hasWrongRole = false
         /// The start times of the connects that the server has not accepted yet.
         var unestablished: [MonotonicTime] = []
+        /// The start times of those that it has accepted, and sent nothing to.
+        var unanswered: [MonotonicTime] = []
         var latestStart = MonotonicTime(nanoseconds: 0)
     }
 
@@ -39,25 +44,39 @@ struct AddressBook: Sendable {
     /// Upper bound of the usual time from accept to the end of the login; `nil` if there was none.
     func usualLogin(_ target: ConnectTarget) -> Duration? { records[target]?.login.limit }
 
-    func isSilent(_ target: ConnectTarget) -> Bool { records[target]?.isSilent ?? false }
+    /// Whether the address does not accept, or accepts and sends nothing.
+    func isSilent(_ target: ConnectTarget) -> Bool { records[target].map { $0.isSilent || $0.isMute } ?? false }
+
+    /// Whether the address accepts and sends nothing.
+    func isMute(_ target: ConnectTarget) -> Bool { records[target]?.isMute ?? false }
+
+    /// Whether an older connect than this one waits for the server's first message.
+    func hasOlderUnanswered(_ target: ConnectTarget, than openedAt: MonotonicTime) -> Bool {
+        records[target]?.unanswered.contains { $0 < openedAt } ?? false
+    }
 
     func hasWrongRole(_ target: ConnectTarget) -> Bool { records[target]?.hasWrongRole ?? false }
 
     /// The number of connects in flight that the address has not accepted.
     func unestablishedCount(_ target: ConnectTarget) -> Int { records[target]?.unestablished.count ?? 0 }
 
+    /// The number of connects in flight that wait for a first message of the server.
+    func unansweredCount(_ target: ConnectTarget) -> Int { records[target]?.unanswered.count ?? 0 }
+
     /// Whether another SYN would be redundant: one sent less than ``synLife`` ago has been unanswered for longer than
     /// `stagger`, or the address is silent and was tried less than ``synLife`` ago.
     func isBeingTried(_ target: ConnectTarget, stagger: Duration, at now: MonotonicTime) -> Bool {
         guard let record = records[target], now - record.latestStart < Self.synLife else { return false }
-        return record.isSilent || record.unestablished.contains { now - $0 >= stagger }
+        return record.isSilent || record.isMute || record.unestablished.contains { now - $0 >= stagger }
     }
 
     // MARK: Updates
 
     mutating func opened(_ target: ConnectTarget, at now: MonotonicTime) {
         if records.count >= Self.capacity, records[target] == nil {
-            records = records.filter { $0.key == winner || !$0.value.unestablished.isEmpty }
+            records = records.filter {
+                $0.key == winner || !$0.value.unestablished.isEmpty || !$0.value.unanswered.isEmpty
+            }
         }
         records[target, default: Record()].unestablished.append(now)
         records[target]?.latestStart = now
@@ -67,7 +86,20 @@ struct AddressBook: Sendable {
     mutating func accepted(_ target: ConnectTarget, openedAt: MonotonicTime, at now: MonotonicTime) {
         forget(target, openedAt)
         records[target]?.isSilent = false
+        records[target]?.unanswered.append(openedAt)
         records[target]?.accept.add(now - openedAt)
+    }
+
+    /// The server sent something, or closed the connection itself.
+    mutating func answered(_ target: ConnectTarget, openedAt: MonotonicTime) {
+        endedUnanswered(target, openedAt: openedAt)
+        records[target]?.isMute = false
+    }
+
+    /// An accepted connect is closed on this side before the server sent anything.
+    mutating func endedUnanswered(_ target: ConnectTarget, openedAt: MonotonicTime) {
+        guard let index = records[target]?.unanswered.firstIndex(of: openedAt) else { return }
+        records[target]?.unanswered.remove(at: index)
     }
 
     /// The connect ended before an accept. `isSilent`: whether the address gave no answer; `nil` if the turn was too
@@ -78,7 +110,7 @@ struct AddressBook: Sendable {
     }
 
     /// The server accepted and then sent nothing for its whole turn.
-    mutating func fellSilent(_ target: ConnectTarget) { records[target]?.isSilent = true }
+    mutating func fellSilent(_ target: ConnectTarget) { records[target]?.isMute = true }
 
     /// A login succeeded.
     mutating func loggedIn(

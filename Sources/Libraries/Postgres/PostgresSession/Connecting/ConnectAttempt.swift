@@ -160,6 +160,7 @@ package final class ConnectAttempt {
         switch event {
         case .accepted:
             apply { $0.accepted(id, at: $1, &$2) }
+            if race.isMuteBesideOthers(id, memory.book) { return }
             hasAccepted = true
             client?.attemptProgressed(self, isAnswer: false)
         case .replied:

@@ -33,19 +33,20 @@ extension ConnectRace {
         // A silent address goes last even if it was the latest winner: the route to it may be gone.
         let merit = book.isSilent(target) ? 3 : book.hasWrongRole(target) ? 2 : target == preferred ? 0 : 1
         // Of silent ones, the one with fewest attempts first: any of them may be the first to recover.
-        let crowd = merit == 3 ? book.unestablishedCount(target) : 0
+        let crowd = merit == 3 ? book.unestablishedCount(target) + book.unansweredCount(target) : 0
         return [
             candidate.rounds, candidate.isSecondPass ? 1 : 0, merit, crowd, positions[target.server], candidate.order,
         ]
     }
 
-    /// Whether only connects to silent addresses remain while another address has refused: the refusing address may
-    /// accept a moment later, and only a new attempt tries it again.
-    func isHopeless(at now: MonotonicTime, _ book: AddressBook) -> Bool {
-        hasBeenAnswered && pending.isEmpty && choose(at: now, book) == nil
-            && openSockets.allSatisfy {
-                $0.acceptedAt == nil && book.isSilent(target(of: $0)) && now - $0.openedAt >= AddressBook.synLife
-            }
+    /// When the next address may start beside the open sockets.
+    func dueAt(of next: Candidate, _ book: AddressBook) -> MonotonicTime {
+        // A primary is tried only after the standbys had a full turn.
+        let standbys = openSockets.filter {
+            !candidates[$0.candidate].isSecondPass && $0.acceptedAt != nil && !book.isMute(target(of: $0))
+        }
+        if next.isSecondPass, let end = standbys.map(\.fullTurnEnd).max() { return end }
+        return startsAtOnce ? startedAt : openSockets.map(\.dueAt).max() ?? startedAt
     }
 
     /// Whether the first start waits briefly (RFC 8305 §3) for the look-up of a name that ranks before this candidate.
@@ -66,14 +67,14 @@ extension ConnectRace {
         return untriedCount == 0 ? delay : min(delay, max(share(at: now), Self.shortestTurn))
     }
 
-    /// The same for a server that has accepted: when the next address may start beside it, and when it replaces it.
+    /// The same for a server that has accepted: when the next address may start beside it, when its full turn ends, and
+    /// when the next address replaces it.
     func turn(of socket: OpenSocket, at now: MonotonicTime, _ book: AddressBook) -> (
-        dueAt: MonotonicTime, keepsUntil: MonotonicTime
+        dueAt: MonotonicTime, fullEnd: MonotonicTime, keepsUntil: MonotonicTime
     ) {
         let usual = min(book.usualLogin(target(of: socket)) ?? .zero, (limits.reachDeadline - now) / 2)
-        // A primary is tried only after the standbys had a full turn.
-        let least = prefersStandby && !candidates[socket.candidate].isSecondPass ? Self.establishedTurn : limits.stagger
-        return (now + max(least, usual), now + max(Self.establishedTurn, usual, share(at: now)))
+        let full = max(Self.establishedTurn, usual)
+        return (now + max(limits.stagger, usual), now + full, now + max(full, share(at: now)))
     }
 
     private var untriedCount: Int { candidates.count { $0.stage == .waiting && $0.rounds == 0 } }

@@ -9,6 +9,9 @@ import DispatchLoop
 /// its head start, because it costs the server nothing, and gets twice the time in its next turn. A connect that a
 /// server has accepted keeps its turn for its share of the time.
 ///
+/// A frozen server's machine goes on accepting. Where other servers answer, such an address goes last, and is tried once
+/// a second for a second; only the oldest connect to it waits on, because its login may be slow and not frozen.
+///
 /// ```
 ///   candidate:  waiting ⇄ racing ──▶ over      (failed, or its server has refused, or no longer useful)
 ///   race:       running ──▶ over               (`win` or `fail` is the last action)
@@ -48,10 +51,14 @@ struct ConnectRace {
         let candidate: Int
         let openedAt: MonotonicTime
         var acceptedAt: MonotonicTime?
+        /// The server has sent something.
+        var hasReply = false
         /// When another may start beside it or, while no server has accepted it, instead of it.
         var dueAt: MonotonicTime
         /// When it must yield its turn after an accept.
         var keepsUntil: MonotonicTime
+        /// When a server that has accepted, and sent nothing, is mute.
+        var fullTurnEnd: MonotonicTime
     }
 
     /// The shortest turn, for any number of addresses.
@@ -90,7 +97,7 @@ struct ConnectRace {
     private var isAsking = false
     private var askAgainAt = MonotonicTime(nanoseconds: .min)
     /// A socket has failed, so the next starts without delay.
-    private var startsAtOnce = false
+    private(set) var startsAtOnce = false
 
     init(
         servers: [ConnectionConfiguration.Server], prefersStandby: Bool = false, isShuffled: Bool = false,
@@ -162,6 +169,8 @@ struct ConnectRace {
     /// The server sent something other than an error.
     mutating func replied(_ id: SocketID, at now: MonotonicTime, _ book: inout AddressBook) {
         guard let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
+        openSockets[index].hasReply = true
+        book.answered(target(of: openSockets[index]), openedAt: openSockets[index].openedAt)
         progressed(index, at: now, book)
         advance(at: now, &book)
     }
@@ -175,6 +184,8 @@ struct ConnectRace {
         if socket.acceptedAt == nil {
             let noAnswer = [PostgresError.Code.timedOut, PostgresError.Code.hostUnreachable].contains(error.code)
             book.connectEnded(candidate.target, openedAt: socket.openedAt, isSilent: noAnswer)
+        } else {
+            book.answered(candidate.target, openedAt: socket.openedAt)
         }
         startsAtOnce = true
         if error.disposition == .wrongRole { book.foundWrongRole(candidate.target) }
@@ -196,6 +207,7 @@ struct ConnectRace {
         guard !isOver, let index = openSockets.firstIndex(where: { $0.id == id }) else { return }
         let winner = openSockets.remove(at: index)
         let candidate = candidates[winner.candidate]
+        book.answered(candidate.target, openedAt: winner.openedAt)
         book.loggedIn(
             candidate.target, acceptedAt: winner.acceptedAt ?? now,
             isPreferredRole: !prefersStandby || !candidate.isSecondPass, at: now)
@@ -247,8 +259,9 @@ struct ConnectRace {
     private mutating func advance(at now: MonotonicTime, _ book: inout AddressBook) {
         if isOver { return }
         expire(at: now, &book)
+        noteMute(at: now, &book)
         while now < limits.reachDeadline, !isAsking, let next = choose(at: now, book) {
-            if openSockets.isEmpty ? isHeldUp(next, at: now) : !startsAtOnce && now < dueAt { break }
+            if openSockets.isEmpty ? isHeldUp(next, at: now) : now < dueAt(of: candidates[next], book) { break }
             if openSockets.count + closingCount < allowed {
                 open(next, at: now, &book)
             } else if now >= askAgainAt {
@@ -270,15 +283,18 @@ struct ConnectRace {
         }
     }
 
-    /// When the next address may start.
-    var dueAt: MonotonicTime { openSockets.map(\.dueAt).max() ?? startedAt }
-
     private func nextWake(after now: MonotonicTime) -> MonotonicTime {
         var times = openSockets.compactMap { $0.acceptedAt.map { $0 + limits.loginTimeout } }
         times.append(limits.deadline)
         if now < limits.reachDeadline {
             times.append(limits.reachDeadline)
             if hasBeenAnswered { times += openSockets.map { $0.openedAt + AddressBook.synLife } }
+            if candidates.count > 1 {
+                let accepted = openSockets.filter { $0.acceptedAt != nil }
+                times += accepted.map(\.fullTurnEnd)
+                // Another attempt may find that a server is mute.
+                if hasBeenAnswered, accepted.contains(where: { !$0.hasReply }) { times.append(now + limits.stagger) }
+            }
             if candidates.contains(where: { $0.stage == .waiting }) {
                 times += openSockets.flatMap { [$0.dueAt, $0.keepsUntil] } + [askAgainAt, startedAt + limits.stagger]
                 // Other attempts may change the book.
@@ -294,7 +310,8 @@ struct ConnectRace {
         candidates[index].stage = .racing
         let candidate = candidates[index]
         let due = now + attemptDelay(for: candidate, at: now, book)
-        openSockets.append(OpenSocket(id: nextID, candidate: index, openedAt: now, dueAt: due, keepsUntil: due))
+        openSockets.append(
+            OpenSocket(id: nextID, candidate: index, openedAt: now, dueAt: due, keepsUntil: due, fullTurnEnd: due))
         book.opened(candidate.target, at: now)
         let attributes = candidate.isSecondPass ? "any" : prefersStandby ? "standby" : nil
         actions.append(.open(nextID, candidate.target, attributes: attributes))
@@ -343,8 +360,9 @@ struct ConnectRace {
     private mutating func close(_ socket: OpenSocket, at now: MonotonicTime, _ book: inout AddressBook) {
         if socket.acceptedAt == nil {
             book.connectEnded(target(of: socket), openedAt: socket.openedAt, isSilent: now >= socket.dueAt ? true : nil)
-        } else if now >= socket.keepsUntil {
-            book.fellSilent(target(of: socket))
+        } else {
+            book.endedUnanswered(target(of: socket), openedAt: socket.openedAt)
+            if now >= socket.keepsUntil { book.fellSilent(target(of: socket)) }
         }
         if computing.removeValue(forKey: socket.id) != nil { closingCount += 1 }
         actions.append(.close(socket.id))
@@ -364,7 +382,10 @@ struct ConnectRace {
     }
 
     private mutating func progressed(_ index: Int, at now: MonotonicTime, _ book: AddressBook) {
-        (openSockets[index].dueAt, openSockets[index].keepsUntil) = turn(of: openSockets[index], at: now, book)
+        let turn = turn(of: openSockets[index], at: now, book)
+        openSockets[index].dueAt = turn.dueAt
+        openSockets[index].keepsUntil = turn.keepsUntil
+        openSockets[index].fullTurnEnd = turn.fullEnd
     }
 
     func target(of socket: OpenSocket) -> ConnectTarget { candidates[socket.candidate].target }
