@@ -73,6 +73,39 @@ public final class PooledConnection {
         return try outcome.result.get()
     }
 
+    /// Runs a statement as ``query(_:parameters:isIdempotent:isPrepared:deadline:)`` does: for a client on top, whose
+    /// parameters have types. The body is the same, because a function of its own would cost each query executor checks.
+    package func run(_ statement: Statement, isIdempotent: Bool, deadline: MonotonicTime) async throws -> QueryResult {
+        let leased = try take()
+        let begin = EventLoop.shared.now
+        let hedged = HedgedQuery(
+            statement, on: leased, of: pool, deadline: deadline, isIdempotent: isIdempotent && isPristine,
+            canMove: isPristine)
+        isPristine = false
+        let outcome = await withTaskCancellationHandler { @LoopActor in
+            await withUnsafeContinuation { hedged.run(poolContinuation($0)) }
+        } onCancel: {
+            EventLoop.shared.submit { hedged.cancel() }
+        }
+        settle(outcome)
+        pool.measured(outcome, begunAt: begin)
+        return try outcome.result.get()
+    }
+
+    /// Why the session was lost, if that is known.
+    package var lossCause: PostgresError? { loss }
+
+    /// Whether a transaction is open, including a failed one; `false` once released or lost.
+    package var isInTransaction: Bool { leased?.connection.isInTransaction ?? false }
+
+    /// A parameter that the server reports, as it last reported it; `nil` once released or lost.
+    package func parameterStatus(_ name: String) -> String? { leased?.connection.parameterStatus(name) }
+
+    /// Whether the server reports this value; `true` when it reports none. Makes no string.
+    package func reports(_ name: String, is value: String) -> Bool {
+        leased?.connection.reports(name, is: value, otherwise: true) ?? true
+    }
+
     // Neither of these is inlined, to keep the async frame of waiting tasks small.
 
     /// Takes the session for the duration of a query.

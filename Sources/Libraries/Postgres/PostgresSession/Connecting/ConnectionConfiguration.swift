@@ -77,6 +77,17 @@ public struct ConnectionConfiguration: Sendable {
         if parameters[keyword] == nil { parameters[keyword] = value }
     }
 
+    /// Sets run-time parameters of the server at log-in, behind those that `options` sets already. They take precedence
+    /// over what the server, the database or the role sets (PostgreSQL manual, 20.1.3), and `RESET` returns to them.
+    package mutating func pin(_ settings: [(name: String, value: String)]) {
+        var words = parameters["options"].map { [$0] } ?? []
+        for (name, value) in settings {
+            // A backslash keeps a space or a backslash within its word.
+            words.append("-c \(name)=" + value.flatMap { $0 == " " || $0 == "\\" ? ["\\", $0] : [$0] })
+        }
+        parameters["options"] = words.joined(separator: " ")
+    }
+
     /// The role that `target_session_attrs` asks for.
     package var target: SessionTarget {
         parameters["target_session_attrs"].flatMap(SessionTarget.init(rawValue:)) ?? .any

@@ -20,11 +20,14 @@ public struct PostgresError: Error, Hashable, Sendable {
     public var endpoint: String?
     /// Whether the statement provably never left this process, so that it can be retried whatever it does.
     public var wasNeverSent: Bool
+    /// What the server's error concerns; `nil` when it names nothing.
+    public var subject: Subject?
 
     /// Creates an error.
     public init(
         code: String, severity: Severity? = nil, message: String, detail: String? = nil, hint: String? = nil,
-        disposition: Disposition, endpoint: String? = nil, wasNeverSent: Bool = false
+        disposition: Disposition, endpoint: String? = nil, wasNeverSent: Bool = false,
+        subject: Subject? = nil
     ) {
         self.code = code
         self.severity = severity
@@ -34,6 +37,7 @@ public struct PostgresError: Error, Hashable, Sendable {
         self.disposition = disposition
         self.endpoint = endpoint
         self.wasNeverSent = wasNeverSent
+        self.subject = subject
     }
 
     /// Whether the session is over: the server's severity is FATAL or PANIC, or the error is not the server's.

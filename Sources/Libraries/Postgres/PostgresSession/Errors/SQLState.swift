@@ -1,18 +1,26 @@
-/// The server's error code (PostgreSQL manual, appendix A), such as `57P03`.
-package struct SQLState: RawRepresentable, Hashable, Sendable {
+/// The server's error code (PostgreSQL manual, appendix A), such as `23505`, or ``uniqueViolation``.
+public struct SQLState: RawRepresentable, Hashable, Sendable {
     /// Five characters, each a digit or an upper-case letter.
-    package let rawValue: String
+    public let rawValue: String
 
     /// `nil` unless `rawValue` has the form of an SQLSTATE.
-    package init?(rawValue: String) {
+    public init?(rawValue: String) {
         guard rawValue.utf8.count == 5,
             rawValue.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) })
         else { return nil }
         self.rawValue = rawValue
     }
 
+    /// For the codes of the manual.
+    init(known rawValue: String) { self.rawValue = rawValue }
+
     /// The first two characters: the class.
-    var classCode: Substring { rawValue.prefix(2) }
+    public var classCode: Substring { rawValue.prefix(2) }
+}
+
+extension SQLState: CustomStringConvertible {
+    /// The code, and its name in the manual if it has one: `23505 (unique_violation)`.
+    public var description: String { name.map { "\(rawValue) (\($0))" } ?? rawValue }
 }
 
 /// The server's severity: field `V` of its message, which is never localized.

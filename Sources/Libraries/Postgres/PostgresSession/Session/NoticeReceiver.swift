@@ -72,10 +72,23 @@ enum ServerMessage {
             return LibpqMessageParser.error(in: text, phase: phase, endpoint: nil)
         }
         let message = field("M") ?? "no message"
-        let error = PostgresError(
+        var error = PostgresError(
             code: state.rawValue, severity: severity, message: message, detail: field("D"), hint: field("H"),
             disposition: PgBouncerMessage.disposition(of: message, state: state)
                 ?? state.disposition(severity: severity, phase: phase))
+        error.subject = subject(
+            schema: field("s"), table: field("t"), column: field("c"), dataType: field("d"), constraint: field("n"),
+            position: field("P").flatMap { Int($0) })
         return LibpqMessageParser.withoutFileNames(error, phase: phase).limited
+    }
+
+    private static func subject(
+        schema: String?, table: String?, column: String?, dataType: String?, constraint: String?, position: Int?
+    ) -> PostgresError.Subject? {
+        let isEmpty = schema == nil && table == nil && dataType == nil && constraint == nil && position == nil
+        if isEmpty { return nil }
+        return PostgresError.Subject(
+            schema: schema, table: table, column: column, dataType: dataType, constraint: constraint,
+            position: position)
     }
 }

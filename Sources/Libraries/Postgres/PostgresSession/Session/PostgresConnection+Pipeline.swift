@@ -77,13 +77,13 @@ extension PostgresConnection {
         var sent = 0
         while sent < count, let entry = pipeline?.unsent[sent] {
             sent += 1
-            let step = entry.statement.isPrepared ? prepared.step(for: entry.statement.sql) : .text
+            let step = entry.statement.isPrepared ? prepared.step(for: entry.statement) : .text
             guard entry.statement.sendInPipeline(step, on: connection) else {
                 loop.submit { self.end(self.disconnectError()) }
                 break
             }
             pipeline?.inFlight.append(Pipeline.InFlight(number: entry.number, statement: entry.statement, step: step))
-            if case .prepare = step { prepared.expectPrepared(entry.statement.sql) }
+            if case .prepare = step { prepared.expectPrepared(entry.statement) }
         }
         pipeline?.unsent.removeFirst(sent)
         flush()
@@ -166,10 +166,10 @@ extension PostgresConnection {
         case (.text, _): return false
         case (.prepare, "42P05"): return true
         case (.prepare, _):
-            prepared.couldNotPrepare(entry.statement.sql)
+            prepared.couldNotPrepare(entry.statement)
             return false
         case (.execute, let code):
-            return prepared.next(after: entry.step, of: entry.statement.sql, failure: code) != nil
+            return prepared.next(after: entry.step, of: entry.statement, failure: code) != nil
         }
     }
 

@@ -28,8 +28,8 @@ extension PostgresConnection {
     }
 
     // Runs once per query, so it makes no string.
-    private func reports(_ name: String, is wanted: String) -> Bool {
-        guard let connection, let value = PQparameterStatus(connection, name) else { return false }
+    package func reports(_ name: String, is wanted: String, otherwise missing: Bool = false) -> Bool {
+        guard let connection, let value = PQparameterStatus(connection, name) else { return missing }
         return strcmp(value, wanted) == 0
     }
 
@@ -40,7 +40,7 @@ extension PostgresConnection {
     }
 
     /// A parameter that the server reports, such as `server_version` (PostgreSQL manual, 34.2, PQparameterStatus).
-    func parameterStatus(_ name: String) -> String? {
+    package func parameterStatus(_ name: String) -> String? {
         guard let connection, let value = PQparameterStatus(connection, name) else { return nil }
         return String(cString: value)
     }

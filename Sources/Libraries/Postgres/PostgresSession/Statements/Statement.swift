@@ -5,6 +5,8 @@ internal import Glibc
 package struct Statement: Sendable, Hashable {
     package let sql: String
     package let parameters: [String?]
+    /// The OIDs of the parameters' types, as many as parameters; 0 lets the server infer the type. Empty: it infers all.
+    package let types: [UInt32]
     /// Whether the session keeps it prepared.
     package let isPrepared: Bool
 
@@ -14,6 +16,7 @@ package struct Statement: Sendable, Hashable {
     package init(_ sql: String) {
         self.sql = sql
         parameters = []
+        types = []
         isPrepared = false
     }
 
@@ -22,11 +25,14 @@ package struct Statement: Sendable, Hashable {
     ///
     /// - Throws: `TOO_MANY_PARAMETERS`, or `NUL_CHARACTER`: libpq would cut the string silently, and PostgreSQL's text
     ///   cannot hold a NUL.
-    package init(_ sql: String, parameters: [String?], isPrepared: Bool) throws(PostgresError) {
+    package init(
+        _ sql: String, parameters: [String?], types: [UInt32] = [], isPrepared: Bool
+    ) throws(PostgresError) {
         guard parameters.count <= Self.maximumParameters else { throw Self.tooManyParameters(parameters.count) }
         guard !sql.hasNUL, !parameters.contains(where: { $0?.hasNUL ?? false }) else { throw Self.nulCharacter }
         self.sql = sql
         self.parameters = parameters
+        self.types = types
         self.isPrepared = isPrepared
     }
 
@@ -40,10 +46,10 @@ package struct Statement: Sendable, Hashable {
             PQsendQuery(connection, sql) == 1
         case .text:
             withParameters {
-                PQsendQueryParams(connection, sql, Int32(parameters.count), nil, $0, nil, nil, 0) == 1
+                PQsendQueryParams(connection, sql, Int32(parameters.count), typesForLibpq, $0, nil, nil, 0) == 1
             }
         case .prepare(let name):
-            PQsendPrepare(connection, name, sql, 0, nil) == 1
+            PQsendPrepare(connection, name, sql, Int32(typesForLibpq?.count ?? 0), typesForLibpq) == 1
         case .execute(let name) where parameters.isEmpty:
             // Passing the String directly would copy it to an array first.
             name.withCString { PQsendQueryPrepared(connection, $0, 0, nil, nil, nil, 0) == 1 }
@@ -62,13 +68,16 @@ package struct Statement: Sendable, Hashable {
             case .text:
                 // A pipeline has no simple protocol.
                 withParameters {
-                    PQsendQueryParams(connection, sql, Int32(parameters.count), nil, $0, nil, nil, 0) == 1
+                    PQsendQueryParams(connection, sql, Int32(parameters.count), typesForLibpq, $0, nil, nil, 0) == 1
                 }
             case .prepare(let name): send(step, on: connection) && send(.execute(name: name), on: connection)
             case .execute: send(step, on: connection)
             }
         return isSent && clibpq_put_pipeline_sync(connection) == 1
     }
+
+    /// `nil` when the server infers all types. libpq reads as many as it is told parameters, so fewer must not reach it.
+    private var typesForLibpq: [UInt32]? { types.isEmpty || types.count != parameters.count ? nil : types }
 
     private static let nulCharacter = PostgresError(
         code: PostgresError.Code.nulCharacter,
@@ -144,14 +153,15 @@ extension QueryResult {
         }
         var values: [String?] = []
         values.reserveCapacity(Int(columnCount) * Int(rowCount))
+        var malformed: [Int] = []
         for row in 0..<rowCount {
             for column in 0..<columnCount {
-                values.append(Self.text(result, row, column))
+                values.append(Self.text(result, row, column, at: values.count, &malformed))
             }
         }
         let command = PQcmdStatus(result).map(Self.command) ?? ""
         let touched = PQcmdTuples(result).flatMap { Int(String(cString: $0)) }
-        self.init(command: command, rowCount: touched, columns: columns, values: values)
+        self.init(command: command, rowCount: touched, columns: columns, values: values, malformed: malformed)
     }
 
     /// Whether the result has exactly these columns. Comparing is cheaper than creating them, and results that share
@@ -182,11 +192,17 @@ extension QueryResult {
         }
     }
 
-    private static func text(_ result: OpaquePointer, _ row: Int32, _ column: Int32) -> String? {
+    /// A value; one that is not UTF-8, as a database in SQL_ASCII may send, is repaired, and its index noted.
+    private static func text(
+        _ result: OpaquePointer, _ row: Int32, _ column: Int32, at index: Int, _ malformed: inout [Int]
+    ) -> String? {
         guard PQgetisnull(result, row, column) == 0, let value = PQgetvalue(result, row, column) else { return nil }
         let length = Int(PQgetlength(result, row, column))
         return value.withMemoryRebound(to: UInt8.self, capacity: length) {
-            String(decoding: UnsafeBufferPointer(start: $0, count: length), as: UTF8.self)
+            let bytes = UnsafeBufferPointer(start: $0, count: length)
+            if let text = String(validating: bytes, as: UTF8.self) { return text }
+            malformed.append(index)
+            return String(decoding: bytes, as: UTF8.self)
         }
     }
 }
