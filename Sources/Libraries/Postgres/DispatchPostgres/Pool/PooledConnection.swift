@@ -92,6 +92,28 @@ public final class PooledConnection {
         return try outcome.result.get()
     }
 
+    /// Starts a statement whose result is read in parts, or whose data is sent to it. The connection runs no other until
+    /// it has ended.
+    ///
+    /// - Parameters:
+    ///   - isWriting: whether the statement is a `COPY … FROM STDIN`.
+    ///   - timeout: how long the server may be silent while it is waited for.
+    /// - Throws: as ``run(_:isIdempotent:deadline:)``, which see.
+    package func stream(
+        _ statement: Statement, isWriting: Bool = false, timeout: Duration
+    ) throws(PostgresError) -> PartStream {
+        let leased = try take()
+        isPristine = false
+        let begin = EventLoop.shared.now
+        let stream = PartStream(on: leased, of: pool, isWriting: isWriting) { [self] result, leased in
+            let outcome = HedgedQuery.Outcome(result: result.mapError { $0 }, leased: leased, hasMoved: false)
+            settle(outcome)
+            pool.measured(outcome, begunAt: begin)
+        }
+        stream.start(statement, timeout: timeout)
+        return stream
+    }
+
     /// Why the session was lost, if that is known.
     package var lossCause: PostgresError? { loss }
 

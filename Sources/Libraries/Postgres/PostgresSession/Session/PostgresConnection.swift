@@ -52,6 +52,8 @@ package final class PostgresConnection {
     /// then.
     private var timer = DeadlineTimer()
     private var waitsForWrite = false
+    /// Whether libpq has bytes that the kernel has not taken.
+    var isFlushPending: Bool { waitsForWrite }
 
     /// Wraps a connection that libpq has established.
     static func adopt(
@@ -60,10 +62,7 @@ package final class PostgresConnection {
         PQsetnonblocking(connection, 1)
         let adopted = PostgresConnection(connection, notices: notices, endpoint: endpoint)
         do throws(SystemCallError) {
-            // Level-triggered, because libpq may leave bytes in the socket when its buffer is full.
-            adopted.registration = try adopted.loop.register(PQsocket(connection), for: .read, trigger: .level) {
-                [weak adopted] readiness in adopted?.ready(readiness)
-            }
+            try adopted.watch()
             EncryptionWatch.shared.opened(adopted)
             return .success(adopted)
         } catch {
@@ -95,18 +94,28 @@ package final class PostgresConnection {
     package func start(
         _ statement: Statement, deadline: MonotonicTime, silence: Int64 = .max, client: any StatementDelegate
     ) {
-        guard let connection, isIdle else {
-            let error = isClosed ? errorAfterEnd : Self.busyError
-            loop.submit { client.connection(self, finished: .failure(error)) }
-            return
-        }
+        guard let connection, isIdle else { return refuse(client) }
         // Inside a transaction, executing a statement that is not prepared would abort the transaction.
         let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
-        running = RunningStatement(
-            statement, step: isPrepared ? prepared.step(for: statement) : .text, deadline: deadline,
-            silence: silence, client: client, at: loop.now)
+        begin(
+            RunningStatement(
+                statement, step: isPrepared ? prepared.step(for: statement) : .text, deadline: deadline,
+                silence: silence, client: client, at: loop.now))
+    }
+
+    func start(_ run: RunningStatement) {
+        if isIdle { begin(run) } else { refuse(run.client) }
+    }
+
+    private func begin(_ run: RunningStatement) {
+        running = run
         loop.deferWrite(.request) { [self] in sendStep() }
         armTimer()
+    }
+
+    private func refuse(_ client: any StatementDelegate) {
+        let error = isClosed ? errorAfterEnd : Self.busyError
+        loop.submit { client.connection(self, finished: .failure(error)) }
     }
 
     /// Starts a statement. Calls `completion` exactly once, never from within this call.
@@ -128,6 +137,7 @@ package final class PostgresConnection {
         running?.client = StatementCompletion(completion)
         run.isAbandoned = true
         armTimer()
+        discardStream()
     }
 
     /// A request to cancel the running statement; `nil` when none runs, or the session has ended.
@@ -154,6 +164,7 @@ package final class PostgresConnection {
     /// The first use of a prepared statement sends Parse, Bind and Execute together. libpq does that in pipeline mode
     /// only, which lasts for this one step.
     private func send(_ run: RunningStatement, on connection: OpaquePointer) -> Bool {
+        if run.stream != nil { return run.statement.sendForRows(on: connection) }
         guard case .prepare = run.step else { return run.statement.send(run.step, on: connection) }
         return PQenterPipelineMode(connection) == 1 && run.statement.sendInPipeline(run.step, on: connection)
     }
@@ -190,6 +201,19 @@ package final class PostgresConnection {
 
     // MARK: Events
 
+    /// Watches the socket. Level-triggered, because libpq may leave bytes in it when its buffer is full.
+    func watch() throws(SystemCallError) {
+        registration = try loop.register(
+            PQsocket(connection), for: waitsForWrite ? [.read, .write] : .read, trigger: .level
+        ) { [weak self] readiness in self?.ready(readiness) }
+    }
+
+    /// Stops watching: the kernel then holds what the server sends, and the server waits.
+    func unwatch() {
+        if let registration { loop.deregister(registration) }
+        registration = nil
+    }
+
     private func ready(_ readiness: Readiness) {
         guard let connection else { return }
         guard PQconsumeInput(connection) == 1 else {
@@ -198,7 +222,10 @@ package final class PostgresConnection {
             if self.connection != nil { end(disconnectError()) }
             return
         }
-        if waitsForWrite { flush() }
+        if waitsForWrite {
+            flush()
+            if let stream = running?.stream { flushed(stream) }
+        }
         deliverNotifications()
         if pipeline == nil { collect() } else { collectFromPipeline() }
         running?.received(at: loop.now)
@@ -207,6 +234,7 @@ package final class PostgresConnection {
 
     /// Collects complete results. The statement ends with the NULL after its last result.
     private func collect() {
+        if let stream = running?.stream { return collect(stream) }
         while let connection, let running, running.isSent, PQisBusy(connection) == 0 {
             guard let result = PQgetResult(connection) else {
                 // In a pipeline, NULL follows each part.
@@ -251,7 +279,7 @@ package final class PostgresConnection {
         }
     }
 
-    private func finishStep() {
+    func finishStep() {
         guard let run = running else { return }
         notices.statementEnded()
         guard let result = run.result else {
@@ -304,7 +332,7 @@ package final class PostgresConnection {
 
     // MARK: Time
 
-    private func armTimer() {
+    func armTimer() {
         guard let running else { return }
         let due = min(running.deadline, running.silentAt)
         guard timer.needsRearm(for: due) else { return }
@@ -358,8 +386,7 @@ package final class PostgresConnection {
     /// Deregisters first, by registration and not by descriptor: libpq may have closed the socket already.
     private func release() {
         guard let connection else { return }
-        if let registration { loop.deregister(registration) }
-        registration = nil
+        unwatch()
         timer.cancel()
         PQfinish(connection)
         self.connection = nil

@@ -26,6 +26,8 @@ final class RunningStatement {
     var deadline: MonotonicTime
     /// How long the server may be silent, in nanoseconds, and until when.
     let silence: Int64
+    /// Set when its result is delivered in parts.
+    let stream: StatementStream?
     var silentAt: MonotonicTime
     var client: any StatementDelegate
     /// Whether libpq has the step.
@@ -39,8 +41,9 @@ final class RunningStatement {
 
     init(
         _ statement: Statement, step: PreparedStatements.Step, deadline: MonotonicTime, silence: Int64,
-        client: any StatementDelegate, at now: MonotonicTime
+        client: any StatementDelegate, at now: MonotonicTime, stream: StatementStream? = nil
     ) {
+        self.stream = stream
         self.statement = statement
         self.step = step
         self.deadline = deadline
@@ -53,6 +56,19 @@ final class RunningStatement {
     func received(at now: MonotonicTime) {
         // `distantFuture`: silence was reported already, or has no limit.
         if silentAt != .distantFuture { silentAt = now.advanced(byNanoseconds: silence) }
+    }
+
+    /// The server's turn, until this deadline.
+    func expectsServer(until deadline: MonotonicTime, at now: MonotonicTime) {
+        if isAbandoned { return }
+        self.deadline = deadline
+        silentAt = now.advanced(byNanoseconds: silence)
+    }
+
+    /// The caller's turn, which has no limit here.
+    func expectsNothing() {
+        if isAbandoned { return }
+        (deadline, silentAt) = (.distantFuture, .distantFuture)
     }
 
     func take(_ result: Result<QueryResult, PostgresError>) {

@@ -60,6 +60,14 @@ package struct Statement: Sendable, Hashable {
         }
     }
 
+    /// Passes the statement to libpq with the extended protocol, which takes one statement only, and asks for its rows one
+    /// by one; `false` when libpq refuses it and has sent nothing.
+    func sendForRows(on connection: OpaquePointer) -> Bool {
+        withParameters {
+            PQsendQueryParams(connection, sql, Int32(parameters.count), typesForLibpq, $0, nil, nil, 0) == 1
+        } && PQsetSingleRowMode(connection) == 1
+    }
+
     /// Passes the statement to libpq in pipeline mode with its own synchronization point, so that it is its own
     /// transaction and fails alone; `false` when libpq refuses it.
     func sendInPipeline(_ step: PreparedStatements.Step, on connection: OpaquePointer) -> Bool {
@@ -142,15 +150,7 @@ extension QueryResult {
     fileprivate init(decoding result: OpaquePointer, reusing columns: inout [Column]) {
         let columnCount = PQnfields(result)
         let rowCount = PQntuples(result)
-        if !Self.describes(columns, result, columnCount) {
-            columns = (0..<columnCount).map { column in
-                Column(
-                    name: PQfname(result, column).map { String(cString: $0) } ?? "",
-                    tableID: PQftable(result, column), columnID: Int(PQftablecol(result, column)),
-                    typeID: PQftype(result, column), typeSize: Int(PQfsize(result, column)),
-                    typeModifier: Int(PQfmod(result, column)))
-            }
-        }
+        Self.describe(result, reusing: &columns)
         var values: [String?] = []
         values.reserveCapacity(Int(columnCount) * Int(rowCount))
         var malformed: [Int] = []
@@ -162,6 +162,19 @@ extension QueryResult {
         let command = PQcmdStatus(result).map(Self.command) ?? ""
         let touched = PQcmdTuples(result).flatMap { Int(String(cString: $0)) }
         self.init(command: command, rowCount: touched, columns: columns, values: values, malformed: malformed)
+    }
+
+    /// Replaces `columns` unless the result has exactly these.
+    static func describe(_ result: OpaquePointer, reusing columns: inout [Column]) {
+        let count = PQnfields(result)
+        if describes(columns, result, count) { return }
+        columns = (0..<count).map { column in
+            Column(
+                name: PQfname(result, column).map { String(cString: $0) } ?? "",
+                tableID: PQftable(result, column), columnID: Int(PQftablecol(result, column)),
+                typeID: PQftype(result, column), typeSize: Int(PQfsize(result, column)),
+                typeModifier: Int(PQfmod(result, column)))
+        }
     }
 
     /// Whether the result has exactly these columns. Comparing is cheaper than creating them, and results that share
@@ -193,7 +206,7 @@ extension QueryResult {
     }
 
     /// A value; one that is not UTF-8, as a database in SQL_ASCII may send, is repaired, and its index noted.
-    private static func text(
+    static func text(
         _ result: OpaquePointer, _ row: Int32, _ column: Int32, at index: Int, _ malformed: inout [Int]
     ) -> String? {
         guard PQgetisnull(result, row, column) == 0, let value = PQgetvalue(result, row, column) else { return nil }
