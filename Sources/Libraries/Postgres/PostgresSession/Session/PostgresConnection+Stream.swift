@@ -46,7 +46,9 @@ extension PostgresConnection {
     /// Sends data of `COPY … FROM STDIN`. Returns whether more may follow now; otherwise after
     /// ``StreamReceiver/connectionTakesData(_:)``.
     package func send(copyData bytes: [UInt8]) -> Bool {
-        guard let connection, let run = running, let stream = run.stream, stream.stage == .copyingIn else { return false }
+        guard let connection, let run = running, let stream = run.stream, stream.stage == .copyingIn else {
+            return false
+        }
         let isTaken = bytes.withUnsafeBytes { buffer in
             guard let address = buffer.baseAddress else { return true }
             return PQputCopyData(connection, address.assumingMemoryBound(to: CChar.self), Int32(buffer.count)) == 1
