@@ -100,7 +100,7 @@ struct PartStreamTests {
             let stream = try connection.stream(
                 Statement("select generate_series(1, 100000000), repeat('x', 100)"), timeout: Self.limit)
             for _ in 0..<parts { _ = try await stream.next() }
-            await stream.leave(cancelling: true)
+            await stream.leave()
             try await expectUsable(connection, backend)
         }
     }
@@ -112,7 +112,7 @@ struct PartStreamTests {
             _ = try await connection.query("begin", deadline: soon)
             let stream = try connection.stream(Statement("select generate_series(1, 200000)"), timeout: Self.limit)
             _ = try await stream.next()
-            await stream.leave(cancelling: false)
+            await stream.leave()
             try await expectUsable(connection, backend)
             #expect(try await connection.query("commit", deadline: soon).command == "COMMIT")
         }
@@ -164,7 +164,7 @@ struct PartStreamTests {
             let task = Task { @LoopActor in
                 let stream = try connection.stream(Statement("select 1 from pg_sleep(100)"), timeout: Self.limit)
                 do { _ = try await stream.next() } catch {
-                    await stream.leave(cancelling: true)
+                    await stream.leave()
                     throw error
                 }
             }
@@ -198,7 +198,7 @@ struct PartStreamTests {
             let stream = try connection.stream(
                 Statement("copy (select generate_series(1, 100000000)) to stdout"), timeout: Self.limit)
             _ = try await stream.next()
-            await stream.leave(cancelling: true)
+            await stream.leave()
             try await expectUsable(connection, backend)
         }
     }
@@ -230,7 +230,7 @@ struct PartStreamTests {
             for isStarted in [false, true] {
                 let left = try connection.stream(Statement("copy t from stdin"), isWriting: true, timeout: Self.limit)
                 if isStarted { try await left.write(Array("1\n2\n".utf8)) }
-                await left.leave(cancelling: false)
+                await left.leave()
                 try await expectUsable(connection, backend)
             }
             #expect(try await connection.query("select count(*) from t", deadline: soon).values == ["0"])

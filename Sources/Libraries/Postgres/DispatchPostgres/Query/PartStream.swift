@@ -7,12 +7,11 @@ package import PostgresSession
 ///
 /// ```
 ///   running ── next() … nil, finish() ──▶ over: the session goes on
-///      ├─ leave(cancelling: false): the rest is read and dropped ──▶ over
-///      ├─ leave(cancelling: true): a cancel request ──▶ over
+///      ├─ leave(): a cancel request; in a transaction the rest is read and dropped ──▶ over
 ///      └─ the server is silent for the timeout, or gone ──▶ over: the session is the pool's, or lost
 /// ```
 ///
-/// For one task at a time. Who starts it must end it, by reading to the end or by ``leave(cancelling:)``.
+/// For one task at a time. Who starts it must end it, by reading to the end or by ``leave()``.
 @LoopActor
 package final class PartStream: StreamReceiver {
     /// Parts that are kept for a slow reader. Then the session reads no more, and the server waits.
@@ -23,11 +22,15 @@ package final class PartStream: StreamReceiver {
     private var leased: PostgresPool.Leased?
     private let ended: @LoopActor (Result<QueryResult, PostgresError>, PostgresPool.Leased?) -> Void
     private let isWriting: Bool
+    /// A cancel request would abort the transaction that it began in.
+    private let isInTransaction: Bool
 
     private var parts: Deque<StreamPart> = []
     /// The command tag, or the failure, once the statement has ended.
-    private var outcome: Result<QueryResult, PostgresError>?
+    package private(set) var outcome: Result<QueryResult, PostgresError>?
     private var canWrite = false
+    /// The server has asked for data, and ends the statement when it gets no more.
+    private var isCopyingIn = false
     /// The task that waits for the next part, for room, or for the end.
     private var waiter: PoolContinuation<Void>?
 
@@ -41,6 +44,7 @@ package final class PartStream: StreamReceiver {
         self.leased = leased
         self.pool = pool
         self.isWriting = isWriting
+        isInTransaction = leased.connection.isInTransaction
         self.ended = ended
     }
 
@@ -96,14 +100,12 @@ package final class PartStream: StreamReceiver {
     }
 
     /// Ends the statement early, whether or not the task is cancelled. Returns when the session can take another one, or
-    /// has left the lease.
-    ///
-    /// - Parameter cancelling: asks the server to stop. In a transaction that would abort it; otherwise what the server
-    ///   still sends is read and dropped.
-    package func leave(cancelling: Bool) async {
+    /// has left the lease. In a transaction, which a cancel request would abort, what the server still sends is read and
+    /// dropped. A `COPY … FROM STDIN` is undone.
+    package func leave() async {
         parts = []
         guard outcome == nil, let leased else { return }
-        if cancelling {
+        if !isInTransaction, !isCopyingIn {
             AbandonedStatement(on: leased.connection, patience: pool.patience) { [self] result in
                 // 57014 is what was asked for.
                 finished(leased, result)
@@ -147,6 +149,7 @@ package final class PartStream: StreamReceiver {
 
     package func connectionTakesData(_ connection: PostgresConnection) {
         guard isWriting else { return connection.endCopy(failing: "no data was to be sent") }
+        isCopyingIn = true
         canWrite = true
         wake()
     }
