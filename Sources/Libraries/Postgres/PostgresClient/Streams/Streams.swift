@@ -125,10 +125,12 @@ extension LeasedSession {
             var buffer: [UInt8] = []
             for try await piece in source {
                 buffer.append(contentsOf: piece)
-                while buffer.count >= Self.pieceLimit {
-                    try await write(Array(buffer.prefix(Self.pieceLimit)), to: parts)
-                    buffer.removeFirst(Self.pieceLimit)
+                var sent = 0
+                while buffer.count - sent >= Self.pieceLimit {
+                    try await write(Array(buffer[sent..<sent + Self.pieceLimit]), to: parts)
+                    sent += Self.pieceLimit
                 }
+                buffer.removeFirst(sent)
             }
             if !buffer.isEmpty { try await write(buffer, to: parts) }
             return try await finish(parts)
