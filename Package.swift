@@ -40,9 +40,15 @@ let package = Package(
         .executable(name: "daruma", targets: ["daruma"]),
         .executable(name: "daruma-lab", targets: ["daruma-lab"]),
         .library(name: "DispatchPostgres", targets: ["DispatchPostgres", "PostgresSession", "DispatchLoop"]),
+        .library(name: "PostgresClient", targets: ["PostgresClient"]),
         .library(name: "DispatchPostgresMetrics", targets: ["DispatchPostgresMetrics", "MetricDescriptions"]),
         .library(name: "DispatchHTTP", targets: ["DispatchHTTP", "HTTP1", "DispatchLoop"]),
         .library(name: "DispatchHTTPMetrics", targets: ["DispatchHTTPMetrics", "MetricDescriptions"]),
+    ],
+    traits: [
+        .trait(
+            name: "Foundation",
+            description: "UUID, Date, Decimal, Data and Codable values in PostgresClient, through Foundation.")
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -62,6 +68,7 @@ let package = Package(
         library("DispatchLoop", ["CLinux"]),
         library("Postgres/PostgresSession", ["CLibPQ", "CLinux", "DispatchLoop", collections]),
         library("Postgres/DispatchPostgres", ["PostgresSession", "DispatchLoop", collections]),
+        library("Postgres/PostgresClient", ["DispatchPostgres", "PostgresSession", "DispatchLoop"]),
         library("HTTP/HTTP1", [httpTypes], http1Settings),
         library("HTTP/DispatchHTTP", ["HTTP1", "DispatchLoop", "CLinux", httpTypes]),
         // What pool and server report, for any backend of swift-metrics; and the service's own backend.
@@ -132,6 +139,9 @@ let package = Package(
         tests(
             "DispatchPostgresTests",
             ["DispatchPostgres", "PostgresSession", "PostgresTestKit", "FaultLab", "DispatchLoop", "CLinux"]),
+        tests(
+            "PostgresClientTests",
+            ["PostgresClient", "DispatchPostgres", "PostgresSession", "PostgresTestKit", "DispatchLoop"]),
         tests(
             "DarumaServiceTests",
             [

@@ -44,7 +44,7 @@ public struct QueryResult: Sendable, Hashable {
         self.init(command: command, rowCount: rowCount, columns: columns, values: values, malformed: [])
     }
 
-    init(command: String, rowCount: Int?, columns: [Column], values: [String?], malformed: [Int]) {
+    package init(command: String, rowCount: Int?, columns: [Column], values: [String?], malformed: [Int]) {
         self.command = command
         self.rowCount = rowCount
         self.columns = columns
