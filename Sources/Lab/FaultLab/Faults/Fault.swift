@@ -53,6 +53,10 @@ extension Fault.Expectation {
     /// Connects get no answer, so `/ping` takes its whole deadline.
     package static let silent = outage(
         grace: .milliseconds(1050), established: .seconds(2), fast: fast, back: .milliseconds(300))
+    /// As ``silent``, where something accepts connects meanwhile, as a proxy does. Each may be a process at the server, so
+    /// that one a second must do; 50 ms more are for the login.
+    package static let silentBehindAccepts = outage(
+        grace: .milliseconds(1050), established: .seconds(2), fast: fast, back: .milliseconds(1050))
     /// The database rejects the service's login.
     package static let misconfigured = outage(
         grace: .milliseconds(800), established: .zero, fast: fast, back: .seconds(1))

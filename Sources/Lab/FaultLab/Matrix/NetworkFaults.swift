@@ -5,7 +5,7 @@ extension Fault {
     static let network = [
         Fault(
             "black-hole", title: "the network drops everything, and all ten connections stay dead",
-            ending: "new connections work", expecting: .silent,
+            ending: "new connections work", expecting: .silentBehindAccepts,
             setup: FaultSetup(fillsPool: true, pingClients: 16, hold: .seconds(8), quickHold: .seconds(4)),
             begin: { context in
                 let relay = try context.relay()
@@ -14,7 +14,7 @@ extension Fault {
             }, end: { try $0.relay().behave(.forwarding) }),
         Fault(
             "black-hole-in-query", title: "the network drops everything during queries",
-            ending: "new connections work", expecting: .silent,
+            ending: "new connections work", expecting: .silentBehindAccepts,
             setup: FaultSetup(fillsPool: true, pingClients: 16, hold: .seconds(5), quickHold: .seconds(3)),
             begin: { context in
                 let relay = try context.relay()

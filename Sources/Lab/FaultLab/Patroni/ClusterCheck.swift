@@ -93,7 +93,7 @@ package struct ClusterCheck: Sendable {
         var end = ContinuousClock.now
         // A thawed leader may take its lock again, and Patroni then moves the lead once more: another fault.
         if let writer, let again = stage.nextWriter(otherThan: writer.node, after: writer.at) {
-            end = again
+            end = stage.lost(by: writer.node, after: writer.at, before: again) ?? again
             remark = [remark, "another node took writes \((again - writer.at).shown) later; judged until then"]
                 .compactMap { $0 }.joined(separator: "; ")
         }

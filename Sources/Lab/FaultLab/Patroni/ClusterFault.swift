@@ -74,7 +74,6 @@ package struct ClusterFault: Sendable {
             }),
         ClusterFault(
             name: "node-frozen", title: "the leader's node is frozen, and thaws",
-            // Not short: the services miss the limits here (592 ms to the first good /ping, measured).
             isShort: false, losesWrites: true,
             begin: { $0.leader.freeze() },
             end: { stage in

@@ -249,7 +249,7 @@ public final class PostgresPool {
         case .connect(let id): connect(id)
         case .check(let id): check(id)
         case .reset(let id): reset(id)
-        case .close(let id, _):
+        case .close(let id, let reason):
             if let attempt = attempts[id.index].take() {
                 attempt.abandon { [weak self] in self?.apply { $0.closed(id, at: $1) } }
                 return
@@ -260,6 +260,8 @@ public final class PostgresPool {
             losers.remove(id)
             connection?.onEnd = nil
             if let connection, connection.path != .lost { connection.cancelRequestForStatement?.send { _ in } }
+            // A statement that made room was silent for too long, which is what its caller should read.
+            if reason == .madeRoom, let connection { connection.end(connection.overdueError) }
             connection?.close()
             machine.closed(id, at: loop.now)
             subscriptions.sessionClosed(id)
