@@ -107,6 +107,18 @@ extension PostgresConnection {
         }
     }
 
+    /// The socket has ended. Of what has arrived, the last says why.
+    func collectLast(_ stream: StatementStream) {
+        stream.isDiscarding = true
+        while let connection, let run = running, run.stream === stream, stream.stage == .results,
+            PQisBusy(connection) == 0, let result = PQgetResult(connection)
+        {
+            defer { PQclear(result) }
+            take(result, run, stream)
+            _ = stream.takePart()
+        }
+    }
+
     /// Moves the data that has arrived; `false` when there is none.
     private func copyOut(_ stream: StatementStream, _ connection: OpaquePointer) -> Bool {
         var buffer: UnsafeMutablePointer<CChar>?

@@ -218,7 +218,13 @@ package final class PostgresConnection {
         guard let connection else { return }
         guard PQconsumeInput(connection) == 1 else {
             // The bytes before the end may hold the result, or the reason.
-            if pipeline == nil { collect() } else { collectFromPipeline() }
+            if let stream = running?.stream {
+                collectLast(stream)
+            } else if pipeline == nil {
+                collect()
+            } else {
+                collectFromPipeline()
+            }
             if self.connection != nil { end(disconnectError()) }
             return
         }
