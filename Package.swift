@@ -105,7 +105,10 @@ let package = Package(
             path: "Sources/Lab/FaultLab", swiftSettings: settings),
         .target(
             name: "Benchmarks",
-            dependencies: ["PostgresTestKit", "FaultLab", "DispatchPostgres", "PostgresSession", "DispatchLoop"],
+            dependencies: [
+                "PostgresTestKit", "FaultLab", "PostgresClient", "DispatchPostgres", "PostgresSession", "DispatchHTTP",
+                "HTTP1", "DispatchLoop", httpTypes,
+            ],
             path: "Sources/Lab/Benchmarks", swiftSettings: settings),
         .executableTarget(
             name: "daruma-lab",

@@ -5,7 +5,8 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measures the service, the pool and the parser, and compares them with others.",
         subcommands: [
-            CompareCommand.self, CostGateCommand.self, BalancerCommand.self, PipelineCommand.self, GrowthCommand.self,
+            CompareCommand.self, CostGateCommand.self, BalancerCommand.self, PipelineCommand.self, ClientCommand.self,
+            GrowthCommand.self,
             StartupCommand.self, SoakCommand.self, SyscallsCommand.self, WorkloadCommand.self,
         ])
 }
