@@ -86,8 +86,8 @@ import Testing
                     }
                     #expect(error?.sqlState == .characterNotInRepertoire)
                 }
-                let read89 = try await connection.query("select 'ä'").decodeOne(String.self)
-                #expect(read89 == "ä")
+                let read = try await connection.query("select 'ä'").decodeOne(String.self)
+                #expect(read == "ä")
             }
         }
     }

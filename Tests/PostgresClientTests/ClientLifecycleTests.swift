@@ -110,8 +110,8 @@ import Testing
                 let load = Task {
                     var count = 0
                     while !Task.isCancelled {
-                        let read112 = try await client.query("select \(count)", isIdempotent: true).decodeOne(Int.self)
-                        #expect(read112 == count)
+                        let read = try await client.query("select \(count)", isIdempotent: true).decodeOne(Int.self)
+                        #expect(read == count)
                         count += 1
                         if count == 10 { await isDone.open() }
                     }

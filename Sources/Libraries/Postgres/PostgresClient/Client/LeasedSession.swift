@@ -16,6 +16,8 @@ final class LeasedSession {
 
     /// Whether a transaction of this client is open.
     var isInTransaction = false
+    /// No statement of the transaction may take longer, COMMIT aside.
+    var transactionBound = MonotonicTime.distantFuture
     /// The first failure in the transaction, or since the savepoint that it was rolled back to.
     var failure: PostgresClientError?
     /// How many savepoints the session has had.
@@ -54,7 +56,8 @@ final class LeasedSession {
         _ statement: Statement, isIdempotent: Bool, deadline: MonotonicTime
     ) async throws(PostgresClientError) -> QueryResult {
         do {
-            let result = try await connection.run(statement, isIdempotent: isIdempotent, deadline: min(deadline, bound))
+            let limit = min(deadline, bound, transactionBound)
+            let result = try await connection.run(statement, isIdempotent: isIdempotent, deadline: limit)
             guard SessionParameters.isUTF8(connection) || !core.settings.pinsSessionParameters else {
                 try await core.restoreParameters(of: connection)
                 return result

@@ -85,6 +85,8 @@ public final class PostgresClient: Sendable {
     /// - Parameters:
     ///   - timeout: how long to wait for a connection; by default ``Settings/timeout``. Statements have their own.
     ///   - deadline: until when `body`'s statements may take.
+    ///   - file: the caller's file, for ``Settings/onLongLease``.
+    ///   - line: the caller's line.
     ///   - body: runs in the caller's isolation. The connection cannot leave it.
     /// - Throws: ``PostgresClientError``, and what `body` throws. An open transaction is rolled back.
     public func withConnection<Value>(

@@ -15,7 +15,9 @@ internal import PostgresSession
 extension LeasedSession {
     /// Begins. On a session without earlier statements BEGIN may move to another one, which then has the transaction: it
     /// does nothing that could be done twice. Later statements stay.
-    func begin(_ mode: TransactionMode, deadline: MonotonicTime) async throws(PostgresClientError) {
+    func begin(
+        _ mode: TransactionMode, deadline: MonotonicTime, bound transactionBound: MonotonicTime
+    ) async throws(PostgresClientError) {
         guard !connection.isInTransaction, !isInTransaction else {
             throw PostgresClientError(
                 .misuse, isSafeToRetry: false,
@@ -28,13 +30,13 @@ extension LeasedSession {
         }
         isInTransaction = true
         failure = nil
+        self.transactionBound = transactionBound
     }
 
     /// Commits, whether or not the caller's task is cancelled meanwhile: otherwise the outcome would be unknown.
     func commit() async throws(PostgresClientError) {
-        let failure = failure
-        isInTransaction = false
-        self.failure = nil
+        let (failure, bound) = (failure, min(bound, transactionBound))
+        ended()
         guard connection.backendProcessID != nil else {
             // Lost, so the server has rolled back, and the body did not throw the error.
             throw failure
@@ -79,10 +81,16 @@ extension LeasedSession {
 
     /// Rolls back. Returns the transaction's first failure.
     func rollBack() async -> PostgresClientError? {
-        defer { failure = nil }
-        isInTransaction = false
+        let failure = failure
+        ended()
         await rollBackNow()
         return failure
+    }
+
+    private func ended() {
+        isInTransaction = false
+        failure = nil
+        transactionBound = .distantFuture
     }
 
     /// In a task of its own, which is not cancelled with the caller's. If it fails, the pool does it after the lease.

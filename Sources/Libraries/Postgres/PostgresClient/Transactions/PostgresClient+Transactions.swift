@@ -13,6 +13,8 @@ extension PostgresClient {
     ///     ``Settings/transactionRetry``. Never after the answer to COMMIT was lost.
     ///   - timeout: how long to wait for a connection; by default ``Settings/timeout``. Statements have their own.
     ///   - deadline: until when it may take, further runs included. When it has passed, it is rolled back.
+    ///   - file: the caller's file, for ``Settings/onLongLease``.
+    ///   - line: the caller's line.
     ///   - body: runs in the caller's isolation. The transaction cannot leave it.
     /// - Throws: what `body` throws; ``PostgresClientError``, of kind `outcomeUnknown` when the answer to COMMIT was lost,
     ///   and of kind `rolledBack` when a statement failed whose error `body` did not throw.
@@ -62,7 +64,8 @@ extension LeasedSession {
         _ body: (borrowing PostgresTransaction) async throws -> Value
     ) async -> TransactionOutcome<Value> {
         do {
-            try await begin(mode, deadline: Limit.of(timeout ?? self.timeout, deadline))
+            try await begin(
+                mode, deadline: Limit.of(timeout ?? self.timeout, deadline), bound: Limit.of(nil, deadline))
         } catch {
             return .failed(error, isConflict: false)
         }
