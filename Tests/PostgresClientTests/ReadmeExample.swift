@@ -75,7 +75,7 @@ extension Notes {
         }
     }
 
-    private func text(_ id: Int, in transaction: borrowing PostgresTransaction) async throws -> String {
+    private func text(_ id: Int, in transaction: PostgresTransaction) async throws -> String {
         try await transaction.query("select text from notes where id = \(id)").decodeOne(String.self)
     }
 }

@@ -87,11 +87,11 @@ public final class PostgresClient: Sendable {
     ///   - deadline: until when `body`'s statements may take.
     ///   - file: the caller's file, for ``Settings/onLongLease``.
     ///   - line: the caller's line.
-    ///   - body: runs in the caller's isolation. The connection cannot leave it.
+    ///   - body: runs in the caller's isolation. Its connection ends with it.
     /// - Throws: ``PostgresClientError``, and what `body` throws. An open transaction is rolled back.
     public func withConnection<Value>(
         timeout: Duration? = nil, deadline: ContinuousClock.Instant? = nil, file: StaticString = #fileID,
-        line: UInt = #line, _ body: (borrowing PostgresLease) async throws -> Value
+        line: UInt = #line, _ body: (PostgresLease) async throws -> Value
     ) async throws -> Value {
         let session = try await lease(timeout, deadline, SourcePlace(file: file, line: line))
         do {

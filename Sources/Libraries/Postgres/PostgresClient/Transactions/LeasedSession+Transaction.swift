@@ -13,11 +13,12 @@ internal import PostgresSession
 ///                      └─ session lost ──▶ none: the server rolls back
 /// ```
 extension LeasedSession {
-    /// Begins. On a session without earlier statements BEGIN may move to another one, which then has the transaction: it
+    /// Begins, and returns the transaction's number. On a session without earlier statements BEGIN may move to another one, which then has the transaction: it
     /// does nothing that could be done twice. Later statements stay.
     func begin(
         _ mode: TransactionMode, deadline: MonotonicTime, bound transactionBound: MonotonicTime
-    ) async throws(PostgresClientError) {
+    ) async throws(PostgresClientError) -> Int {
+        try checkScope(nil)
         guard !connection.isInTransaction, !isInTransaction else {
             throw PostgresClientError(
                 .misuse, isSafeToRetry: false,
@@ -28,9 +29,11 @@ extension LeasedSession {
         } catch {
             throw PostgresClientError(error, isIdempotent: true)
         }
-        isInTransaction = true
+        transactions += 1
+        transaction = transactions
         failure = nil
         self.transactionBound = transactionBound
+        return transactions
     }
 
     /// Commits, whether or not the caller's task is cancelled meanwhile: otherwise the outcome would be unknown.
@@ -88,7 +91,7 @@ extension LeasedSession {
     }
 
     private func ended() {
-        isInTransaction = false
+        transaction = nil
         failure = nil
         transactionBound = .distantFuture
     }
@@ -105,22 +108,24 @@ extension LeasedSession {
     // MARK: Savepoints
 
     /// Sets a savepoint. Returns its name.
-    func setSavepoint() async throws(PostgresClientError) -> String {
+    func setSavepoint(in transaction: Int) async throws(PostgresClientError) -> String {
         savepoints += 1
         let name = "client_savepoint_\(savepoints)"
-        _ = try await query(Statement("savepoint \(name)"), isIdempotent: false, deadline: .now() + timeout)
+        _ = try await query(
+            Statement("savepoint \(name)"), isIdempotent: false, in: transaction, deadline: .now() + timeout)
         return name
     }
 
     /// Keeps what was done since the savepoint, unless a statement has failed.
-    func release(_ savepoint: String) async throws(PostgresClientError) {
+    func release(_ savepoint: String, in transaction: Int) async throws(PostgresClientError) {
         if let failure {
             await rollBack(to: savepoint)
             throw PostgresClientError(
                 .rolledBack, cause: failure.cause, isSafeToRetry: failure.cause?.isUndoneForPassingReason ?? false)
         }
         _ = try await query(
-            Statement("release savepoint \(savepoint)"), isIdempotent: false, deadline: .now() + timeout)
+            Statement("release savepoint \(savepoint)"), isIdempotent: false, in: transaction,
+            deadline: .now() + timeout)
     }
 
     /// Undoes what was done since the savepoint. If that fails, the transaction stays failed.
