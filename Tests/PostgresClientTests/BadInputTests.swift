@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct BadInputTests {
     private func check<Value: PostgresDecodable>(
         _ sql: String, as type: Value.Type, is reason: PostgresDecodingError.Reason,
-        on connection: borrowing PostgresLease
+        on connection: PostgresLease
     ) async throws {
         let rows = try await connection.query("select 1 as ok, \(unescaped: sql) as bad")
         let error = #expect(throws: PostgresDecodingError.self, "\(sql)") { try rows.decodeOne((Int, Value).self) }
@@ -86,8 +86,8 @@ import Testing
                     }
                     #expect(error?.sqlState == .characterNotInRepertoire)
                 }
-                let read89 = try await connection.query("select 'ä'").decodeOne(String.self)
-                #expect(read89 == "ä")
+                let read = try await connection.query("select 'ä'").decodeOne(String.self)
+                #expect(read == "ä")
             }
         }
     }

@@ -110,8 +110,8 @@ import Testing
                 let load = Task {
                     var count = 0
                     while !Task.isCancelled {
-                        let read112 = try await client.query("select \(count)", isIdempotent: true).decodeOne(Int.self)
-                        #expect(read112 == count)
+                        let read = try await client.query("select \(count)", isIdempotent: true).decodeOne(Int.self)
+                        #expect(read == count)
                         count += 1
                         if count == 10 { await isDone.open() }
                     }
@@ -168,6 +168,49 @@ import Testing
             }
         }
         #expect(told.withLock { $0.count } == 1)
+    }
+
+    @Test("a connection and a transaction end with their closure")
+    func afterScope() async throws {
+        try await withSharedClient { client in
+            let lease = try await client.withConnection { $0 }
+            let transaction = try await client.withTransaction { $0 }
+            try await client.withConnection { connection in
+                let inner = try await connection.withTransaction { $0 }
+                for use in [
+                    { _ = try await lease.query("select 1") }, { try await lease.withTransaction { _ in } },
+                    { _ = try await transaction.query("select 1") }, { _ = try await inner.query("select 1") },
+                    { try await inner.withSavepoint { _ in } },
+                ] as [() async throws -> Void] {
+                    let error = await #expect(throws: PostgresClientError.self) { try await use() }
+                    #expect(error?.kind == .misuse)
+                    #expect(error.map { "\($0)".contains("after its closure has ended") } == true)
+                }
+                #expect(try await connection.query("select 7").decodeOne(Int.self) == 7)
+            }
+        }
+    }
+
+    @Test("a second statement at the same time is an error, and the first one goes on")
+    func twoAtOnce() async throws {
+        try await withSharedClient { client in
+            try await client.withConnection { connection in
+                let gate = try await SharedSandbox.get()
+                let pid = try await connection.query("select pg_backend_pid()").decodeOne(Int.self)
+                async let first = connection.query("select pg_sleep(60)")
+                try await eventually("it runs") {
+                    try await gate.execute("select query from pg_stat_activity where pid = \(pid) and state = 'active'")
+                        == "select pg_sleep(60)"
+                }
+                let error = await #expect(throws: PostgresClientError.self) { try await connection.query("select 1") }
+                #expect(error?.kind == .misuse)
+                try await gate.execute("select pg_cancel_backend(\(pid))")
+                do {
+                    _ = try await first
+                    Issue.record("expected it to be cancelled")
+                } catch { #expect((error as? PostgresClientError)?.sqlState == .queryCanceled) }
+            }
+        }
     }
 
     @Test("subscriptions")

@@ -60,7 +60,7 @@ struct AccountService: Sendable {
         }
     }
 
-    private func add(_ amount: Int, to id: Int, in transaction: borrowing PostgresTransaction) async throws {
+    private func add(_ amount: Int, to id: Int, in transaction: PostgresTransaction) async throws {
         _ = try await transaction.query("update accounts set balance = balance + \(amount) where id = \(id)")
     }
 

@@ -42,17 +42,17 @@ import Testing
     @Test("a serialization failure runs again, if the caller says so")
     func serialization() async throws {
         try await withTable { client, table in
-            let read44 = try await conflict(client, table, retry: .upTo(1))
-            #expect(read44 == 2)
-            let read45 = try await values(client, table)
-            #expect(read45 == [11, 0])
+            let read = try await conflict(client, table, retry: .upTo(1))
+            #expect(read == 2)
+            let readAgain = try await values(client, table)
+            #expect(readAgain == [11, 0])
             let error = await #expect(throws: PostgresClientError.self) {
                 try await conflict(client, table, retry: .never)
             }
             #expect(error?.sqlState == .serializationFailure)
             #expect(error?.isSafeToRetry == true)
-            let read51 = try await values(client, table)
-            #expect(read51 == [21, 0])
+            let readLast = try await values(client, table)
+            #expect(readLast == [21, 0])
         }
     }
 
@@ -60,8 +60,8 @@ import Testing
     func wrapped() async throws {
         struct Own: Error {}
         try await withTable { client, table in
-            let read59 = try await conflict(client, table, retry: .upTo(1), wrap: { _ in Own() })
-            #expect(read59 == 2)
+            let readOther = try await conflict(client, table, retry: .upTo(1), wrap: { _ in Own() })
+            #expect(readOther == 2)
         }
     }
 
@@ -165,8 +165,8 @@ import Testing
             #expect(error?.kind == .connectionLost)
             #expect(error?.isSafeToRetry == true)
             #expect(runs == 1, "only conflicts run again")
-            let read163 = try await values(client, table)
-            #expect(read163 == [0, 0])
+            let readThen = try await values(client, table)
+            #expect(readThen == [0, 0])
         }
     }
 }

@@ -88,8 +88,8 @@ import Testing
             #expect(error?.kind == .rolledBack)
             #expect(error?.sqlState == .uniqueViolation)
             #expect(error?.isSafeToRetry == false)
-            let read90 = try await ids(client, table)
-            #expect(read90 == [1, 2])
+            let read = try await ids(client, table)
+            #expect(read == [1, 2])
         }
     }
 
@@ -146,8 +146,19 @@ import Testing
             }
             #expect(error?.kind == .timedOut)
             #expect(error?.isSafeToRetry == true)
-            let read147 = try await ids(client, table)
-            #expect(read147 == [1, 2])
+            // Also of a transaction on a lease, and without a statement that takes too long.
+            let late = await #expect(throws: PostgresClientError.self) {
+                try await client.withConnection { connection in
+                    let deadline = ContinuousClock.now + .milliseconds(300)
+                    try await connection.withTransaction(deadline: deadline) { transaction in
+                        _ = try await transaction.query("insert into \(table) values (3, 0)")
+                        try await Task.sleep(until: deadline)
+                    }
+                }
+            }
+            #expect(late?.kind == .timedOut)
+            let readAgain = try await ids(client, table)
+            #expect(readAgain == [1, 2])
         }
     }
 

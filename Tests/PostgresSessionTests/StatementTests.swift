@@ -54,7 +54,7 @@ import Testing
             // Otherwise the server refuses to send it.
             _ = try await connection.query("set client_encoding to 'SQL_ASCII'", deadline: soon)
             // The last one has as many bytes as what replaces it.
-            for bytes in ["\\xff", "\\x61e4", "\\xf09f98"] {
+            for bytes in ["\\xff", "\\x61e4", "\\xe282", "\\xf09f98"] {
                 let result = try await connection.query(
                     "select 'ä', convert_from('\(bytes)', 'SQL_ASCII'), '\u{FFFD}'", deadline: soon)
                 #expect(result.malformed == [1])

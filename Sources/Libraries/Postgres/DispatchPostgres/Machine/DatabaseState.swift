@@ -16,7 +16,7 @@ public import PostgresSession
 /// ```
 ///
 /// - up: no prober; the pool grows as needed.
-/// - suspect, down, misconfigured, read-only: an ``Outage`` exists; a probe is running or scheduled.
+/// - suspect, down, misconfigured, read-only: an `Outage` exists; a probe is running or scheduled.
 /// - suspect: waiters wait, at most for the grace period. In the other three they fail at once.
 /// - draining: no waiters and no new connects. closed: no slot is in use.
 public enum DatabaseState: String, Sendable, Hashable, CaseIterable {

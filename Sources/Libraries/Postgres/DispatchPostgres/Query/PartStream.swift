@@ -29,8 +29,6 @@ package final class PartStream: StreamReceiver {
     /// The command tag, or the failure, once the statement has ended.
     package private(set) var outcome: Result<QueryResult, PostgresError>?
     private var canWrite = false
-    /// The server has asked for data, and ends the statement when it gets no more.
-    private var isCopyingIn = false
     /// The task that waits for the next part, for room, or for the end.
     private var waiter: PoolContinuation<Void>?
 
@@ -105,13 +103,13 @@ package final class PartStream: StreamReceiver {
     package func leave() async {
         parts = []
         guard outcome == nil, let leased else { return }
-        if !isInTransaction, !isCopyingIn {
-            AbandonedStatement(on: leased.connection, patience: pool.patience) { [self] result in
-                // 57014 is what was asked for.
-                finished(leased, result)
-            }.begin()
-        } else {
+        if isInTransaction {
             leased.connection.discardStream()
+        } else {
+            // A COPY FROM STDIN ends by itself, when it finds no data; it may wait for a lock before that.
+            AbandonedStatement(on: leased.connection, patience: pool.patience) { [self] result in
+                finished(leased, result)
+            }.begin(after: isWriting ? pool.patience : .zero)
         }
         while outcome == nil { await waitUncancelled() }
     }
@@ -149,7 +147,6 @@ package final class PartStream: StreamReceiver {
 
     package func connectionTakesData(_ connection: PostgresConnection) {
         guard isWriting else { return connection.endCopy(failing: "no data was to be sent") }
-        isCopyingIn = true
         canWrite = true
         wake()
     }

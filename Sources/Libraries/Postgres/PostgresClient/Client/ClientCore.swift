@@ -146,10 +146,10 @@ final class ClientCore {
         let wasUTF8 = SessionParameters.isUTF8(connection)
         let deadline = MonotonicTime.now() + settings.timeout
         // A task of its own is not cancelled with the caller's.
-        _ = try? await Task {
+        let result = await Task {
             try await connection.run(SessionParameters.reset, isIdempotent: false, deadline: deadline)
-        }.value
-        if connection.backendProcessID != nil, !SessionParameters.arePinned(connection) { cannotPin = true }
+        }.result
+        if case .success = result, !SessionParameters.arePinned(connection) { cannotPin = true }
         if !wasUTF8 { throw SessionParameters.encodingError }
     }
 }

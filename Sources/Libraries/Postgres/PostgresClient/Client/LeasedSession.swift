@@ -14,8 +14,14 @@ final class LeasedSession {
     nonisolated let retry: TransactionRetry
     private var timer: TimerID?
 
-    /// Whether a transaction of this client is open.
-    var isInTransaction = false
+    /// The closure that has the lease has ended.
+    private var hasEnded = false
+    /// The number of the open transaction of this client; `nil` without one. Counted from 1 in each lease.
+    var transaction: Int?
+    var transactions = 0
+    var isInTransaction: Bool { transaction != nil }
+    /// No statement of the transaction may take longer, COMMIT aside.
+    var transactionBound = MonotonicTime.distantFuture
     /// The first failure in the transaction, or since the savepoint that it was rolled back to.
     var failure: PostgresClientError?
     /// How many savepoints the session has had.
@@ -49,12 +55,26 @@ final class LeasedSession {
         }
     }
 
-    /// Runs a statement of the caller's.
+    /// Checks that the lease, and the transaction of this number, have not ended.
+    func checkScope(_ transaction: Int?) throws(PostgresClientError) {
+        if hasEnded {
+            throw PostgresClientError(
+                .misuse, isSafeToRetry: false, text: "the connection is used after its closure has ended")
+        }
+        if let transaction, transaction != self.transaction {
+            throw PostgresClientError(
+                .misuse, isSafeToRetry: false, text: "the transaction is used after its closure has ended")
+        }
+    }
+
+    /// Runs a statement of the caller's; in the transaction of this number, if there is one.
     func query(
-        _ statement: Statement, isIdempotent: Bool, deadline: MonotonicTime
+        _ statement: Statement, isIdempotent: Bool, in transaction: Int?, deadline: MonotonicTime
     ) async throws(PostgresClientError) -> QueryResult {
+        try checkScope(transaction)
         do {
-            let result = try await connection.run(statement, isIdempotent: isIdempotent, deadline: min(deadline, bound))
+            let limit = min(deadline, bound, transactionBound)
+            let result = try await connection.run(statement, isIdempotent: isIdempotent, deadline: limit)
             guard SessionParameters.isUTF8(connection) || !core.settings.pinsSessionParameters else {
                 try await core.restoreParameters(of: connection)
                 return result
@@ -71,6 +91,7 @@ final class LeasedSession {
     func end() async {
         if let timer { EventLoop.shared.cancel(timer) }
         timer = nil
+        hasEnded = true
         if core.hasChangedParameters(connection) { try? await core.restoreParameters(of: connection) }
         pool.release(connection)
     }

@@ -85,11 +85,13 @@ public final class PostgresClient: Sendable {
     /// - Parameters:
     ///   - timeout: how long to wait for a connection; by default ``Settings/timeout``. Statements have their own.
     ///   - deadline: until when `body`'s statements may take.
-    ///   - body: runs in the caller's isolation. The connection cannot leave it.
+    ///   - file: the caller's file, for ``Settings/onLongLease``.
+    ///   - line: the caller's line.
+    ///   - body: runs in the caller's isolation. Its connection ends with it.
     /// - Throws: ``PostgresClientError``, and what `body` throws. An open transaction is rolled back.
     public func withConnection<Value>(
         timeout: Duration? = nil, deadline: ContinuousClock.Instant? = nil, file: StaticString = #fileID,
-        line: UInt = #line, _ body: (borrowing PostgresLease) async throws -> Value
+        line: UInt = #line, _ body: (PostgresLease) async throws -> Value
     ) async throws -> Value {
         let session = try await lease(timeout, deadline, SourcePlace(file: file, line: line))
         do {

@@ -26,7 +26,8 @@ public struct PostgresClientError: Error, Sendable {
         case rolledBack
         /// The statement cannot be sent: a value cannot be encoded, or there are too many.
         case invalidStatement
-        /// The body of a transaction ended the transaction itself, or a statement changed `client_encoding`.
+        /// A connection or transaction was used after its closure had ended, or by two tasks at once; the body of a
+        /// transaction ended the transaction itself; or a statement changed `client_encoding`.
         case misuse
     }
 

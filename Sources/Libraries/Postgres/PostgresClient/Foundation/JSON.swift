@@ -1,5 +1,5 @@
 #if Foundation
-    public import Foundation
+    internal import Foundation
 
     /// A `Codable` value in a column of type `json` or `jsonb`, in the form of Foundation's encoder with its defaults. For
     /// another form, encode it yourself and use ``JSONText``.

@@ -6,10 +6,11 @@ internal import PostgresSession
 extension LeasedSession {
     /// Runs `body` with the parts of a statement's result, and ends the statement.
     nonisolated func withParts<Value>(
-        of statement: SQLStatement, isWriting: Bool = false, _ timeout: Duration?,
+        of statement: SQLStatement, isWriting: Bool = false, in transaction: Int?, _ timeout: Duration?,
         _ body: (PartStream) async throws -> Value
     ) async throws -> Value {
-        let parts = try await start(try encoded(statement), isWriting: isWriting, timeout ?? self.timeout)
+        let parts = try await start(
+            try encoded(statement), isWriting: isWriting, in: transaction, timeout ?? self.timeout)
         do {
             let value = try await body(parts)
             await leave(parts)
@@ -25,11 +26,12 @@ extension LeasedSession {
     }
 
     private func start(
-        _ statement: Statement, isWriting: Bool, _ timeout: Duration
+        _ statement: Statement, isWriting: Bool, in transaction: Int?, _ timeout: Duration
     ) throws(PostgresClientError) -> PartStream {
+        try checkScope(transaction)
         do {
-            return try connection.stream(
-                statement, isWriting: isWriting, timeout: max(.zero, min(timeout, bound - .now())))
+            let left = min(bound, transactionBound) - .now()
+            return try connection.stream(statement, isWriting: isWriting, timeout: max(.zero, min(timeout, left)))
         } catch {
             throw failed(error)
         }

@@ -14,14 +14,14 @@ extension PostgresLease {
     public func withRows<Value>(
         _ statement: SQLStatement, timeout: Duration? = nil, _ body: (RowSequence) async throws -> Value
     ) async throws -> Value {
-        try await session.withRows(statement, timeout, body)
+        try await session.withRows(statement, in: nil, timeout, body)
     }
 
     /// Runs `body` with the data of a `COPY … TO STDOUT`, as ``withRows(_:timeout:_:)`` does with rows.
     public func withCopyOut<Value>(
         _ statement: SQLStatement, timeout: Duration? = nil, _ body: (CopySequence) async throws -> Value
     ) async throws -> Value {
-        try await session.withCopyOut(statement, timeout, body)
+        try await session.withCopyOut(statement, in: nil, timeout, body)
     }
 
     /// Sends data to a `COPY … FROM STDIN`, no faster than the server takes it. All of it is copied or, when the source
@@ -38,7 +38,7 @@ extension PostgresLease {
     public func copyIn<Source: AsyncSequence>(
         _ statement: SQLStatement, from source: Source, timeout: Duration? = nil
     ) async throws -> Int where Source.Element: Sequence<UInt8> {
-        try await session.copyIn(statement, from: source, timeout)
+        try await session.copyIn(statement, from: source, in: nil, timeout)
     }
 }
 
@@ -47,14 +47,14 @@ extension PostgresTransaction {
     public func withRows<Value>(
         _ statement: SQLStatement, timeout: Duration? = nil, _ body: (RowSequence) async throws -> Value
     ) async throws -> Value {
-        try await session.withRows(statement, timeout, body)
+        try await session.withRows(statement, in: number, timeout, body)
     }
 
     /// Runs `body` with the data of a `COPY … TO STDOUT`; see ``PostgresLease/withCopyOut(_:timeout:_:)``.
     public func withCopyOut<Value>(
         _ statement: SQLStatement, timeout: Duration? = nil, _ body: (CopySequence) async throws -> Value
     ) async throws -> Value {
-        try await session.withCopyOut(statement, timeout, body)
+        try await session.withCopyOut(statement, in: number, timeout, body)
     }
 
     /// Sends data to a `COPY … FROM STDIN`; see ``PostgresLease/copyIn(_:from:timeout:)``. A failure aborts the
@@ -63,7 +63,7 @@ extension PostgresTransaction {
     public func copyIn<Source: AsyncSequence>(
         _ statement: SQLStatement, from source: Source, timeout: Duration? = nil
     ) async throws -> Int where Source.Element: Sequence<UInt8> {
-        try await session.copyIn(statement, from: source, timeout)
+        try await session.copyIn(statement, from: source, in: number, timeout)
     }
 }
 
@@ -104,24 +104,30 @@ extension PostgresClient {
 
 extension LeasedSession {
     fileprivate nonisolated func withRows<Value>(
-        _ statement: SQLStatement, _ timeout: Duration?, _ body: (RowSequence) async throws -> Value
+        _ statement: SQLStatement, in transaction: Int?, _ timeout: Duration?,
+        _ body: (RowSequence) async throws -> Value
     ) async throws -> Value {
-        try await withParts(of: statement, timeout) { try await body(RowSequence(parts: $0, session: self)) }
+        try await withParts(of: statement, in: transaction, timeout) {
+            try await body(RowSequence(parts: $0, session: self))
+        }
     }
 
     fileprivate nonisolated func withCopyOut<Value>(
-        _ statement: SQLStatement, _ timeout: Duration?, _ body: (CopySequence) async throws -> Value
+        _ statement: SQLStatement, in transaction: Int?, _ timeout: Duration?,
+        _ body: (CopySequence) async throws -> Value
     ) async throws -> Value {
-        try await withParts(of: statement, timeout) { try await body(CopySequence(parts: $0, session: self)) }
+        try await withParts(of: statement, in: transaction, timeout) {
+            try await body(CopySequence(parts: $0, session: self))
+        }
     }
 
     /// The most that is handed to the session at once: it is buffered there while the kernel takes no more.
     private nonisolated static var pieceLimit: Int { 65_536 }
 
     fileprivate nonisolated func copyIn<Source: AsyncSequence>(
-        _ statement: SQLStatement, from source: Source, _ timeout: Duration?
+        _ statement: SQLStatement, from source: Source, in transaction: Int?, _ timeout: Duration?
     ) async throws -> Int where Source.Element: Sequence<UInt8> {
-        try await withParts(of: statement, isWriting: true, timeout) { parts in
+        try await withParts(of: statement, isWriting: true, in: transaction, timeout) { parts in
             var buffer: [UInt8] = []
             for try await piece in source {
                 buffer.append(contentsOf: piece)

@@ -13,9 +13,12 @@ internal import PostgresSession
 ///                      └─ session lost ──▶ none: the server rolls back
 /// ```
 extension LeasedSession {
-    /// Begins. On a session without earlier statements BEGIN may move to another one, which then has the transaction: it
+    /// Begins, and returns the transaction's number. On a session without earlier statements BEGIN may move to another one, which then has the transaction: it
     /// does nothing that could be done twice. Later statements stay.
-    func begin(_ mode: TransactionMode, deadline: MonotonicTime) async throws(PostgresClientError) {
+    func begin(
+        _ mode: TransactionMode, deadline: MonotonicTime, bound transactionBound: MonotonicTime
+    ) async throws(PostgresClientError) -> Int {
+        try checkScope(nil)
         guard !connection.isInTransaction, !isInTransaction else {
             throw PostgresClientError(
                 .misuse, isSafeToRetry: false,
@@ -26,15 +29,17 @@ extension LeasedSession {
         } catch {
             throw PostgresClientError(error, isIdempotent: true)
         }
-        isInTransaction = true
+        transactions += 1
+        transaction = transactions
         failure = nil
+        self.transactionBound = transactionBound
+        return transactions
     }
 
     /// Commits, whether or not the caller's task is cancelled meanwhile: otherwise the outcome would be unknown.
     func commit() async throws(PostgresClientError) {
-        let failure = failure
-        isInTransaction = false
-        self.failure = nil
+        let (failure, bound) = (failure, min(bound, transactionBound))
+        ended()
         guard connection.backendProcessID != nil else {
             // Lost, so the server has rolled back, and the body did not throw the error.
             throw failure
@@ -79,10 +84,16 @@ extension LeasedSession {
 
     /// Rolls back. Returns the transaction's first failure.
     func rollBack() async -> PostgresClientError? {
-        defer { failure = nil }
-        isInTransaction = false
+        let failure = failure
+        ended()
         await rollBackNow()
         return failure
+    }
+
+    private func ended() {
+        transaction = nil
+        failure = nil
+        transactionBound = .distantFuture
     }
 
     /// In a task of its own, which is not cancelled with the caller's. If it fails, the pool does it after the lease.
@@ -97,22 +108,24 @@ extension LeasedSession {
     // MARK: Savepoints
 
     /// Sets a savepoint. Returns its name.
-    func setSavepoint() async throws(PostgresClientError) -> String {
+    func setSavepoint(in transaction: Int) async throws(PostgresClientError) -> String {
         savepoints += 1
         let name = "client_savepoint_\(savepoints)"
-        _ = try await query(Statement("savepoint \(name)"), isIdempotent: false, deadline: .now() + timeout)
+        _ = try await query(
+            Statement("savepoint \(name)"), isIdempotent: false, in: transaction, deadline: .now() + timeout)
         return name
     }
 
     /// Keeps what was done since the savepoint, unless a statement has failed.
-    func release(_ savepoint: String) async throws(PostgresClientError) {
+    func release(_ savepoint: String, in transaction: Int) async throws(PostgresClientError) {
         if let failure {
             await rollBack(to: savepoint)
             throw PostgresClientError(
                 .rolledBack, cause: failure.cause, isSafeToRetry: failure.cause?.isUndoneForPassingReason ?? false)
         }
         _ = try await query(
-            Statement("release savepoint \(savepoint)"), isIdempotent: false, deadline: .now() + timeout)
+            Statement("release savepoint \(savepoint)"), isIdempotent: false, in: transaction,
+            deadline: .now() + timeout)
     }
 
     /// Undoes what was done since the savepoint. If that fails, the transaction stays failed.

@@ -13,14 +13,16 @@ extension PostgresClient {
     ///     ``Settings/transactionRetry``. Never after the answer to COMMIT was lost.
     ///   - timeout: how long to wait for a connection; by default ``Settings/timeout``. Statements have their own.
     ///   - deadline: until when it may take, further runs included. When it has passed, it is rolled back.
-    ///   - body: runs in the caller's isolation. The transaction cannot leave it.
+    ///   - file: the caller's file, for ``Settings/onLongLease``.
+    ///   - line: the caller's line.
+    ///   - body: runs in the caller's isolation. Its transaction ends with it.
     /// - Throws: what `body` throws; ``PostgresClientError``, of kind `outcomeUnknown` when the answer to COMMIT was lost,
     ///   and of kind `rolledBack` when a statement failed whose error `body` did not throw.
     public func withTransaction<Value>(
         isolation: TransactionIsolation? = nil, readOnly: Bool = false, deferrable: Bool = false,
         retry: TransactionRetry? = nil, timeout: Duration? = nil, deadline: ContinuousClock.Instant? = nil,
         file: StaticString = #fileID, line: UInt = #line,
-        _ body: (borrowing PostgresTransaction) async throws -> Value
+        _ body: (PostgresTransaction) async throws -> Value
     ) async throws -> Value {
         let mode = TransactionMode(isolation: isolation, isReadOnly: readOnly, isDeferrable: deferrable)
         let place = SourcePlace(file: file, line: line)
@@ -39,7 +41,7 @@ extension PostgresLease {
     public func withTransaction<Value>(
         isolation: TransactionIsolation? = nil, readOnly: Bool = false, deferrable: Bool = false,
         retry: TransactionRetry? = nil, deadline: ContinuousClock.Instant? = nil,
-        _ body: (borrowing PostgresTransaction) async throws -> Value
+        _ body: (PostgresTransaction) async throws -> Value
     ) async throws -> Value {
         let mode = TransactionMode(isolation: isolation, isReadOnly: readOnly, isDeferrable: deferrable)
         return try await (retry ?? session.retry).run(until: deadline) {
@@ -59,16 +61,19 @@ extension LeasedSession {
     /// Runs a transaction once, in the caller's isolation.
     nonisolated func transaction<Value>(
         _ mode: TransactionMode, _ timeout: Duration?, _ deadline: ContinuousClock.Instant?,
-        _ body: (borrowing PostgresTransaction) async throws -> Value
+        _ body: (PostgresTransaction) async throws -> Value
     ) async -> TransactionOutcome<Value> {
+        let transaction: PostgresTransaction
         do {
-            try await begin(mode, deadline: Limit.of(timeout ?? self.timeout, deadline))
+            let number = try await begin(
+                mode, deadline: Limit.of(timeout ?? self.timeout, deadline), bound: Limit.of(nil, deadline))
+            transaction = PostgresTransaction(self, number: number)
         } catch {
             return .failed(error, isConflict: false)
         }
         let value: Value
         do {
-            value = try await body(PostgresTransaction(self))
+            value = try await body(transaction)
             try Task.checkCancellation()
         } catch {
             // The body may have put the error into one of its own.

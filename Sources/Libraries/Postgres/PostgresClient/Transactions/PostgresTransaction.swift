@@ -1,10 +1,15 @@
 internal import DispatchLoop
 
-/// An open transaction, for the duration of a closure. Like ``PostgresLease``, it cannot leave it.
-public struct PostgresTransaction: ~Copyable, Sendable {
+/// An open transaction, for the duration of a closure. For one task at a time, like ``PostgresLease``; its use after the
+/// closure has ended is an error.
+public final class PostgresTransaction: Sendable {
     let session: LeasedSession
+    let number: Int
 
-    init(_ session: LeasedSession) { self.session = session }
+    init(_ session: LeasedSession, number: Int) {
+        self.session = session
+        self.number = number
+    }
 
     /// Runs a statement in this transaction.
     ///
@@ -19,7 +24,7 @@ public struct PostgresTransaction: ~Copyable, Sendable {
     public func query(
         _ statement: SQLStatement, timeout: Duration? = nil, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresClientError) -> Rows {
-        try await session.rows(statement, isIdempotent: false, timeout, deadline)
+        try await session.rows(statement, isIdempotent: false, in: number, timeout, deadline)
     }
 
     /// Runs `body` within a savepoint. If it throws, what it did is rolled back, and the transaction can go on.
@@ -27,9 +32,9 @@ public struct PostgresTransaction: ~Copyable, Sendable {
     /// - Throws: what `body` throws; ``PostgresClientError`` of kind `rolledBack` when a statement failed whose error `body`
     ///   did not throw.
     public func withSavepoint<Value>(
-        _ body: (borrowing PostgresTransaction) async throws -> Value
+        _ body: (PostgresTransaction) async throws -> Value
     ) async throws -> Value {
-        let savepoint = try await session.setSavepoint()
+        let savepoint = try await session.setSavepoint(in: number)
         let value: Value
         do {
             value = try await body(self)
@@ -38,7 +43,7 @@ public struct PostgresTransaction: ~Copyable, Sendable {
             await session.rollBack(to: savepoint)
             throw error
         }
-        try await session.release(savepoint)
+        try await session.release(savepoint, in: number)
         return value
     }
 }
