@@ -78,17 +78,4 @@ import Testing
         #expect(error.map { "\($0)".contains("secret") } == false)
         #expect("\(rows[1])".contains("secret") == false)
     }
-
-    @Test("a value that is not UTF-8 is an error, and its neighbours are read")
-    func notUTF8() throws {
-        let rows = Rows(
-            QueryResult(
-                command: "SELECT", rowCount: 1,
-                columns: ["good", "bad"].map { .init(name: $0, typeID: 25, typeSize: -1) },
-                values: ["\u{FFFD}", "\u{FFFD}"], malformed: [1]))
-        #expect(try rows[0]["good", as: String.self] == "\u{FFFD}")
-        let error = #expect(throws: PostgresDecodingError.self) { try rows[0]["bad", as: String.self] }
-        #expect(error?.reason == .notUTF8)
-        #expect(error?.columnName == "bad")
-    }
 }

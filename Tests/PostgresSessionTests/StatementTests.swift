@@ -1,5 +1,4 @@
 import DispatchLoop
-import PostgresTestKit
 import Testing
 
 @testable import PostgresSession
@@ -43,26 +42,5 @@ import Testing
         #expect(error?.code == PostgresError.Code.nulCharacter)
         #expect(error?.disposition == .statement)
         #expect(try await connection.query("select $1", parameters: [""], deadline: soon).values == [""])
-    }
-
-    @Test("a value that is not UTF-8 is repaired, and noted")
-    func notUTF8() async throws {
-        try await PostgresSandbox.withSandbox { sandbox in
-            try await sandbox.execute(
-                "create database ascii encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0")
-            let connection = try await connect(sandbox.connectionURL(database: "ascii"))
-            // Otherwise the server refuses to send it.
-            _ = try await connection.query("set client_encoding to 'SQL_ASCII'", deadline: soon)
-            // The last one has as many bytes as what replaces it.
-            for bytes in ["\\xff", "\\x61e4", "\\xe282", "\\xf09f98"] {
-                let result = try await connection.query(
-                    "select 'ä', convert_from('\(bytes)', 'SQL_ASCII'), '\u{FFFD}'", deadline: soon)
-                #expect(result.malformed == [1])
-                #expect(result.values[0] == "ä")
-                #expect(result.values[1]?.contains("\u{FFFD}") == true)
-            }
-            #expect(connection.isIdle)
-            connection.close()
-        }
     }
 }

@@ -18,8 +18,6 @@ public struct PostgresDecodingError: Error, Sendable {
         case notADate
         /// No case of the enumeration has this raw value.
         case unknownRawValue
-        /// The value is not UTF-8.
-        case notUTF8
         /// The result has no column with this name, or at this index.
         case noSuchColumn(available: [String])
         /// Several columns have this name.
@@ -94,7 +92,6 @@ extension PostgresDecodingError: CustomStringConvertible, CustomDebugStringConve
         case .unsupportedArray: "only arrays of one dimension whose indices begin at 1 can be read"
         case .notADate: "it is infinite, before the first year or too far away"
         case .unknownRawValue: "no case has this raw value"
-        case .notUTF8: "the value is not UTF-8; is the database's encoding SQL_ASCII?"
         case .noSuchColumn(let available):
             "there is no such column; there are: \(available.isEmpty ? "none" : available.joined(separator: ", "))"
         case .ambiguousColumn: "several columns have this name; use the index, or rename them with `as`"

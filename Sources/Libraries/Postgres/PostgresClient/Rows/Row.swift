@@ -108,9 +108,6 @@ public struct Row: Sendable {
         let text = result.values[offset + index]
         let reason: PostgresDecodingError.Reason
         do {
-            if !result.malformed.isEmpty, result.malformed.contains(offset + index) {
-                throw PostgresDecodingError.Reason.notUTF8
-            }
             return try type.decode(
                 PostgresValue(text: text, type: PostgresType(oid: result.columns[index].typeID)))
         } catch let error as PostgresDecodingError.Reason {

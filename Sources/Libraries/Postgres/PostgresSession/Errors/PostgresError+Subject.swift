@@ -1,7 +1,49 @@
 extension PostgresError {
-    /// What a server's error concerns (PostgreSQL manual, 55.8, Error and Notice Message Fields). An object of its own,
-    /// because most results are no errors, and each carries the room for one.
-    public final class Subject: Sendable, Hashable {
+    /// Detail, hint and subject. An object of its own: every result of a query has room for an error, and few have these.
+    final class Extras: Sendable, Hashable {
+        let detail: String?
+        let hint: String?
+        let subject: Subject?
+
+        /// `nil` when there is nothing to hold.
+        init?(detail: String?, hint: String?, subject: Subject?) {
+            if detail == nil, hint == nil, subject == nil { return nil }
+            self.detail = detail
+            self.hint = hint
+            self.subject = subject
+        }
+
+        static func == (left: Extras, right: Extras) -> Bool {
+            left === right || (left.detail == right.detail && left.hint == right.hint && left.subject == right.subject)
+        }
+
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(detail)
+            hasher.combine(hint)
+            hasher.combine(subject)
+        }
+    }
+
+    /// The server's or libpq's detail. May quote values of rows.
+    public var detail: String? {
+        get { extras?.detail }
+        set { extras = Extras(detail: newValue, hint: hint, subject: subject) }
+    }
+
+    /// What to do about it. The server's own may quote values.
+    public var hint: String? {
+        get { extras?.hint }
+        set { extras = Extras(detail: detail, hint: newValue, subject: subject) }
+    }
+
+    /// What the server's error concerns; `nil` when it names nothing.
+    public var subject: Subject? {
+        get { extras?.subject }
+        set { extras = Extras(detail: detail, hint: hint, subject: newValue) }
+    }
+
+    /// What a server's error concerns (PostgreSQL manual, 55.8, Error and Notice Message Fields).
+    public struct Subject: Sendable, Hashable {
         /// The schema of the table, type or constraint.
         public let schema: String?
         /// The table.
@@ -27,14 +69,6 @@ extension PostgresError {
             self.constraint = constraint
             self.position = position
         }
-
-        private var all: [String?] { [schema, table, column, dataType, constraint, position.map(String.init)] }
-
-        /// Whether both name the same.
-        public static func == (left: Subject, right: Subject) -> Bool { left.all == right.all }
-
-        /// Hashes all names.
-        public func hash(into hasher: inout Hasher) { hasher.combine(all) }
     }
 
     /// The error code, if it is the server's.

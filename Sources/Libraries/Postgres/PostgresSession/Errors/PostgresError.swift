@@ -10,18 +10,14 @@ public struct PostgresError: Error, Hashable, Sendable {
     public var severity: Severity?
     /// What happened, in one sentence: in the server's, libpq's or the kernel's own words if they have any.
     public var message: String
-    /// The server's or libpq's detail. May quote values of rows.
-    public var detail: String?
-    /// What to do about it. The server's own may quote values.
-    public var hint: String?
     /// The consequence for this connection and for others.
     public var disposition: Disposition
     /// The server, as `host:port`; for the log.
     public var endpoint: String?
     /// Whether the statement provably never left this process, so that it can be retried whatever it does.
     public var wasNeverSent: Bool
-    /// What the server's error concerns; `nil` when it names nothing.
-    public var subject: Subject?
+    /// What few errors have.
+    var extras: Extras?
 
     /// Creates an error.
     public init(
@@ -32,12 +28,10 @@ public struct PostgresError: Error, Hashable, Sendable {
         self.code = code
         self.severity = severity
         self.message = message
-        self.detail = detail
-        self.hint = hint
         self.disposition = disposition
         self.endpoint = endpoint
         self.wasNeverSent = wasNeverSent
-        self.subject = subject
+        extras = Extras(detail: detail, hint: hint, subject: subject)
     }
 
     /// Whether the session is over: the server's severity is FATAL or PANIC, or the error is not the server's.

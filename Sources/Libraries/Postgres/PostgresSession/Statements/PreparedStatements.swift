@@ -27,7 +27,7 @@ struct PreparedStatements {
 
         let sql: String
         /// The same text with other types is another statement.
-        let types: [UInt32]
+        let types: ParameterTypes?
         let name: String
         var state = State.unknown
     }
@@ -45,7 +45,7 @@ struct PreparedStatements {
         guard misses <= Self.maximumMisses else { return .text }
         guard let index = index(of: statement) else {
             guard entries.count < Self.capacity else { return .text }
-            let name = Self.name(for: statement.sql, types: statement.types)
+            let name = Self.name(for: statement.sql, types: statement.types?.oids ?? [])
             entries.append(Entry(sql: statement.sql, types: statement.types, name: name))
             return .prepare(name: name)
         }

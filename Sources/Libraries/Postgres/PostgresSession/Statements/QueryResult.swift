@@ -36,20 +36,13 @@ public struct QueryResult: Sendable, Hashable {
     public let columns: [Column]
     /// All values, row by row; `nil` is NULL.
     public let values: [String?]
-    /// The indices of values that were not UTF-8, and have U+FFFD in place of what was not.
-    package let malformed: [Int]
 
     /// Creates a result; `values` holds whole rows of `columns.count` values each.
     public init(command: String, rowCount: Int?, columns: [Column], values: [String?]) {
-        self.init(command: command, rowCount: rowCount, columns: columns, values: values, malformed: [])
-    }
-
-    package init(command: String, rowCount: Int?, columns: [Column], values: [String?], malformed: [Int]) {
         self.command = command
         self.rowCount = rowCount
         self.columns = columns
         self.values = values
-        self.malformed = malformed
     }
 
     /// The rows, of `columns.count` values each.

@@ -1,12 +1,26 @@
 internal import CLibPQ
 internal import Glibc
 
+/// The OIDs of parameters' types, as many as parameters; 0 lets the server infer one. An object, because most statements
+/// have none, and each is copied several times.
+package final class ParameterTypes: Sendable, Hashable {
+    package let oids: [UInt32]
+
+    init(_ oids: [UInt32]) { self.oids = oids }
+
+    package static func == (left: ParameterTypes, right: ParameterTypes) -> Bool {
+        left === right || left.oids == right.oids
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(oids) }
+}
+
 /// A statement and its parameters.
 package struct Statement: Sendable, Hashable {
     package let sql: String
     package let parameters: [String?]
-    /// The OIDs of the parameters' types, as many as parameters; 0 lets the server infer the type. Empty: it infers all.
-    package let types: [UInt32]
+    /// The types of the parameters; `nil` lets the server infer them all.
+    package let types: ParameterTypes?
     /// Whether the session keeps it prepared.
     package let isPrepared: Bool
 
@@ -16,7 +30,7 @@ package struct Statement: Sendable, Hashable {
     package init(_ sql: String) {
         self.sql = sql
         parameters = []
-        types = []
+        types = nil
         isPrepared = false
     }
 
@@ -32,7 +46,7 @@ package struct Statement: Sendable, Hashable {
         guard !sql.hasNUL, !parameters.contains(where: { $0?.hasNUL ?? false }) else { throw Self.nulCharacter }
         self.sql = sql
         self.parameters = parameters
-        self.types = types
+        self.types = types.isEmpty ? nil : ParameterTypes(types)
         self.isPrepared = isPrepared
     }
 
@@ -85,7 +99,7 @@ package struct Statement: Sendable, Hashable {
     }
 
     /// `nil` when the server infers all types. libpq reads as many as it is told parameters, so fewer must not reach it.
-    private var typesForLibpq: [UInt32]? { types.isEmpty || types.count != parameters.count ? nil : types }
+    private var typesForLibpq: [UInt32]? { types.flatMap { $0.oids.count == parameters.count ? $0.oids : nil } }
 
     private static let nulCharacter = PostgresError(
         code: PostgresError.Code.nulCharacter,
@@ -153,15 +167,14 @@ extension QueryResult {
         Self.describe(result, reusing: &columns)
         var values: [String?] = []
         values.reserveCapacity(Int(columnCount) * Int(rowCount))
-        var malformed: [Int] = []
         for row in 0..<rowCount {
             for column in 0..<columnCount {
-                values.append(Self.text(result, row, column, at: values.count, &malformed))
+                values.append(Self.text(result, row, column))
             }
         }
         let command = PQcmdStatus(result).map(Self.command) ?? ""
         let touched = PQcmdTuples(result).flatMap { Int(String(cString: $0)) }
-        self.init(command: command, rowCount: touched, columns: columns, values: values, malformed: malformed)
+        self.init(command: command, rowCount: touched, columns: columns, values: values)
     }
 
     /// Replaces `columns` unless the result has exactly these.
@@ -205,21 +218,11 @@ extension QueryResult {
         }
     }
 
-    /// A value. One that is not UTF-8 is repaired, and its index noted: the server checks what it sends, but not what a
-    /// database in UTF-8 has stored. The length tells, which is free (`String(validating:as:)` takes five times as long),
-    /// but where a character of four bytes is cut after its third: its replacement has three, too.
-    static func text(
-        _ result: OpaquePointer, _ row: Int32, _ column: Int32, at index: Int, _ malformed: inout [Int]
-    ) -> String? {
+    static func text(_ result: OpaquePointer, _ row: Int32, _ column: Int32) -> String? {
         guard PQgetisnull(result, row, column) == 0, let value = PQgetvalue(result, row, column) else { return nil }
         let length = Int(PQgetlength(result, row, column))
         return value.withMemoryRebound(to: UInt8.self, capacity: length) {
-            let bytes = UnsafeBufferPointer(start: $0, count: length)
-            let text = String(decoding: bytes, as: UTF8.self)
-            if text.utf8.count != length || bytes.contains(where: { $0 >= 0xF0 }) && !text.utf8.elementsEqual(bytes) {
-                malformed.append(index)
-            }
-            return text
+            String(decoding: UnsafeBufferPointer(start: $0, count: length), as: UTF8.self)
         }
     }
 }

@@ -7,7 +7,6 @@ struct StreamedRows {
     private(set) var size = 0
     private var columns: [QueryResult.Column] = []
     private var values: [String?] = []
-    private var malformed: [Int] = []
 
     /// Reuses `columns` if the row has the same, and replaces them otherwise.
     mutating func append(_ result: OpaquePointer, reusing columns: inout [QueryResult.Column]) {
@@ -19,13 +18,13 @@ struct StreamedRows {
         for row in 0..<PQntuples(result) {
             count += 1
             for column in 0..<Int32(columns.count) {
-                values.append(QueryResult.text(result, row, column, at: values.count, &malformed))
+                values.append(QueryResult.text(result, row, column))
                 size += Int(PQgetlength(result, row, column))
             }
         }
     }
 
     var result: QueryResult {
-        QueryResult(command: "", rowCount: nil, columns: columns, values: values, malformed: malformed)
+        QueryResult(command: "", rowCount: nil, columns: columns, values: values)
     }
 }
