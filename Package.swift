@@ -46,6 +46,7 @@ let package = Package(
         .executable(name: "daruma-lab", targets: ["daruma-lab"]),
         .library(name: "DispatchPostgres", targets: ["DispatchPostgres", "PostgresSession", "DispatchLoop"]),
         .library(name: "PostgresClient", targets: ["PostgresClient"]),
+        .library(name: "PostgresTestKit", targets: ["PostgresTestKit"]),
         .library(name: "DispatchPostgresMetrics", targets: ["DispatchPostgresMetrics", "MetricDescriptions"]),
         .library(name: "DispatchHTTP", targets: ["DispatchHTTP", "HTTP1", "DispatchLoop"]),
         .library(name: "DispatchHTTPMetrics", targets: ["DispatchHTTPMetrics", "MetricDescriptions"]),
@@ -156,6 +157,8 @@ let package = Package(
         tests(
             "PostgresClientTests",
             ["PostgresClient", "DispatchPostgres", "PostgresSession", "PostgresTestKit", "DispatchLoop"]),
+        // What a user of the client and of its test kit writes, with what is public of both.
+        tests("ClientServiceTests", ["PostgresClient", "PostgresTestKit"]),
         tests(
             "DarumaServiceTests",
             [
