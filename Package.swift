@@ -10,14 +10,19 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
-let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
-let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
-let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
-let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
-let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+// Each with the trait that needs it: who turns that off does not even resolve the package (see `traits`).
+let httpTypes = optional("HTTPTypes", of: "swift-http-types", for: "HTTP")
+let metrics = optional("CoreMetrics", of: "swift-metrics", for: "Metrics")
+let metricsTestKit = optional("MetricsTestKit", of: "swift-metrics", for: "Metrics")
+let subprocess = optional("Subprocess", of: "swift-subprocess", for: "TestKit")
+let system = optional("SystemPackage", of: "swift-system", for: "TestKit")
+let logging = optional("Logging", of: "swift-log", for: "Programs")
+let argumentParser = optional("ArgumentParser", of: "swift-argument-parser", for: "Programs")
+
+func optional(_ product: String, of package: String, for trait: String) -> Target.Dependency {
+    .product(name: product, package: package, condition: .when(traits: [trait]))
+}
 
 // For scripts/fuzz: counts what the parser executes, and adds the program that feeds it. libFuzzer is the toolchain's.
 let isFuzzing = Context.environment["DARUMA_FUZZ"] != nil
@@ -41,14 +46,24 @@ let package = Package(
         .executable(name: "daruma-lab", targets: ["daruma-lab"]),
         .library(name: "DispatchPostgres", targets: ["DispatchPostgres", "PostgresSession", "DispatchLoop"]),
         .library(name: "PostgresClient", targets: ["PostgresClient"]),
+        .library(name: "PostgresTestKit", targets: ["PostgresTestKit"]),
         .library(name: "DispatchPostgresMetrics", targets: ["DispatchPostgresMetrics", "MetricDescriptions"]),
         .library(name: "DispatchHTTP", targets: ["DispatchHTTP", "HTTP1", "DispatchLoop"]),
         .library(name: "DispatchHTTPMetrics", targets: ["DispatchHTTPMetrics", "MetricDescriptions"]),
     ],
+    // By default, everything builds. A package that uses one library names what that needs, and resolves nothing else:
+    // `.package(url: …, traits: [])` for PostgresClient and DispatchPostgres, `["HTTP"]` for DispatchHTTP.
     traits: [
+        .default(enabledTraits: ["Programs"]),
+        .trait(name: "HTTP", description: "DispatchHTTP, through swift-http-types."),
+        .trait(name: "Metrics", description: "DispatchPostgresMetrics and DispatchHTTPMetrics, through swift-metrics."),
+        .trait(name: "TestKit", description: "PostgresTestKit, through swift-subprocess and swift-system."),
+        .trait(
+            name: "Programs", description: "The service and the lab, which need all of the others but Foundation.",
+            enabledTraits: ["HTTP", "Metrics", "TestKit"]),
         .trait(
             name: "Foundation",
-            description: "UUID, Date, Decimal, Data and Codable values in PostgresClient, through Foundation.")
+            description: "UUID, Date, Decimal, Data and Codable values in PostgresClient, through Foundation."),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -145,6 +160,8 @@ let package = Package(
         tests(
             "PostgresClientTests",
             ["PostgresClient", "DispatchPostgres", "PostgresSession", "PostgresTestKit", "DispatchLoop"]),
+        // What a user of the client and of its test kit writes, with what is public of both.
+        tests("ClientServiceTests", ["PostgresClient", "PostgresTestKit"]),
         tests(
             "DarumaServiceTests",
             [

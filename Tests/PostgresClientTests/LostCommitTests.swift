@@ -1,6 +1,8 @@
-import PostgresClient
+import DispatchPostgres
 import PostgresTestKit
 import Testing
+
+@testable import PostgresClient
 
 /// A relay cuts the connection around COMMIT.
 @Suite(.timeLimit(.minutes(2))) struct LostCommitTests {
@@ -57,6 +59,31 @@ import Testing
                 #expect(error?.kind == .outcomeUnknown)
                 #expect(error?.cause?.code == PostgresError.Code.queryTimeout)
                 relay.behave(.forwarding)
+            }
+            await relay.shutDown()
+        }
+    }
+
+    @Test(
+        "a session that ends between the last statement and COMMIT is a lost one: rolled back, and safe to run again",
+        arguments: [true, false])
+    func lostBeforeCommit(isTerminated: Bool) async throws {
+        try await PostgresSandbox.withSandbox { sandbox in
+            let relay = try FaultRelay(to: sandbox)
+            try await withClient(sandbox.connectionURL(port: relay.port)) { client in
+                _ = try await client.query("create table rows (id bigint)")
+                let error = await #expect(throws: PostgresClientError.self) {
+                    try await client.withTransaction { transaction in
+                        _ = try await transaction.query("insert into rows values (1)")
+                        let connection = await transaction.session.connection
+                        if isTerminated { try await sandbox.terminateSessions() } else { relay.resetAll() }
+                        try await eventually("the end is seen") { await !connection.isInTransaction }
+                    }
+                }
+                #expect(error?.kind == .connectionLost)
+                #expect(error?.isSafeToRetry == true)
+                #expect(error?.cause != nil)
+                #expect(try await client.query("select count(*) from rows").decodeOne(Int.self) == 0)
             }
             await relay.shutDown()
         }

@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import FaultLab
-import PostgresTestKit
+public import PostgresTestKit
 
 /// Operates a permanent sandbox, as `docker stop` and `docker start` operate a container.
 struct DatabaseCommand: AsyncParsableCommand {

@@ -1,7 +1,7 @@
 import Glibc
 
 /// `pg_ctl`'s modes of stopping.
-package enum StopMode: String, Sendable, CaseIterable {
+public enum StopMode: String, Sendable, CaseIterable {
     /// Waits until all sessions have ended.
     case smart
     /// Terminates all sessions.
@@ -18,16 +18,19 @@ package enum StopMode: String, Sendable, CaseIterable {
     }
 }
 
-/// The state of a sandbox's server.
-package enum ServerStatus: Equatable, Sendable, CustomStringConvertible {
+/// The state of a sandbox's server, with the process id of its postmaster.
+public enum ServerStatus: Equatable, Sendable, CustomStringConvertible {
+    /// Not running.
     case stopped
     /// Running, and not taking logins.
     case busy(pid: Int32)
+    /// Running, and taking logins.
     case accepting(pid: Int32)
     /// Stopped by SIGSTOP. The kernel still completes TCP handshakes for it.
     case frozen(pid: Int32)
 
-    package var description: String {
+    /// The state in words.
+    public var description: String {
         switch self {
         case .stopped: "stopped"
         case .busy(let pid): "starting or stopping (pid \(pid))"
@@ -48,7 +51,8 @@ extension PostgresSandbox {
         return entry
     }
 
-    package func status() async -> ServerStatus {
+    /// The server's state now.
+    public func status() async -> ServerStatus {
         guard let server else { return .stopped }
         if server.isStopped { return .frozen(pid: server.id) }
         return await login(within: .seconds(1)).isReady ? .accepting(pid: server.id) : .busy(pid: server.id)
@@ -56,9 +60,9 @@ extension PostgresSandbox {
 
     /// Starts the server and, by default, waits until logins work. Returns how long that took.
     ///
-    /// Throws, quoting the log, if the server ends instead or the deadline passes.
+    /// - Throws: ``SandboxError``, quoting the log, if the server ends instead or the deadline passes, or if it is frozen.
     @discardableResult
-    package func start(waitForLogins: Bool = true) async throws -> Duration {
+    public func start(waitForLogins: Bool = true) async throws -> Duration {
         let clock = ContinuousClock()
         let begin = clock.now
         let deadline = Deadline(in: configuration.deadline)
@@ -136,7 +140,7 @@ extension PostgresSandbox {
     /// Stops the server, if it runs, and waits for its end. Returns how long that took. Thaws a frozen server first,
     /// because it would not handle the signal.
     @discardableResult
-    package func stop(_ mode: StopMode = .fast, wait: Bool = true) async throws -> Duration {
+    public func stop(_ mode: StopMode = .fast, wait: Bool = true) async throws -> Duration {
         let clock = ContinuousClock()
         let begin = clock.now
         guard let server else { return .zero }
@@ -146,15 +150,15 @@ extension PostgresSandbox {
         return clock.now - begin
     }
 
-    /// Stops in mode `fast`, and starts.
+    /// Stops in mode `fast`, and starts. Returns how long that took.
     @discardableResult
-    package func restart() async throws -> Duration {
+    public func restart() async throws -> Duration {
         let stopped = try await stop(.fast)
         return stopped + (try await start())
     }
 
     /// Sends SIGKILL to the postmaster and its children, as a power failure would end them, and waits for their end.
-    package func kill() async throws {
+    public func kill() async throws {
         guard let server else { return }
         // A frozen postmaster forks no child between listing and killing.
         Glibc.kill(server.id, SIGSTOP)
@@ -166,8 +170,8 @@ extension PostgresSandbox {
     }
 
     /// Sends SIGSTOP to the postmaster and, by default, its children: sessions hang, and the kernel accepts new
-    /// connections that get no reply.
-    package func freeze(onlyPostmaster: Bool = false) async throws {
+    /// connections that get no reply. The children are background processes as well, such as the checkpointer.
+    public func freeze(onlyPostmaster: Bool = false) async throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to freeze") }
         Glibc.kill(server.id, SIGSTOP)
         let deadline = Deadline(in: configuration.deadline)
@@ -181,8 +185,8 @@ extension PostgresSandbox {
         guard isFrozen else { throw timeout("freeze") }
     }
 
-    /// Sends SIGCONT to the server's processes.
-    package func thaw() async throws {
+    /// Sends SIGCONT to the server's processes, which go on where they were.
+    public func thaw() async throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to thaw") }
         for child in ProcessTable.children(of: server.id) { Glibc.kill(child.id, SIGCONT) }
         Glibc.kill(server.id, SIGCONT)

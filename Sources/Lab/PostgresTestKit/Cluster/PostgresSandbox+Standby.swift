@@ -30,6 +30,34 @@ extension PostgresSandbox {
         try Files.give(signal, to: account)
     }
 
+    /// Creates and starts a streaming standby of this running sandbox, and waits until it streams. A string
+    /// from ``connectionURL(alternatives:parameters:)`` names both. It needs a ``remove()`` of its own.
+    public func startStandby() async throws -> PostgresSandbox {
+        let standby = try await Self.makeStandby(of: self)
+        do {
+            try await standby.start()
+            let streams = try await Deadline(in: configuration.deadline).wait(every: .milliseconds(10)) {
+                try await self.execute("select count(*) from pg_stat_replication where state = 'streaming'") != "0"
+            }
+            guard streams else { throw SandboxError(.timedOut, "the standby does not stream") }
+            return standby
+        } catch {
+            try? await standby.remove()
+            throw error
+        }
+    }
+
+    /// Moves the primary's role to its standby, in order: stops this server, which hands over everything that was
+    /// committed, promotes the standby, and waits until that takes changes.
+    public func failOver(to standby: PostgresSandbox) async throws {
+        try await stop(.fast)
+        try await standby.promote()
+        let isPrimary = try await Deadline(in: configuration.deadline).wait(every: .milliseconds(10)) {
+            try await standby.execute("select pg_is_in_recovery()") == "f"
+        }
+        guard isPrimary else { throw SandboxError(.timedOut, "the standby's recovery does not end") }
+    }
+
     /// Ends the recovery as `pg_ctl promote` does, without a login.
     package func promote() async throws {
         guard let server else { throw SandboxError(.notRunning, "there is no running server to promote") }
@@ -62,7 +90,9 @@ extension PostgresSandbox {
     }
 
     /// A connection string that names further servers after this one.
-    package func connectionURL(alternatives: [PostgresSandbox], parameters: [String: String]) -> String {
+    ///
+    /// - Parameter parameters: libpq's, such as `target_session_attrs=read-write`.
+    public func connectionURL(alternatives: [PostgresSandbox], parameters: [String: String]) -> String {
         let own = "\(host):\(port)"
         let hosts = ([own] + alternatives.map { "\($0.host):\($0.port)" }).joined(separator: ",")
         return connectionURL(parameters: parameters).replacing("@\(own)/", with: "@\(hosts)/")

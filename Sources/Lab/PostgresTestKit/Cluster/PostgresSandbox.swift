@@ -1,25 +1,32 @@
 import Glibc
 
-/// A private PostgreSQL in its own folder, which the lab stops, kills, freezes and starts again.
+/// A private PostgreSQL in its own folder, which a test or the lab stops, kills, freezes and starts again.
 ///
-/// It listens on the loopback address only. A temporary sandbox (`make`) keeps its port while it is stopped; a watchdog
-/// removes server, folder and shared memory when this process ends. A permanent sandbox (`open`) stays; any process that
-/// opens its folder can operate it.
+/// It listens on the loopback address only. A temporary sandbox (``make(_:)``) keeps its port while it is stopped; a
+/// watchdog removes server, folder and shared memory when this process ends, however it ends.
 ///
-///     try await PostgresSandbox.withSandbox { sandbox in
-///         let url = sandbox.connectionURL()
-///         try await sandbox.stop(.fast)
-///         let time = try await sandbox.start()
-///     }
-package final class PostgresSandbox: Sendable {
+/// ```swift
+/// try await PostgresSandbox.withSandbox { sandbox in
+///     let url = sandbox.connectionURL()
+///     try await sandbox.stop()
+///     try await sandbox.start()
+/// }
+/// ```
+///
+/// Its methods throw ``SandboxError``, or `CancellationError`. They wait for what they do, each for
+/// ``SandboxConfiguration/deadline`` at most.
+public final class PostgresSandbox: Sendable {
     /// The application name of the sandbox's own sessions, which session counts leave out.
     package static let applicationName = "daruma-sandbox"
 
-    package let configuration: SandboxConfiguration
+    /// How it was created.
+    public let configuration: SandboxConfiguration
     /// Holds `data/`, `server.log` and the Unix socket.
     package let folder: String
-    package let port: UInt16
-    package let host = "127.0.0.1"
+    /// Its port, the same after each start.
+    public let port: UInt16
+    /// The loopback address.
+    public let host = "127.0.0.1"
     package let isPermanent: Bool
 
     let binaries: PostgresBinaries
@@ -28,7 +35,8 @@ package final class PostgresSandbox: Sendable {
     private let watchdog: CleanupWatchdog?
 
     package var dataFolder: String { "\(folder)/data" }
-    package var logPath: String { "\(folder)/server.log" }
+    /// The server's log, for a test that has failed.
+    public var logPath: String { "\(folder)/server.log" }
     /// The folder of the Unix socket; `PGHOST` for tools that avoid TCP.
     package var socketFolder: String { SandboxLayout.socketFolder(for: folder) }
 
@@ -46,8 +54,10 @@ package final class PostgresSandbox: Sendable {
         isPermanent = watchdog == nil
     }
 
-    /// Creates a temporary sandbox. Does not start it.
-    package static func make(_ configuration: SandboxConfiguration = .init()) async throws -> PostgresSandbox {
+    /// Creates a temporary sandbox. Does not start it. It exists until ``remove()``, or until it is released.
+    ///
+    /// - Throws: ``SandboxError``; of kind `missingBinaries` where PostgreSQL's server is not installed.
+    public static func make(_ configuration: SandboxConfiguration = .init()) async throws -> PostgresSandbox {
         let binaries = try await PostgresBinaries.find()
         let account = try ServerAccount.current()
         let made = try Files.makeTemporaryFolder("\(Files.scratch)/daruma-sandbox-")
@@ -72,8 +82,10 @@ package final class PostgresSandbox: Sendable {
         }
     }
 
-    /// Creates and starts a temporary sandbox, runs `body`, and removes the sandbox.
-    package static func withSandbox<Result>(
+    /// Creates and starts a temporary sandbox, runs `body` in the caller's isolation, and removes the sandbox.
+    ///
+    /// - Throws: ``SandboxError``, and what `body` throws.
+    public static func withSandbox<Result>(
         _ configuration: SandboxConfiguration = .init(), _ body: (PostgresSandbox) async throws -> Result
     ) async throws -> Result {
         let sandbox = try await make(configuration)
@@ -88,7 +100,8 @@ package final class PostgresSandbox: Sendable {
         }
     }
 
-    /// Opens the permanent sandbox in `folder`. Creates a durable one if none exists.
+    /// Opens the permanent sandbox in `folder`, which stays, and which every process that opens the folder can operate.
+    /// Creates a durable one if none exists.
     ///
     /// If the caller is root and the server's user cannot reach `folder`, as below /root, the cluster lies under
     /// /var/lib/daruma-sandbox, and `folder` holds a link to it.
@@ -117,7 +130,7 @@ package final class PostgresSandbox: Sendable {
     }
 
     /// Stops the server at once and deletes everything.
-    package func remove() async throws {
+    public func remove() async throws {
         if server != nil { _ = try? await stop(.immediate) }
         if server != nil { try await kill() }
         releaseSharedMemory()
@@ -138,8 +151,13 @@ package final class PostgresSandbox: Sendable {
         if isStillIts, let id = named.last.flatMap({ Int32($0) }) { shmctl(id, IPC_RMID, nil) }
     }
 
-    /// A connection string in URL form. Parts left out are the sandbox's own. `password: ""` omits the password.
-    package func connectionURL(
+    /// A connection string in URL form. Parts left out are the sandbox's own.
+    ///
+    /// - Parameters:
+    ///   - password: the password; the empty one is left out of the string.
+    ///   - port: the port; that of a ``FaultRelay`` leads through it.
+    ///   - parameters: libpq's, such as `application_name`.
+    public func connectionURL(
         user: String? = nil, password: String? = nil, database: String? = nil, host: String? = nil,
         port: UInt16? = nil, parameters: [String: String] = [:]
     ) -> String {

@@ -1,5 +1,5 @@
 /// One server for all tests of a process that leave it intact. Its watchdog deletes it when the process ends.
-package enum SharedSandbox {
+public enum SharedSandbox {
     private static let task = Task {
         let sandbox = try await PostgresSandbox.make()
         try await sandbox.start()
@@ -7,5 +7,7 @@ package enum SharedSandbox {
     }
 
     /// Returns the server. The first call starts it.
-    package static func get() async throws -> PostgresSandbox { try await task.value }
+    ///
+    /// - Throws: ``SandboxError``.
+    public static func get() async throws -> PostgresSandbox { try await task.value }
 }

@@ -5,17 +5,25 @@ import Glibc
 /// A TCP relay between a service and its database that injects faults: it refuses, stays silent, stalls, delays,
 /// throttles, cuts and resets, and forgets connections as a firewall does.
 ///
-/// It listens on its own port on the loopback address, and keeps the port while it refuses.
-package final class FaultRelay: Sendable {
-    package struct Statistics: Sendable, Equatable {
+/// ```swift
+/// let relay = try FaultRelay(to: sandbox)
+/// let url = sandbox.connectionURL(port: relay.port)
+/// relay.behave(.blackHole)
+/// ```
+///
+/// It listens on its own port on the loopback address, and keeps the port while it refuses. Its methods return when they
+/// have taken effect. It ends with ``shutDown()``, or when it is released.
+public final class FaultRelay: Sendable {
+    /// What the relay has counted.
+    public struct Statistics: Sendable, Equatable {
         /// Connections accepted so far.
-        package internal(set) var accepted = 0
+        public internal(set) var accepted = 0
         /// Connections open on the client's side now.
-        package internal(set) var open = 0
-        /// The maximum of `open`.
-        package internal(set) var peak = 0
+        public internal(set) var open = 0
+        /// The maximum of ``open``.
+        public internal(set) var peak = 0
         /// Connections that the client closed before the server or the relay did.
-        package internal(set) var closedByClient = 0
+        public internal(set) var closedByClient = 0
     }
 
     /// State shared with the relay's thread.
@@ -37,12 +45,18 @@ package final class FaultRelay: Sendable {
         case closeToServer
     }
 
-    package let port: UInt16
+    /// The port that the relay listens on, on 127.0.0.1.
+    public let port: UInt16
     /// Nil if the caller chose the port, which then is not reserved while the relay refuses.
     private let reservation: PortReservation?
     private let shared = Locked(Shared())
     private let wake: Int32
     private let loop: BackgroundLoop
+
+    /// Relays to a sandbox, from a free port of 127.0.0.1.
+    ///
+    /// - Throws: ``SandboxError``, if the system gives it no sockets.
+    public convenience init(to sandbox: PostgresSandbox) throws { try self.init(to: sandbox.port) }
 
     /// Relays to a port of the loopback address. Listens on a free port of 127.0.0.1 by default.
     package init(to target: UInt16, on address: IPv4Address = .loopback, port wanted: UInt16? = nil) throws {
@@ -73,25 +87,35 @@ package final class FaultRelay: Sendable {
         close(wake)
     }
 
-    package var statistics: Statistics { shared.withLock { $0.statistics } }
+    /// What has been counted until now.
+    public var statistics: Statistics { shared.withLock { $0.statistics } }
 
     /// Changes the behaviour, for open and for later connections.
-    package func behave(_ behaviour: RelayBehaviour) { send { $0.behaviour = behaviour } }
+    public func behave(_ behaviour: RelayBehaviour) { send { $0.behaviour = behaviour } }
 
     /// Resets every open connection (RST) on both sides.
-    package func resetAll() { send { $0.pending.append(.reset) } }
+    public func resetAll() { send { $0.pending.append(.reset) } }
 
     /// Kills all open connections without closing them, as a firewall that lost its state does. New connections work.
-    package func forgetAll() { send { $0.pending.append(.forget) } }
+    public func forgetAll() { send { $0.pending.append(.forget) } }
 
     /// Closes every open connection towards the client, which reads the end and may continue to send.
-    package func closeToClient() { send { $0.pending.append(.closeToClient) } }
+    public func closeToClient() { send { $0.pending.append(.closeToClient) } }
 
     /// Closes every open connection towards the server, which reads the end and may continue to send.
-    package func closeToServer() { send { $0.pending.append(.closeToServer) } }
+    public func closeToServer() { send { $0.pending.append(.closeToServer) } }
+
+    /// Waits until what is counted satisfies `condition`, for instance until a client has connected again.
+    ///
+    /// - Throws: ``SandboxError`` of kind `timedOut` after `limit`; `CancellationError`.
+    public func wait(within limit: Duration = .seconds(30), until condition: (Statistics) -> Bool) async throws {
+        guard try await Deadline(in: limit).wait(every: .milliseconds(2), until: { condition(statistics) }) else {
+            throw SandboxError(.timedOut, "the relay counted \(statistics), and not what was waited for")
+        }
+    }
 
     /// Closes all connections and the port. Returns after that.
-    package func shutDown() async {
+    public func shutDown() async {
         send { $0.isClosed = true }
         await loop.waitForEnd()
     }

@@ -1,7 +1,7 @@
 /// How a relay treats connections.
-package struct RelayBehaviour: Sendable, Equatable {
+public struct RelayBehaviour: Sendable, Equatable {
     /// How it treats a new connection.
-    package enum Door: Sendable, Equatable {
+    public enum Door: Sendable, Equatable {
         /// It connects to the server.
         case open
         /// It does not listen.
@@ -11,7 +11,8 @@ package struct RelayBehaviour: Sendable, Equatable {
     }
 
     /// How it treats bytes, and the end of the stream, in one direction.
-    package enum Flow: Sendable, Equatable {
+    public enum Flow: Sendable, Equatable {
+        /// Passes everything on at once.
         case forwarding
         /// Holds everything back until the flow changes, like a network that is down for a while.
         case stalled
@@ -21,16 +22,21 @@ package struct RelayBehaviour: Sendable, Equatable {
         case delayed(Duration)
         /// Delivers every byte later by a time from this range, drawn for each read; the order stays.
         case jittered(ClosedRange<Duration>)
+        /// Delivers at most this much.
         case throttled(bytesPerSecond: Int)
     }
 
-    package var door = Door.open
-    package var toServer = Flow.forwarding
-    package var toClient = Flow.forwarding
+    /// How new connections are treated.
+    public var door = Door.open
+    /// How what clients send is treated.
+    public var toServer = Flow.forwarding
+    /// How what the server sends is treated.
+    public var toClient = Flow.forwarding
     /// Resets the connection after this many bytes to the client, within an answer.
-    package var resetAfter: Int?
+    public var resetAfter: Int?
 
-    package init(
+    /// Creates a behaviour; what is left out passes everything on.
+    public init(
         door: Door = .open, toServer: Flow = .forwarding, toClient: Flow = .forwarding, resetAfter: Int? = nil
     ) {
         self.door = door
@@ -39,8 +45,11 @@ package struct RelayBehaviour: Sendable, Equatable {
         self.resetAfter = resetAfter
     }
 
-    package static let forwarding = RelayBehaviour()
-    /// Nothing gets through, and no error is reported.
-    package static let blackHole = RelayBehaviour(door: .silent, toServer: .stalled, toClient: .stalled)
-    package static let refusing = RelayBehaviour(door: .refusing)
+    /// Passes everything on at once.
+    public static let forwarding = RelayBehaviour()
+    /// Nothing gets through, and no error is reported. What was sent meanwhile arrives when the relay forwards again, but
+    /// connections that were made meanwhile stay silent.
+    public static let blackHole = RelayBehaviour(door: .silent, toServer: .stalled, toClient: .stalled)
+    /// New connections are refused; open ones go on.
+    public static let refusing = RelayBehaviour(door: .refusing)
 }

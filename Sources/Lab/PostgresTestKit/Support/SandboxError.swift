@@ -1,9 +1,9 @@
 internal import Glibc
 
-/// A failure of the lab, described for the person at the terminal.
-package struct SandboxError: Error, CustomStringConvertible, Sendable {
+/// A failure of a sandbox, a relay or the lab, described for the person at the terminal.
+public struct SandboxError: Error, CustomStringConvertible, Sendable {
     /// The kinds that callers distinguish.
-    package enum Kind: Sendable {
+    public enum Kind: Sendable, Hashable {
         /// PostgreSQL's server binaries are not installed.
         case missingBinaries
         /// A wait exceeded its deadline.
@@ -22,10 +22,12 @@ package struct SandboxError: Error, CustomStringConvertible, Sendable {
         case service
     }
 
-    package let kind: Kind
-    package let message: String
+    /// The kind of failure.
+    public let kind: Kind
+    /// What happened, in one sentence.
+    public let message: String
     /// The last lines of the failed program's log.
-    package let logTail: String?
+    public let logTail: String?
 
     package init(_ kind: Kind, _ message: String, logTail: String? = nil) {
         self.kind = kind
@@ -36,7 +38,8 @@ package struct SandboxError: Error, CustomStringConvertible, Sendable {
     /// The text of `errno`.
     package static var systemMessage: String { String(cString: strerror(errno)) }
 
-    package var description: String {
+    /// The message, and the end of the log.
+    public var description: String {
         guard let logTail, !logTail.isEmpty else { return message }
         let quoted = logTail.split(separator: "\n").map { "  | \($0)" }.joined(separator: "\n")
         return "\(message)\n\(quoted)"

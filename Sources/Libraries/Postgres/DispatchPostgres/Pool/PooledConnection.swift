@@ -35,7 +35,10 @@ public final class PooledConnection {
     }
 
     /// The process id of the backend, as in `pg_stat_activity`; `nil` once released or lost.
-    public var backendProcessID: Int32? { leased?.connection.backendProcessID }
+    public var backendProcessID: Int32? {
+        // A session may end between two statements.
+        leased.flatMap { $0.connection.isClosed ? nil : $0.connection.backendProcessID }
+    }
 
     /// Runs a statement.
     ///
@@ -115,7 +118,9 @@ public final class PooledConnection {
     }
 
     /// Why the session was lost, if that is known.
-    package var lossCause: PostgresError? { loss }
+    package var lossCause: PostgresError? {
+        loss ?? leased.flatMap { $0.connection.isClosed ? $0.connection.errorAfterEnd : nil }
+    }
 
     /// Whether a transaction is open, including a failed one; `false` once released or lost.
     package var isInTransaction: Bool { leased?.connection.isInTransaction ?? false }

@@ -26,7 +26,7 @@ extension PostgresConnection {
         code: PostgresError.Code.cancelled, message: "the task was cancelled", disposition: .discard)
 
     /// The error of a statement started after the session's end: the reason of that end.
-    var errorAfterEnd: PostgresError {
+    package var errorAfterEnd: PostgresError {
         var error = cause ?? Self.closedError
         error.wasNeverSent = true
         return error
