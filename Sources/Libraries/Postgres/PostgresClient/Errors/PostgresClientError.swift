@@ -26,7 +26,8 @@ public struct PostgresClientError: Error, Sendable {
         case rolledBack
         /// The statement cannot be sent: a value cannot be encoded, or there are too many.
         case invalidStatement
-        /// The body of a transaction ended the transaction itself, or a statement changed `client_encoding`.
+        /// The body of a transaction ended the transaction itself, a statement changed `client_encoding`, or `LISTEN` was to
+        /// run on a connection that others use next: see ``PostgresClient/subscribe(to:timeout:)``.
         case misuse
     }
 
