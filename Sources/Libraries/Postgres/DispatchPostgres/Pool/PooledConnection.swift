@@ -69,7 +69,7 @@ public final class PooledConnection {
             EventLoop.shared.submit { hedged.cancel() }
         }
         settle(outcome)
-        pool.measured(outcome, begunAt: begin)
+        pool.measured(outcome, of: statement, begunAt: begin)
         return try outcome.result.get()
     }
 
@@ -88,7 +88,7 @@ public final class PooledConnection {
             EventLoop.shared.submit { hedged.cancel() }
         }
         settle(outcome)
-        pool.measured(outcome, begunAt: begin)
+        pool.measured(outcome, of: statement, begunAt: begin)
         return try outcome.result.get()
     }
 
@@ -108,7 +108,7 @@ public final class PooledConnection {
         let stream = PartStream(on: leased, of: pool, isWriting: isWriting) { [self] result, leased in
             let outcome = HedgedQuery.Outcome(result: result.mapError { $0 }, leased: leased, hasMoved: false)
             settle(outcome)
-            pool.measured(outcome, begunAt: begin)
+            pool.measured(outcome, of: statement, begunAt: begin)
         }
         stream.start(statement, timeout: timeout)
         return stream
