@@ -190,6 +190,41 @@ struct ConnectHookTests {
         }
     }
 
+    @Test("no hook runs on the event loop; sessions of subscriptions are set up too")
+    func besideTheLoop() async throws {
+        let onLoop = Locked<[String: Bool]>([:])
+        let note: @Sendable (String) -> Void = { name in
+            let isOnLoop = EventLoop.shared.isIsolatingCurrentContext() ?? true
+            onLoop.withLock { $0[name] = ($0[name] ?? false) || isOnLoop }
+        }
+        let calls = Atomic(0)
+        let password = try await SharedSandbox.get().configuration.password
+        try await withSharedClient({
+            $0.pool.maximum = 2
+            $0.passwordProvider = {
+                note("password")
+                return password
+            }
+            $0.onConnect = { _ in
+                note("connect")
+                calls.add(1, ordering: .relaxed)
+            }
+            $0.onNotice = { _ in note("notice") }
+            $0.onStatement = { _ in note("statement") }
+        }) { client in
+            _ = try await client.query("drop table if exists nowhere_at_all")
+            try await client.withConnection { connection in
+                let subscription = try await client.subscribe(to: "hooks")
+                var events = subscription.makeAsyncIterator()
+                #expect(await events.next() == .listening)
+                _ = try await connection.query("select 1")
+            }
+            try await eventually("all were called") { onLoop.withLock { $0.count } == 4 }
+        }
+        #expect(onLoop.withLock { $0.values.allSatisfy { !$0 } })
+        #expect(calls.load(ordering: .relaxed) == 2)
+    }
+
     @Test("closing the client while it runs closes its session")
     func closing() async throws {
         let isRunning = Latch()

@@ -117,7 +117,7 @@ struct PasswordProviderTests {
 
     @Test("one that hangs fails the connect at its timeout, and is cancelled", arguments: [1, 3])
     func hanging(maximum: Int) async throws {
-        let isFirst = Atomic(true)
+        let hangs = Atomic(true)
         let wasCancelled = Latch()
         let url = try await role("hanging", password: "pw")
         try await withClient(
@@ -125,19 +125,23 @@ struct PasswordProviderTests {
             {
                 $0.pool.maximum = maximum
                 $0.pool.outageGrace = .milliseconds(20)
-                $0.passwordTimeout = .milliseconds(1_500)
+                $0.passwordTimeout = .milliseconds(300)
                 $0.passwordProvider = {
-                    if isFirst.exchange(false, ordering: .relaxed) {
-                        do { try await Task.sleep(for: .seconds(600)) } catch {
-                            await wasCancelled.open()
-                            throw error
-                        }
+                    guard hangs.load(ordering: .relaxed) else { return "pw" }
+                    do { try await Task.sleep(for: .seconds(600)) } catch {
+                        await wasCancelled.open()
+                        throw error
                     }
                     return "pw"
                 }
             }
         ) { client in
             await wasCancelled.wait()
+            try await eventually("the connect has failed for it", within: .seconds(8)) {
+                let error = await #expect(throws: PostgresClientError.self) { try await client.query("select 1") }
+                return error?.cause?.message == "the password provider did not answer in time"
+            }
+            hangs.store(false, ordering: .relaxed)
             try await eventually("up") { await client.databaseState == .up }
             let seven = try await client.query("select 7").decodeOne(Int.self)
             #expect(seven == 7)

@@ -57,7 +57,8 @@ extension PostgresClient {
         /// Told of each statement that has ended: those of callers, and those of the client for them (BEGIN, COMMIT,
         /// SAVEPOINT). Not of statements in ``onConnect``, nor of those between leases, nor of any that cannot be sent.
         ///
-        /// Called as ``onNotice`` is: in order, with up to 1024 that wait. While it is `nil`, it costs nothing.
+        /// Called as ``onNotice`` is: in order, with up to 1024 that wait, and the last ones perhaps after
+        /// ``PostgresClient/run()`` has returned. While it is `nil`, it costs nothing.
         public var onStatement: (@Sendable (StatementReport) async -> Void)?
 
         /// The defaults.
