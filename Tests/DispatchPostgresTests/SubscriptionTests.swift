@@ -188,6 +188,60 @@ import Testing
         }
     }
 
+    @Test("a subscriber is told once that LISTEN is refused, and then that it listens")
+    func refusedThenListening() async throws {
+        try await PostgresSandbox.withSandbox { primary in
+            let standby = try await PostgresSandbox.makeStandby(of: primary)
+            try await standby.start()
+            try await withPool(standby.connectionURL()) { pool, recorder in
+                let subscription = try pool.subscribe(to: "news")
+                var events = subscription.makeAsyncIterator()
+                guard case .gap(.refused(let error)) = await events.next() else {
+                    Issue.record("expected a refusal")
+                    return
+                }
+                #expect(error.code == "25006" && error.message.contains("LISTEN"))
+                let again = recorder.watch { if case .closed(_, .listenRefused, _) = $0 { true } else { false } }
+                await again.happened()
+                try await standby.promote()
+                #expect(await events.next() == .listening)
+            }
+            try await standby.remove()
+        }
+    }
+
+    @Test("a listening session of a retired generation is replaced, with a gap, when the database is up again")
+    func retired() async throws {
+        let sandbox = try await SharedSandbox.get()
+        try await withPool(sandbox.connectionURL()) { pool, recorder in
+            let subscription = try pool.subscribe(to: "news")
+            var events = subscription.makeAsyncIterator()
+            #expect(await events.next() == .listening)
+            @LoopActor func listener() -> Int32? {
+                let index = pool.machine.slots.slots.firstIndex(where: \.isPinned)
+                return index.flatMap { pool.connections[$0]?.backendProcessID }
+            }
+            let old = listener()
+            pool.apply {
+                $0.retireGeneration(at: $1)
+                $0.becomeSuspect(PoolMachine.silenceCause, at: $1)
+            }
+            guard case .gap(.disconnected) = await events.next() else {
+                Issue.record("expected a gap")
+                return
+            }
+            let new = listener()
+            #expect(old != nil && new != nil && old != new)
+            #expect(recorder.reasons.contains(.retired))
+            try await notify(pool, "news", "after")
+            guard case .notification(let notification) = await events.next() else {
+                Issue.record("expected a notification")
+                return
+            }
+            #expect(notification.payload == "after" && notification.channel == "news")
+        }
+    }
+
     @Test("closing the pool or cancelling the reader ends the sequence")
     func ends() async throws {
         let sandbox = try await SharedSandbox.get()

@@ -21,6 +21,20 @@ import Testing
         return Dictionary(uniqueKeysWithValues: configuration.parameters(for: server, address: nil))
     }
 
+    @Test("a password that is set later replaces the configuration's and the file")
+    func replaced() throws {
+        var configuration = ConnectionConfiguration("host=h user=u dbname=d password=old")
+        let isTaken = ["new", "", "a\0b"].map { configuration.set(password: $0) }
+        #expect(isTaken == [true, false, false])
+        #expect(try parameters(configuration)["password"] == "new")
+        try withFile(mode: 0o600) { path throws in
+            var configuration = ConnectionConfiguration("host=h user=u dbname=d passfile=\(path)")
+            let isTaken = configuration.set(password: "new")
+            #expect(isTaken)
+            #expect(try parameters(configuration)["password"] == "new")
+        }
+    }
+
     @Test("readable only by its owner goes to libpq", arguments: [0o600, 0o400] as [mode_t])
     func good(mode: mode_t) throws {
         try withFile(mode: mode) { path throws in

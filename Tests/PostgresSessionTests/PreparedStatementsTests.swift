@@ -23,6 +23,21 @@ extension PreparedStatements {
         #expect(statements.step(for: sql) == .execute(name: name))
     }
 
+    @Test("after DISCARD ALL each is prepared anew; a pooler that was noticed stays noticed")
+    func forgotten() {
+        var statements = PreparedStatements()
+        _ = statements.step(for: sql)
+        #expect(statements.next(after: .prepare(name: name), of: sql, failure: nil) == nil)
+        statements.forgetAll()
+        #expect(statements.step(for: sql) == .prepare(name: name))
+        for _ in 0...PreparedStatements.maximumMisses {
+            _ = statements.next(after: .prepare(name: name), of: sql, failure: nil)
+            _ = statements.next(after: .execute(name: name), of: sql, failure: "26000")
+        }
+        statements.forgetAll()
+        #expect(statements.step(for: sql) == .text)
+    }
+
     @Test("the same text with other types is another statement")
     func types() throws {
         var statements = PreparedStatements()

@@ -4,17 +4,21 @@ public import PostgresSession
 
 /// What a subscription receives.
 public enum SubscriptionEvent: Sendable, Hashable {
-    /// The server has confirmed LISTEN: notifications sent from now on arrive. Comes once, first.
+    /// The server has confirmed LISTEN: notifications sent from now on arrive. Comes once; first, unless the server refuses.
     case listening
     /// A notification.
     case notification(Notification)
-    /// Notifications may have been lost. Listening has resumed.
+    /// Notifications may have been lost. Listening has resumed, unless the server refuses it.
     case gap(Gap)
 
     /// Why notifications may have been lost.
     public enum Gap: Sendable, Hashable {
         /// The connection was lost; another one was listening after this time.
         case disconnected(Duration)
+        /// The server refuses LISTEN, as a standby does: nothing is heard until it accepts. The pool tries again after 1 s,
+        /// 2 s … 30 s; told once. ``disconnected(_:)`` follows when listening has resumed, or
+        /// ``SubscriptionEvent/listening`` if it never was.
+        case refused(PostgresError)
         /// The reader was too slow; this many events were dropped.
         case overflow(Int)
     }

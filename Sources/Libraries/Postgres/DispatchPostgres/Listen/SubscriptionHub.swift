@@ -156,6 +156,9 @@ final class SubscriptionHub {
     private func listenRefused(_ error: PostgresError) {
         guard case .listening(let session) = state else { return }
         loseSession()
+        if refusals == 0 {
+            for subscriber in channels.values.flatMap(\.values) { subscriber.buffer.push(.gap(.refused(error))) }
+        }
         backOff(for: nextRefusalWait())
         pool.discard(session.leased.id, .listenRefused, error)
     }

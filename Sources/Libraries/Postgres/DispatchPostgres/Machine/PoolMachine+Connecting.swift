@@ -45,6 +45,17 @@ extension PoolMachine {
         if !waiters.isEmpty { bringProbeForward(at: now) }
     }
 
+    /// A step before the connect (asking for a password) is done: as if the connect began now.
+    mutating func beginsConnecting(_ id: ConnectionID, at now: MonotonicTime) {
+        guard slots.state(id) == .connecting else { return }
+        slots.update(id) {
+            $0.acceptedAt = nil
+            $0.spokeAt = nil
+            $0.isHung = false
+        }
+        prober.restarted(id, at: now)
+    }
+
     /// A connect succeeded after `took` nanoseconds; 0 if that says nothing about the server.
     mutating func connected(_ id: ConnectionID, hasWrongRole: Bool, took: Int64 = 0, at now: MonotonicTime) {
         guard let slot = slots.slot(id), slot.state == .connecting else { return }

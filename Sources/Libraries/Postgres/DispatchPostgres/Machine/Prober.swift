@@ -115,6 +115,13 @@ struct Prober: Sendable {
         if isRunning { nextAt = min(nextAt, now + Self.hangInterval) }
     }
 
+    /// The probe has only now begun to connect.
+    mutating func restarted(_ id: ConnectionID, at now: MonotonicTime) {
+        guard remove(id) != nil else { return }
+        probes.append(Probe(id: id, startedAt: now))
+        if isRunning { nextAt = min(nextAt, now + Self.hangInterval) }
+    }
+
     /// The server has sent something in a probe.
     mutating func serverReplied(_ id: ConnectionID) {
         if let index = probes.firstIndex(where: { $0.id == id }) { probes[index].hasReply = true }

@@ -27,14 +27,21 @@ extension PostgresPool {
     }
 
     /// A query that began at `begin` has ended.
-    func measured(_ outcome: HedgedQuery.Outcome, begunAt begin: MonotonicTime) {
-        guard !measuringObservers.isEmpty else { return }
+    func measured(_ outcome: HedgedQuery.Outcome, of statement: Statement, begunAt begin: MonotonicTime) {
+        guard !measuringObservers.isEmpty || hooks.onStatement != nil else { return }
         var code: String?
         if case .failure(let error) = outcome.result {
             code = (error as? PostgresError)?.code ?? (error as? PoolError)?.code ?? "OTHER"
         }
         let wasSaved = outcome.hasMoved && code == nil
         let nanoseconds = EventLoop.shared.now.nanoseconds - begin.nanoseconds
+        if let onStatement = hooks.onStatement {
+            onStatement(
+                PoolHooks.StatementEnd(
+                    sql: statement.sql, duration: .nanoseconds(nanoseconds),
+                    rowCount: (try? outcome.result.get())?.rowCount, errorCode: code, wasSaved: wasSaved,
+                    backendProcessID: outcome.leased?.connection.backendProcessID))
+        }
         measured(.queried(nanoseconds: nanoseconds, errorCode: code, wasSaved: wasSaved))
     }
 

@@ -72,7 +72,7 @@ public final class PooledConnection {
             EventLoop.shared.submit { hedged.cancel() }
         }
         settle(outcome)
-        pool.measured(outcome, begunAt: begin)
+        pool.measured(outcome, of: statement, begunAt: begin)
         return try outcome.result.get()
     }
 
@@ -91,7 +91,7 @@ public final class PooledConnection {
             EventLoop.shared.submit { hedged.cancel() }
         }
         settle(outcome)
-        pool.measured(outcome, begunAt: begin)
+        pool.measured(outcome, of: statement, begunAt: begin)
         return try outcome.result.get()
     }
 
@@ -111,7 +111,7 @@ public final class PooledConnection {
         let stream = PartStream(on: leased, of: pool, isWriting: isWriting) { [self] result, leased in
             let outcome = HedgedQuery.Outcome(result: result.mapError { $0 }, leased: leased, hasMoved: false)
             settle(outcome)
-            pool.measured(outcome, begunAt: begin)
+            pool.measured(outcome, of: statement, begunAt: begin)
         }
         stream.start(statement, timeout: timeout)
         return stream

@@ -4,6 +4,13 @@ package import PostgresSession
 // Connecting.
 extension PostgresPool {
     func connect(_ id: ConnectionID) {
+        guard let provider = hooks.password, configuration.problem == nil else {
+            return connect(id, with: configuration)
+        }
+        askForPassword(id, provider)
+    }
+
+    func connect(_ id: ConnectionID, with configuration: ConnectionConfiguration) {
         let limits = ConnectLimits(
             reachDeadline: loop.now + settings.connectTimeout, loginTimeout: settings.loginTimeout)
         let attempt = ConnectAttempt(
@@ -13,7 +20,7 @@ extension PostgresPool {
             switch result {
             case .success(let connection):
                 connections[id.index] = connection
-                if machine.loginProvesNothing { prove(id, connection) } else { connected(id, connection) }
+                if machine.loginProvesNothing { prove(id, connection) } else { setUp(id, connection) }
             case .failure(let error):
                 let isHeld = attempt.openSocketCount > 0
                 if isHeld { attempt.abandon { [weak self] in self?.apply { $0.closed(id, at: $1) } } }
@@ -34,12 +41,12 @@ extension PostgresPool {
                 connections[id.index] = nil
                 apply { $0.connectFailed(id, error, at: $1) }
             } else {
-                connected(id, connection)
+                setUp(id, connection)
             }
         }
     }
 
-    private func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
+    func connected(_ id: ConnectionID, _ connection: PostgresConnection) {
         let time = age(of: id, in: .connecting)
         if let time { measured(.opened(nanoseconds: time)) }
         let began = time.map { loop.now.advanced(byNanoseconds: -$0) }

@@ -59,9 +59,14 @@ public final class PostgresPool {
     let memory = ServerMemory()
     /// The role that sessions must have.
     let target: SessionTarget
+    let hooks: PoolHooks
     var machine: PoolMachine
     var connections: [PostgresConnection?]
     var attempts: [ConnectAttempt?]
+    /// The hooks that run for a slot.
+    var hookTasks: [HookTask?]
+    /// Why the password provider has failed just now.
+    var passwordRefusal: (error: PostgresError, until: MonotonicTime)?
     /// The additional slots of connects that race addresses.
     var borrowedSlots: [ObjectIdentifier: [ConnectionID]] = [:]
     /// Silent queries that may be hedged.
@@ -90,17 +95,19 @@ public final class PostgresPool {
     }
 
     package init(
-        _ configuration: ConnectionConfiguration, settings: PoolSettings, observers: [any PoolObserver] = [],
-        resolver: HostResolver
+        _ configuration: ConnectionConfiguration, settings: PoolSettings, hooks: PoolHooks = PoolHooks(),
+        observers: [any PoolObserver] = [], resolver: HostResolver = .shared
     ) {
         precondition(settings.problem == nil, settings.problem ?? "")
         self.configuration = configuration
         self.settings = settings
+        self.hooks = hooks
         self.observers = observers
         measuringObservers = observers.filter(\.wantsMeasurements)
         self.resolver = resolver
         connections = Array(repeating: nil, count: settings.maximum)
         attempts = Array(repeating: nil, count: settings.maximum)
+        hookTasks = Array(repeating: nil, count: settings.maximum)
         target = configuration.target
         machine = PoolMachine(
             settings: settings, target: target, servers: configuration.servers.count, seed: .random(in: 0 ... .max))
@@ -172,7 +179,7 @@ public final class PostgresPool {
         if !measuringObservers.isEmpty, let use = age(of: leased.id, in: .leased) {
             measured(.returned(useNanoseconds: use))
         }
-        let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction
+        let needsReset = !leased.connection.isIdle || leased.connection.isInTransaction || hooks.reset != nil
         if leased.connection.isClosed {
             disconnected(leased.id, PostgresConnection.closedError)
             return
@@ -210,6 +217,7 @@ public final class PostgresPool {
     func disconnected(_ id: ConnectionID, _ error: PostgresError) {
         guard machine.slots.slot(id) != nil else { return }
         // Closing alone does not stop the statement at the server.
+        hookTasks[id.index].take()?.cancel()
         connections[id.index]?.takeCancelRequest()?.send { _ in }
         connections[id.index]?.onEnd = nil
         connections[id.index] = nil
@@ -250,6 +258,7 @@ public final class PostgresPool {
         case .check(let id): check(id)
         case .reset(let id): reset(id)
         case .close(let id, let reason):
+            hookTasks[id.index].take()?.cancel()
             if let attempt = attempts[id.index].take() {
                 attempt.abandon { [weak self] in self?.apply { $0.closed(id, at: $1) } }
                 return
@@ -304,7 +313,7 @@ public final class PostgresPool {
             .roundTrip, deadline: loop.now + patience, silence: machine.checkLimit, client: check)
     }
 
-    /// Ends an abandoned query, then rolls back an open transaction.
+    /// Ends an abandoned query, then rolls back an open transaction, then does what the hooks ask for.
     private func reset(_ id: ConnectionID) {
         let hasLost = losers.remove(id) != nil
         guard let connection = connections[id.index] else { return }
@@ -315,7 +324,7 @@ public final class PostgresPool {
             } else if connection.isInTransaction {
                 discard(id, .resetFailed)
             } else {
-                apply { $0.wasReset(id, at: $1) }
+                cleanUp(id, connection)
             }
         }
         let rollBack = { @LoopActor [weak self] in
@@ -323,7 +332,7 @@ public final class PostgresPool {
             connection.start(Statement("rollback"), deadline: loop.now + patience, completion: next)
         }
         if connection.isIdle {
-            rollBack()
+            if connection.isInTransaction { rollBack() } else { cleanUp(id, connection) }
         } else {
             AbandonedStatement(on: connection, patience: patience) { result in
                 if connection.isInTransaction { rollBack() } else { next(result) }
@@ -337,7 +346,7 @@ public final class PostgresPool {
         timer.set(for: deadline) { [weak self] in
             guard let self else { return }
             timer.fired()
-            if machine.state.isProbing, let hindrance = attempts.lazy.compactMap({ $0?.hindrance }).first {
+            if machine.state.isProbing, let hindrance = hindranceOfConnects {
                 apply { $0.heldUp(hindrance, at: $1) }
             }
             apply { $0.tick(at: $1) }

@@ -20,6 +20,7 @@ final class ClientCore {
     private nonisolated let configuration: ConnectionConfiguration
     nonisolated let settings: PostgresClient.Settings
     private nonisolated let observers: @Sendable @LoopActor () -> [any PoolObserver]
+    private nonisolated let hooks: ClientHooks
     private var state = State.created
     private let gate = StartGate()
     private var stopWaiters: [CheckedContinuation<Void, Never>] = []
@@ -33,13 +34,15 @@ final class ClientCore {
         self.configuration = configuration
         self.settings = settings
         self.observers = observers
+        hooks = ClientHooks(settings)
     }
 
     // MARK: Lifecycle
 
     func run() async {
         if case .created = state {
-            let pool = PostgresPool(configuration, settings: settings.pool, observers: observers())
+            let pool = PostgresPool(
+                configuration, settings: settings.pool, hooks: hooks.forPool, observers: observers())
             state = .running(pool)
             pool.start()
             gate.open()
@@ -104,7 +107,12 @@ final class ClientCore {
         let pool: PostgresPool
         // Inline: a call would cost each query a task frame.
         if case .running(let running) = state { pool = running } else { pool = try await self.pool(by: deadline) }
-        let connection = try await pool.checkOut(deadline: deadline)
+        let begin = EventLoop.shared.now
+        let connection: PooledConnection
+        do { connection = try await pool.checkOut(deadline: deadline) } catch {
+            hooks.gotNoConnection(statement, error, after: .now() - begin)
+            throw error
+        }
         do {
             let result = try await connection.run(statement, isIdempotent: isIdempotent, deadline: deadline)
             if hasChangedParameters(connection) { try await restoreParameters(of: connection) }

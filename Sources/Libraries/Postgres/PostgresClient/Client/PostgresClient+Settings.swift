@@ -24,6 +24,43 @@ extension PostgresClient {
         /// `ignore_startup_parameters` names it: then set them for the role or the database, and this to `false`.
         public var pinsSessionParameters = true
 
+        // MARK: Hooks, which run in tasks of the client's, and never on its event loop
+
+        /// Prepares each new connection before its first lease: `SET ROLE`, `SET search_path`, warming up. Called once
+        /// for each session, those of subscriptions included, and after each lease if ``resetOnReturn`` is
+        /// ``SessionReset/discardAll``.
+        ///
+        /// When it throws, takes longer than ``onConnectTimeout`` (its task is then cancelled), or leaves a transaction
+        /// open, the connection is closed, and counts as a connect that failed: other connections serve, and the client
+        /// tries again, less and less often. Without another connection the database counts as down, with the error as
+        /// the cause: the server's, or `SETUP_FAILED` with the type of the error.
+        public var onConnect: (@Sendable (borrowing PostgresNewConnection) async throws -> Void)?
+        /// How long ``onConnect`` may take. Nobody can lease the connection meanwhile.
+        public var onConnectTimeout: Duration = .seconds(10)
+        /// What is done with a connection that comes back.
+        public var resetOnReturn = SessionReset.rollBackOnly
+        /// Gives the password for each log-in, instead of the configuration's and of a password file: for tokens that
+        /// live for minutes. Called before each connect, also when several run at once: cache what is dear to get.
+        ///
+        /// When it throws, or takes longer than ``passwordTimeout`` (its task is then cancelled), the connect has failed
+        /// with `PASSWORD_PROVIDER`. It is then not called for 250 ms, and, as long as no connection is open, the
+        /// database counts as down. Neither errors nor logs hold what it gives, or the text of what it throws.
+        public var passwordProvider: (@Sendable () async throws -> String)?
+        /// How long ``passwordProvider`` may take. It is not part of the pool's time for connecting.
+        public var passwordTimeout: Duration = .seconds(5)
+        /// Told of notices and warnings of the server, with the statement that caused them. `client_min_messages` says
+        /// which the server sends.
+        ///
+        /// Called in order, one call after the other. While one takes its time, up to 1024 notices wait; further ones are
+        /// dropped, and the next one says how many. It cannot fail a statement, and none waits for it.
+        public var onNotice: (@Sendable (Notice) async -> Void)?
+        /// Told of each statement that has ended: those of callers, and those of the client for them (BEGIN, COMMIT,
+        /// SAVEPOINT). Not of statements in ``onConnect``, nor of those between leases, nor of any that cannot be sent.
+        ///
+        /// Called as ``onNotice`` is: in order, with up to 1024 that wait, and the last ones perhaps after
+        /// ``PostgresClient/run()`` has returned. While it is `nil`, it costs nothing.
+        public var onStatement: (@Sendable (StatementReport) async -> Void)?
+
         /// The defaults.
         public init() {}
 
@@ -32,6 +69,11 @@ extension PostgresClient {
             if let problem = pool.problem { return problem }
             if timeout <= .zero { return "the client's timeout must be greater than zero" }
             if shutdownGrace < .zero { return "the client's shutdown grace must not be negative" }
+            if onConnectTimeout <= .zero { return "the client's time for onConnect must be greater than zero" }
+            if passwordTimeout <= .zero { return "the client's time for the password must be greater than zero" }
+            if case .statement(let sql) = resetOnReturn, sql.utf8.contains(0) {
+                return "the client's statement on return must not hold a NUL"
+            }
             if let leaseWarning, leaseWarning <= .zero {
                 return "the client's lease warning must be greater than zero"
             }

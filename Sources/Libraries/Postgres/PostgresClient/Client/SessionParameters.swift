@@ -16,11 +16,19 @@ enum SessionParameters {
     /// Whether all that the server reports are as the log-in set them. It does not report `bytea_output`, whose values are
     /// read in both forms, nor `extra_float_digits`.
     @LoopActor
-    static func arePinned(_ connection: PooledConnection) -> Bool {
-        isUTF8(connection) && connection.reports("TimeZone", is: "UTC")
-            && connection.reports("IntervalStyle", is: "iso_8601")
+    static func arePinned(_ connection: PooledConnection) -> Bool { arePinned { connection.reports($0, is: $1) } }
+
+    /// The same for a session that is set up.
+    @LoopActor
+    static func arePinned(_ connection: PostgresConnection) -> Bool {
+        arePinned { connection.reports($0, is: $1, otherwise: true) }
+    }
+
+    @LoopActor
+    private static func arePinned(_ reports: @LoopActor (_ name: String, _ value: String) -> Bool) -> Bool {
+        reports("client_encoding", "UTF8") && reports("TimeZone", "UTC") && reports("IntervalStyle", "iso_8601")
             // The order of day and month is how dates are read, where it is ambiguous.
-            && ["ISO, MDY", "ISO, DMY", "ISO, YMD"].contains { connection.reports("DateStyle", is: $0) }
+            && ["ISO, MDY", "ISO, DMY", "ISO, YMD"].contains { reports("DateStyle", $0) }
     }
 
     @LoopActor

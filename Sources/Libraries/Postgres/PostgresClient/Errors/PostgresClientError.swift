@@ -27,7 +27,8 @@ public struct PostgresClientError: Error, Sendable {
         /// The statement cannot be sent: a value cannot be encoded, or there are too many.
         case invalidStatement
         /// A connection or transaction was used after its closure had ended, or by two tasks at once; the body of a
-        /// transaction ended the transaction itself; or a statement changed `client_encoding`.
+        /// transaction ended the transaction itself; a statement changed `client_encoding`; or `LISTEN` was to run on a
+        /// connection that others use next: see ``PostgresClient/subscribe(to:timeout:)``.
         case misuse
     }
 

@@ -14,7 +14,10 @@ extension PostgresError {
     var safeDescription: String {
         guard let state = sqlState else { return description }
         let severity = severity?.rawValue ?? "ERROR"
-        guard Self.harmlessClasses.contains(state.classCode) else { return "\(severity) \(state)" }
+        guard Self.harmlessClasses.contains(state.classCode) else {
+            let context = message.hasPrefix(Self.setUpFailure) ? "\(Self.setUpFailure): " : ""
+            return "\(context)\(severity) \(state)"
+        }
         return "\(severity) \(state): \(message)"
     }
 }

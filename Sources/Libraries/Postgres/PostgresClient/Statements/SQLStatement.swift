@@ -28,10 +28,11 @@ public struct SQLStatement: Sendable, Hashable {
 
     /// The statement as the session takes it.
     ///
-    /// - Throws: ``PostgresEncodingError`` for a value that has no text; the session's errors for too many parameters and
-    ///   for a NUL.
+    /// - Throws: ``PostgresEncodingError`` for a value that has no text; ``PostgresClientError`` for LISTEN and UNLISTEN; the
+    ///   session's errors for too many parameters and for a NUL.
     func encoded() throws -> Statement {
         if let fault { throw fault }
+        if sql.beginsWithListen { throw PostgresClientError.listensOnLease }
         if parameters.isEmpty, !isPrepared, !sql.utf8.contains(0) { return Statement(sql) }
         let areInferred = types.allSatisfy { $0 == 0 }
         return try Statement(

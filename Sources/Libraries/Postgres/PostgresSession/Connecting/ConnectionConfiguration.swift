@@ -88,6 +88,14 @@ public struct ConnectionConfiguration: Sendable {
         parameters["options"] = words.joined(separator: " ")
     }
 
+    /// Replaces the password, and the password file. `false` if libpq would not take it as it is.
+    package mutating func set(password: String) -> Bool {
+        guard !password.isEmpty, !password.utf8.contains(0) else { return false }
+        parameters["password"] = password
+        passwordFile = nil
+        return true
+    }
+
     /// The role that `target_session_attrs` asks for.
     package var target: SessionTarget {
         parameters["target_session_attrs"].flatMap(SessionTarget.init(rawValue:)) ?? .any

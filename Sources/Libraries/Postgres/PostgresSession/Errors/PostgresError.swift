@@ -38,7 +38,7 @@ public struct PostgresError: Error, Hashable, Sendable {
     package var endsSession: Bool {
         switch severity {
         case .fatal, .panic, nil: true
-        case .error, .warning, .notice: false
+        case .error, .warning, .notice, .info, .log, .debug: false
         }
     }
 
@@ -84,6 +84,10 @@ public struct PostgresError: Error, Hashable, Sendable {
         /// The login is too slow on this side: computing keys of SCRAM or TLS, or waiting for Kerberos. The message
         /// says which.
         public static let loginKeys = "LOGIN_KEYS"
+        /// The password provider of a client failed, or did not answer in time.
+        public static let passwordProvider = "PASSWORD_PROVIDER"
+        /// What a client runs on each new connection failed.
+        public static let setUp = "SETUP_FAILED"
         /// The caller's task was cancelled.
         public static let cancelled = "CANCELLED"
         /// The connection was closed on this side.

@@ -35,6 +35,12 @@ public enum Severity: String, Hashable, Sendable {
     case warning = "WARNING"
     /// No failure.
     case notice = "NOTICE"
+    /// No failure: what the user has asked for, such as the report of `VACUUM VERBOSE`.
+    case info = "INFO"
+    /// No failure: for the server's log, and sent because `client_min_messages` asks for it.
+    case log = "LOG"
+    /// No failure: as ``log``, for developers.
+    case debug = "DEBUG"
 }
 
 /// What a failure means for its connection and for others. The pool acts on nothing else.

@@ -1,4 +1,5 @@
 internal import CLibPQ
+internal import DispatchLoop
 
 /// Collects the notices of one session and keeps those that say why it ends.
 ///
@@ -38,12 +39,38 @@ final class NoticeReceiver {
         case nil where notice.message.contains(Self.outOfStep) && fatalNotice == nil:
             fatalNotice = notice
             fatalNotice?.disposition = .discard
-        case .error, .warning, .notice, nil: break
+        case .error, .warning, .notice, .info, .log, .debug, nil: break
+        }
+        deliver(notice)
+    }
+
+    /// Receives each notice of a statement or of the log-in; on the loop, in the midst of libpq's work. Those that came
+    /// before it was set are delivered first.
+    var receiver: (@LoopActor (PostgresError) -> Void)? {
+        didSet {
+            let early = early
+            self.early = []
+            for notice in early { deliver(notice) }
+        }
+    }
+    /// Of the log-in, such as that the collation version has changed.
+    private var early: [PostgresError] = []
+    private static let earlyLimit = 8
+
+    private func deliver(_ notice: PostgresError) {
+        // FATAL is why the session ends, which is told otherwise; without severity it is libpq's own.
+        guard let severity = notice.severity, severity != .fatal, severity != .panic else { return }
+        if let receiver {
+            // On the loop: helper threads have a session only while it logs in, without a receiver.
+            LoopActor.assumeIsolated { receiver(notice) }
+        } else if early.count < Self.earlyLimit {
+            early.append(notice)
         }
     }
 
     /// Forgets a warning that the session has outlived: a statement raised it, and the server has ended the statement.
     func statementEnded() {
+        if !early.isEmpty { early = [] }
         if hasShutdownWarning { shutdownWarning = nil }
     }
 }

@@ -27,6 +27,14 @@ package final class PostgresConnection {
     package var onEnd: (@LoopActor (PostgresError) -> Void)?
     /// Called for each notification that arrives (`LISTEN`).
     package var onNotification: (@LoopActor (Notification) -> Void)?
+    /// Called for each notice of the server, with the SQL of the running statement; in the midst of libpq's work, so it
+    /// must not use the session. What came during the log-in is delivered at once.
+    package var onNotice: (@LoopActor (PostgresError, _ sql: String?) -> Void)? {
+        didSet {
+            guard let onNotice else { return notices.receiver = nil }
+            notices.receiver = { [weak self] in onNotice($0, self?.running?.statement.sql) }
+        }
+    }
     /// When the server's latest reply arrived.
     package internal(set) var lastReplyAt: MonotonicTime
     /// Nanoseconds from sending the latest statement to its result; 0 if this process was stopped in between, so that

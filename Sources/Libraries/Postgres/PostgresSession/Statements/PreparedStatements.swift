@@ -93,6 +93,9 @@ struct PreparedStatements {
         entries[index].state = .unknown
     }
 
+    /// The server has none any more. Whether a pooler shares the session is still known.
+    mutating func forgetAll() { entries = [] }
+
     private func index(of statement: Statement) -> Int? {
         entries.firstIndex { $0.sql == statement.sql && $0.types == statement.types }
     }
