@@ -4,7 +4,9 @@ extension PostgresSandbox {
     /// Runs statements as the cluster's owner through the Unix socket, independent of roles and passwords. Returns one
     /// row per line, with columns separated by `|`.
     ///
-    /// - Parameter database: the database; by default the owner's, `postgres`, not the services'.
+    /// - Parameters:
+    ///   - sql: one statement, or several, separated by semicolons.
+    ///   - database: the database; by default the owner's, `postgres`, not the services'.
     /// - Throws: ``SandboxError`` of kind `commandFailed`, which quotes the server, if a statement fails.
     @discardableResult
     public func execute(_ sql: String, database: String? = nil) async throws -> String {

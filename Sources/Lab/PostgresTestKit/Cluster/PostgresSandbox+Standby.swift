@@ -91,7 +91,9 @@ extension PostgresSandbox {
 
     /// A connection string that names further servers after this one.
     ///
-    /// - Parameter parameters: libpq's, such as `target_session_attrs=read-write`.
+    /// - Parameters:
+    ///   - alternatives: the further servers, in order.
+    ///   - parameters: libpq's, such as `target_session_attrs=read-write`.
     public func connectionURL(alternatives: [PostgresSandbox], parameters: [String: String]) -> String {
         let own = "\(host):\(port)"
         let hosts = ([own] + alternatives.map { "\($0.host):\($0.port)" }).joined(separator: ",")

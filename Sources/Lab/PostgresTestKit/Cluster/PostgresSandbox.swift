@@ -154,7 +154,10 @@ public final class PostgresSandbox: Sendable {
     /// A connection string in URL form. Parts left out are the sandbox's own.
     ///
     /// - Parameters:
+    ///   - user: the role.
     ///   - password: the password; the empty one is left out of the string.
+    ///   - database: the database.
+    ///   - host: the host.
     ///   - port: the port; that of a ``FaultRelay`` leads through it.
     ///   - parameters: libpq's, such as `application_name`.
     public func connectionURL(
