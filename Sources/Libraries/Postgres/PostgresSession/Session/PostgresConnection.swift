@@ -103,7 +103,7 @@ package final class PostgresConnection {
         // Inside a transaction, executing a statement that is not prepared would abort the transaction.
         let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
         running = RunningStatement(
-            statement, step: isPrepared ? prepared.step(for: statement) : .text, deadline: deadline,
+            statement, step: isPrepared ? prepared.step(for: statement.key) : .text, deadline: deadline,
             silence: silence, client: client, at: loop.now)
         loop.deferWrite(.request) { [self] in sendStep() }
         armTimer()
@@ -245,7 +245,7 @@ package final class PostgresConnection {
         // Not executed, because preparing it failed.
         case PGRES_PIPELINE_ABORTED: return true
         case PGRES_COMMAND_OK where run.result == nil:
-            prepared.expectPrepared(run.statement)
+            prepared.expectPrepared(run.statement.key)
             return false
         default: return false
         }
@@ -261,7 +261,7 @@ package final class PostgresConnection {
         if run.step != .text, !run.isAbandoned {
             var code: String?
             if case .failure(let error) = result { code = error.code }
-            if let next = prepared.next(after: run.step, of: run.statement, failure: code) {
+            if let next = prepared.next(after: run.step, of: run.statement.key, failure: code) {
                 running?.begin(next)
                 sendStep()
                 return
