@@ -3,13 +3,6 @@ import Testing
 
 @testable import PostgresSession
 
-extension PreparedStatements {
-    fileprivate mutating func step(for sql: String) -> Step { step(for: Statement(sql)) }
-    fileprivate mutating func next(after step: Step, of sql: String, failure code: String?) -> Step? {
-        next(after: step, of: Statement(sql), failure: code)
-    }
-}
-
 @Suite struct PreparedStatementsTests {
     private let sql = "select 1"
     private var name: String { PreparedStatements.name(for: sql) }
@@ -36,23 +29,6 @@ extension PreparedStatements {
         }
         statements.forgetAll()
         #expect(statements.step(for: sql) == .text)
-    }
-
-    @Test("the same text with other types is another statement")
-    func types() throws {
-        var statements = PreparedStatements()
-        var names: Set<String> = []
-        for types: [UInt32] in [[], [20], [23]] {
-            let statement = try Statement("select $1", parameters: ["1"], types: types, isPrepared: true)
-            guard case .prepare(let name) = statements.step(for: statement) else {
-                Issue.record("prepared as another one")
-                continue
-            }
-            names.insert(name)
-            #expect(statements.next(after: .prepare(name: name), of: statement, failure: nil) == nil)
-            #expect(statements.step(for: statement) == .execute(name: name))
-        }
-        #expect(names.count == 3)
     }
 
     @Test("a name is the text's FNV-1a hash")

@@ -43,4 +43,21 @@ import Testing
         #expect(error?.disposition == .statement)
         #expect(try await connection.query("select $1", parameters: [""], deadline: soon).values == [""])
     }
+
+    @Test("the same text with other types is another prepared statement")
+    func types() async throws {
+        let connection = try await connect()
+        for _ in 0..<2 {
+            for (types, name) in [([20], "bigint"), ([23], "integer"), ([1_700], "numeric")] as [([UInt32], String)] {
+                let statement = try Statement(
+                    "select pg_typeof($1)", parameters: ["1"], types: types, isPrepared: true)
+                let result: Result<QueryResult, PostgresError> = await withCheckedContinuation { continuation in
+                    connection.start(statement, deadline: soon) { continuation.resume(returning: $0) }
+                }
+                #expect(try result.get().values == [name])
+            }
+        }
+        let prepared = try await connection.query("select count(*) from pg_prepared_statements", deadline: soon)
+        #expect(prepared.values == ["3"])
+    }
 }

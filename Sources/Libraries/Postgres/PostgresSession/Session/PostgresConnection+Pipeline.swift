@@ -77,13 +77,13 @@ extension PostgresConnection {
         var sent = 0
         while sent < count, let entry = pipeline?.unsent[sent] {
             sent += 1
-            let step = entry.statement.isPrepared ? prepared.step(for: entry.statement) : .text
+            let step = entry.statement.isPrepared ? prepared.step(for: entry.statement.key) : .text
             guard entry.statement.sendInPipeline(step, on: connection) else {
                 loop.submit { self.end(self.disconnectError()) }
                 break
             }
             pipeline?.inFlight.append(Pipeline.InFlight(number: entry.number, statement: entry.statement, step: step))
-            if case .prepare = step { prepared.expectPrepared(entry.statement) }
+            if case .prepare = step { prepared.expectPrepared(entry.statement.key) }
         }
         pipeline?.unsent.removeFirst(sent)
         flush()
@@ -166,10 +166,10 @@ extension PostgresConnection {
         case (.text, _): return false
         case (.prepare, "42P05"): return true
         case (.prepare, _):
-            prepared.couldNotPrepare(entry.statement)
+            prepared.couldNotPrepare(entry.statement.key)
             return false
         case (.execute, let code):
-            return prepared.next(after: entry.step, of: entry.statement, failure: code) != nil
+            return prepared.next(after: entry.step, of: entry.statement.key, failure: code) != nil
         }
     }
 

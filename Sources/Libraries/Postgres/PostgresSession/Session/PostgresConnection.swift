@@ -107,7 +107,7 @@ package final class PostgresConnection {
         let isPrepared = statement.isPrepared && PQtransactionStatus(connection) == PQTRANS_IDLE
         begin(
             RunningStatement(
-                statement, step: isPrepared ? prepared.step(for: statement) : .text, deadline: deadline,
+                statement, step: isPrepared ? prepared.step(for: statement.key) : .text, deadline: deadline,
                 silence: silence, client: client, at: loop.now))
     }
 
@@ -287,7 +287,7 @@ package final class PostgresConnection {
         // Not executed, because preparing it failed.
         case PGRES_PIPELINE_ABORTED: return true
         case PGRES_COMMAND_OK where run.result == nil:
-            prepared.expectPrepared(run.statement)
+            prepared.expectPrepared(run.statement.key)
             return false
         default: return false
         }
@@ -303,7 +303,7 @@ package final class PostgresConnection {
         if run.step != .text, !run.isAbandoned {
             var code: String?
             if case .failure(let error) = result { code = error.code }
-            if let next = prepared.next(after: run.step, of: run.statement, failure: code) {
+            if let next = prepared.next(after: run.step, of: run.statement.key, failure: code) {
                 running?.begin(next)
                 sendStep()
                 return

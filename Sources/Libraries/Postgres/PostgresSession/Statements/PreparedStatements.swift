@@ -26,8 +26,6 @@ struct PreparedStatements {
         enum State { case unknown, prepared, textOnly }
 
         let sql: String
-        /// The same text with other types is another statement.
-        let types: ParameterTypes?
         let name: String
         var state = State.unknown
     }
@@ -41,12 +39,12 @@ struct PreparedStatements {
     private var misses = 0
 
     /// What to send for a statement.
-    mutating func step(for statement: Statement) -> Step {
+    mutating func step(for sql: String) -> Step {
         guard misses <= Self.maximumMisses else { return .text }
-        guard let index = index(of: statement) else {
+        guard let index = entries.firstIndex(where: { $0.sql == sql }) else {
             guard entries.count < Self.capacity else { return .text }
-            let name = Self.name(for: statement.sql, types: statement.types?.oids ?? [])
-            entries.append(Entry(sql: statement.sql, types: statement.types, name: name))
+            let name = Self.name(for: sql)
+            entries.append(Entry(sql: sql, name: name))
             return .prepare(name: name)
         }
         switch entries[index].state {
@@ -60,8 +58,8 @@ struct PreparedStatements {
     /// done.
     ///
     /// Only for statements outside transactions: inside one, a failure aborts the transaction.
-    mutating func next(after step: Step, of statement: Statement, failure code: String?) -> Step? {
-        guard let index = index(of: statement) else { return nil }
+    mutating func next(after step: Step, of sql: String, failure code: String?) -> Step? {
+        guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return nil }
         switch (step, code) {
         case (.prepare, nil):
             entries[index].state = .prepared
@@ -72,7 +70,7 @@ struct PreparedStatements {
         case (.execute, "26000"):  // invalid_sql_statement_name
             misses += 1
             entries[index].state = .unknown
-            return self.step(for: statement)
+            return self.step(for: sql)
         case (.execute, "0A000"):  // "cached plan must not change result type"
             entries[index].state = .textOnly
             return .text
@@ -82,32 +80,25 @@ struct PreparedStatements {
     }
 
     /// Marks a statement as prepared before the server confirms it, so that pipelined statements behind it can use it.
-    mutating func expectPrepared(_ statement: Statement) {
-        guard let index = index(of: statement) else { return }
+    mutating func expectPrepared(_ sql: String) {
+        guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return }
         entries[index].state = .prepared
     }
 
     /// Reverts ``expectPrepared(_:)``: the server could not prepare the statement.
-    mutating func couldNotPrepare(_ statement: Statement) {
-        guard let index = index(of: statement) else { return }
+    mutating func couldNotPrepare(_ sql: String) {
+        guard let index = entries.firstIndex(where: { $0.sql == sql }) else { return }
         entries[index].state = .unknown
     }
 
     /// The server has none any more. Whether a pooler shares the session is still known.
     mutating func forgetAll() { entries = [] }
 
-    private func index(of statement: Statement) -> Int? {
-        entries.firstIndex { $0.sql == statement.sql && $0.types == statement.types }
-    }
-
-    /// `stmt_` and the 128-bit FNV-1a hash of the text, and of the types if there are any: the same in every process,
-    /// and below the server's limit of 63 bytes.
-    static func name(for sql: String, types: [UInt32] = []) -> String {
+    /// `stmt_` and the text's 128-bit FNV-1a hash: the same in every process, and below the server's limit of 63 bytes.
+    static func name(for sql: String) -> String {
         let prime = UInt128(1) << 88 | 0x13B
         var hash: UInt128 = 0x6C62_272E_07BB_0142_62B8_2175_6295_C58D
         for byte in sql.utf8 { hash = (hash ^ UInt128(byte)) &* prime }
-        // UTF-8 has no 0xFF, so no longer text has this hash by its words alone.
-        for type in types { for byte in [0xFF, type] { hash = (hash ^ UInt128(byte)) &* prime } }
         let digits = String(hash, radix: 16)
         return "stmt_" + String(repeating: "0", count: 32 - digits.count) + digits
     }

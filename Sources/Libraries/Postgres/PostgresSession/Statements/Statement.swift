@@ -1,28 +1,55 @@
 internal import CLibPQ
 internal import Glibc
 
-/// The OIDs of parameters' types, as many as parameters; 0 lets the server infer one. An object, because most statements
-/// have none, and each is copied several times.
-package final class ParameterTypes: Sendable, Hashable {
-    package let oids: [UInt32]
+/// The types of a statement's parameters.
+final class ParameterTypes: Sendable, Hashable {
+    /// As many as parameters; 0 lets the server infer one.
+    let oids: [UInt32]
+    let isPrepared: Bool
+    /// What tells the prepared statement from the same text with other types. Never sent.
+    let key: String
 
-    init(_ oids: [UInt32]) { self.oids = oids }
-
-    package static func == (left: ParameterTypes, right: ParameterTypes) -> Bool {
-        left === right || left.oids == right.oids
+    init(_ oids: [UInt32], of sql: String, isPrepared: Bool) {
+        self.oids = oids
+        self.isPrepared = isPrepared
+        key = isPrepared ? sql + "\0" + oids.map(String.init).joined(separator: ",") : sql
     }
 
-    package func hash(into hasher: inout Hasher) { hasher.combine(oids) }
+    static func == (left: ParameterTypes, right: ParameterTypes) -> Bool {
+        left === right || (left.oids == right.oids && left.isPrepared == right.isPrepared)
+    }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(oids) }
 }
 
 /// A statement and its parameters.
 package struct Statement: Sendable, Hashable {
     package let sql: String
     package let parameters: [String?]
-    /// The types of the parameters; `nil` lets the server infer them all.
-    package let types: ParameterTypes?
+    private let form: Form
+
+    /// One word, as the flag alone would be: statements are copied several times for each query.
+    private enum Form: Hashable {
+        case text
+        case prepared
+        /// The parameters have types.
+        case typed(ParameterTypes)
+    }
+
     /// Whether the session keeps it prepared.
-    package let isPrepared: Bool
+    package var isPrepared: Bool {
+        switch form {
+        case .text: false
+        case .prepared: true
+        case .typed(let types): types.isPrepared
+        }
+    }
+
+    /// The OIDs of the parameters' types; empty lets the server infer them all.
+    package var types: [UInt32] { if case .typed(let types) = form { types.oids } else { [] } }
+
+    /// What the statement is prepared under: the text, and the types if there are any.
+    var key: String { if case .typed(let types) = form { types.key } else { sql } }
 
     /// Maximum parameters: the protocol counts them in two bytes (PostgreSQL manual, 55.7, Bind).
     package static let maximumParameters = 65_535
@@ -30,8 +57,7 @@ package struct Statement: Sendable, Hashable {
     package init(_ sql: String) {
         self.sql = sql
         parameters = []
-        types = nil
-        isPrepared = false
+        form = .text
     }
 
     /// Validates before a session is involved. libpq rejects too many parameters as well, but its rejections look
@@ -46,8 +72,9 @@ package struct Statement: Sendable, Hashable {
         guard !sql.hasNUL, !parameters.contains(where: { $0?.hasNUL ?? false }) else { throw Self.nulCharacter }
         self.sql = sql
         self.parameters = parameters
-        self.types = types.isEmpty ? nil : ParameterTypes(types)
-        self.isPrepared = isPrepared
+        form =
+            types.isEmpty
+            ? isPrepared ? .prepared : .text : .typed(ParameterTypes(types, of: sql, isPrepared: isPrepared))
     }
 
     /// An empty statement: a round trip that costs the server almost nothing.
@@ -99,7 +126,10 @@ package struct Statement: Sendable, Hashable {
     }
 
     /// `nil` when the server infers all types. libpq reads as many as it is told parameters, so fewer must not reach it.
-    private var typesForLibpq: [UInt32]? { types.flatMap { $0.oids.count == parameters.count ? $0.oids : nil } }
+    private var typesForLibpq: [UInt32]? {
+        guard case .typed(let types) = form, types.oids.count == parameters.count else { return nil }
+        return types.oids
+    }
 
     private static let nulCharacter = PostgresError(
         code: PostgresError.Code.nulCharacter,
