@@ -95,3 +95,19 @@ extension Notes {
         }
     }
 }
+
+// MARK: Many rows, and COPY
+
+extension Notes {
+    /// Reads every text, of which there may be millions.
+    func forEachText(_ body: (String) throws -> Void) async throws {
+        try await client.withRows("select text from notes order by id") { rows in
+            for try await row in rows { try body(row.decode(String.self)) }
+        }
+    }
+
+    /// Adds a note for each line, or none at all.
+    func load<Lines: AsyncSequence>(_ lines: Lines) async throws -> Int where Lines.Element == [UInt8] {
+        try await client.copyIn("copy notes (text) from stdin", from: lines)
+    }
+}

@@ -46,6 +46,15 @@ import Testing
                 #expect(none == nil)
                 let count = try await notes.count()
                 #expect(count.map(\.0) == [.blue, .red] && count.map(\.1) == [1, 1])
+                let lines = AsyncStream<[UInt8]> { stream in
+                    for line in ["three\n", "four\n"] { stream.yield(Array(line.utf8)) }
+                    stream.finish()
+                }
+                let loaded = try await notes.load(lines)
+                #expect(loaded == 2)
+                var all: [String] = []
+                try await notes.forEachText { all.append($0) }
+                #expect(all == ["two", "it's", "three", "four"])
                 guard case .duplicate = try await notes.addOnce("two") else {
                     Issue.record("expected a duplicate")
                     return
