@@ -3,7 +3,7 @@ internal import DispatchPostgres
 extension PostgresLease {
     /// Runs `body` with the rows of a statement while it runs, so that a result of any size needs little memory. When
     /// `body` returns or throws before the last row, the statement is cancelled, and the connection goes on; in a
-    /// transaction, which that would abort, the rest is read and dropped.
+    /// transaction, which that would abort, the rest is read and dropped, for `timeout` at most: then the session is given up.
     ///
     /// - Parameters:
     ///   - statement: one statement and its parameters.
