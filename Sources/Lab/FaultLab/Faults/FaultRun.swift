@@ -85,6 +85,11 @@ package struct FaultRun: Sendable {
                 }
             }
             try await Task.sleep(for: settings.before)
+            // On a busy machine a client may not have connected yet; its connection would count as growth.
+            let clients = 1 + (fault.expectation.requestsPing ? settings.pingClients : 0)
+            _ = try await Deadline(in: .seconds(2)).wait(every: .milliseconds(10)) {
+                process.map { ProcessTable.connections(of: $0, acceptedOn: service.port) >= clients } ?? true
+            }
         }
         // A service that has just started has no steady state to compare with.
         let usageBefore = fault.setup.boot == .running ? usage(context) : nil
