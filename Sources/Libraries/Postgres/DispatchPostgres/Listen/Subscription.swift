@@ -15,8 +15,8 @@ public enum SubscriptionEvent: Sendable, Hashable {
     public enum Gap: Sendable, Hashable {
         /// The connection was lost; another one was listening after this time.
         case disconnected(Duration)
-        /// The server refuses LISTEN, as a standby does: nothing is heard until it accepts. The pool tries again after 1 s,
-        /// 2 s … 30 s; told once. ``disconnected(_:)`` follows when listening has resumed, or
+        /// The server refuses LISTEN, as a standby does, so no notification arrives until it accepts. The pool tries again
+        /// after 1 s, 2 s … 30 s, and reports only the first refusal. ``disconnected(_:)`` follows when listening resumes, or
         /// ``SubscriptionEvent/listening`` if it never was.
         case refused(PostgresError)
         /// The reader was too slow; this many events were dropped.

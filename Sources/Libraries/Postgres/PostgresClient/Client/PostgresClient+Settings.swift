@@ -11,10 +11,10 @@ extension PostgresClient {
         public var shutdownGrace: Duration = .seconds(10)
         /// Whether transactions run again that the server undid because of others, where the caller says nothing else.
         public var transactionRetry: TransactionRetry = .never
-        /// How long a connection may be leased before ``onLongLease`` is told. `nil`: without limit.
+        /// How long a lease may last before the client calls ``onLongLease``; `nil` for no limit.
         public var leaseWarning: Duration? = .seconds(30)
-        /// Told of a connection that is leased for longer than ``leaseWarning``, with the place in the source that leased
-        /// it. Called once for each, from a task of its own.
+        /// Receives a lease that has lasted longer than ``leaseWarning``, with the source location that began it. The client
+        /// calls it once per lease, in a separate task.
         public var onLongLease: (@Sendable (LongLease) -> Void)?
         /// Whether the client sets, at log-in, the settings of the session that determine how values are written:
         /// `DateStyle` ISO, `IntervalStyle` iso_8601, `TimeZone` UTC, `bytea_output` hex, `extra_float_digits` 1 and
@@ -48,17 +48,17 @@ extension PostgresClient {
         public var passwordProvider: (@Sendable () async throws -> String)?
         /// How long ``passwordProvider`` may take. It is not part of the pool's time for connecting.
         public var passwordTimeout: Duration = .seconds(5)
-        /// Told of notices and warnings of the server, with the statement that caused them. `client_min_messages` says
-        /// which the server sends.
+        /// Receives the server's notices and warnings, with the statement that caused them. `client_min_messages`
+        /// determines which ones the server sends.
         ///
-        /// Called in order, one call after the other. While one takes its time, up to 1024 notices wait; further ones are
-        /// dropped, and the next one says how many. It cannot fail a statement, and none waits for it.
+        /// The client calls it in order, one call at a time. During a slow call, up to 1024 notices wait; the client drops
+        /// further ones, and the next notice reports how many. No statement waits for the call or fails because of it.
         public var onNotice: (@Sendable (Notice) async -> Void)?
-        /// Told of each statement that has ended: those of callers, and those of the client for them (BEGIN, COMMIT,
-        /// SAVEPOINT). Not of statements in ``onConnect``, nor of those between leases, nor of any that cannot be sent.
+        /// Receives each finished statement: the callers', and the client's own BEGIN, COMMIT and SAVEPOINT. Excludes
+        /// statements in ``onConnect``, statements between leases, and statements that cannot be sent.
         ///
-        /// Called as ``onNotice`` is: in order, with up to 1024 that wait, and the last ones perhaps after
-        /// ``PostgresClient/run()`` has returned. While it is `nil`, it costs nothing.
+        /// The client calls it as it calls ``onNotice``: in order, with up to 1024 reports waiting. The last calls may come
+        /// after ``PostgresClient/run()`` has returned.
         public var onStatement: (@Sendable (StatementReport) async -> Void)?
 
         /// The defaults.
@@ -87,7 +87,7 @@ extension PostgresClient {
         public let file: String
         /// The line in ``file``.
         public let line: UInt
-        /// For how long it was leased when this was told.
+        /// The age of the lease at the time of the call.
         public let duration: Duration
         /// The process id of the backend, as in `pg_stat_activity`; `nil` once lost.
         public let backendProcessID: Int32?

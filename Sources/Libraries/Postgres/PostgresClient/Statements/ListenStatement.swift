@@ -50,7 +50,7 @@ extension String {
 }
 
 extension PostgresClientError {
-    /// Notifications would go to whoever leases the connection next.
+    /// The error of a LISTEN on a lease: its notifications would reach the connection's next user.
     static var listensOnLease: PostgresClientError {
         PostgresClientError(
             .misuse, isSafeToRetry: false,

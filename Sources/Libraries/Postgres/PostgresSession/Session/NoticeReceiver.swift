@@ -58,7 +58,7 @@ final class NoticeReceiver {
     private static let earlyLimit = 8
 
     private func deliver(_ notice: PostgresError) {
-        // FATAL is why the session ends, which is told otherwise; without severity it is libpq's own.
+        // The session's end reports FATAL and PANIC. A notice without a severity is libpq's own.
         guard let severity = notice.severity, severity != .fatal, severity != .panic else { return }
         if let receiver {
             // On the loop: helper threads have a session only while it logs in, without a receiver.

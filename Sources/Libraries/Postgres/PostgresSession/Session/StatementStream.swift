@@ -64,7 +64,7 @@ final class StatementStream {
 
     func append(data bytes: UnsafeBufferPointer<UInt8>) { data.append(contentsOf: bytes) }
 
-    /// What has arrived since the previous part; `nil` if nothing has, or nobody wants it.
+    /// The rows or bytes since the previous part; `nil` if there are none, or the receiver has left.
     func takePart() -> StreamPart? {
         defer {
             rows = StreamedRows()

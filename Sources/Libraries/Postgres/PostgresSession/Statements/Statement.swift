@@ -125,7 +125,8 @@ package struct Statement: Sendable, Hashable {
         return isSent && clibpq_put_pipeline_sync(connection) == 1
     }
 
-    /// `nil` when the server infers all types. libpq reads as many as it is told parameters, so fewer must not reach it.
+    /// The type OIDs for libpq; `nil` when the server infers all types. libpq reads one OID per parameter, so a shorter array
+    /// must not reach it.
     private var typesForLibpq: [UInt32]? {
         guard case .typed(let types) = form, types.oids.count == parameters.count else { return nil }
         return types.oids
